@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: GPL-2.0
+# make [all]      programs and module, all below build/
+# make check      unit tests under sanitizers
+# make test       installs what is missing, builds, unit tests, live tests in a guest
+# make demo       the main job on a real program
+# make style      clang-format, sparse, checkpatch, the direction of the includes
+# make install    DESTDIR, PREFIX; make uninstall; make clean
+
+MAKEFLAGS += --no-builtin-rules
+.DELETE_ON_ERROR:
+.SECONDARY:
+
+PREFIX ?= /usr/local
+# Debian 12's kernel, as scripts/deps installs its headers; for modules loaded natively:
+# make KDIR=/lib/modules/$(uname -r)/build
+KDIR ?= $(shell ls -d /usr/src/linux-headers-6.1.*-cloud-amd64 2>/dev/null | sort -V | tail -n 1)
+KVER = $(shell cat $(KDIR)/include/config/kernel.release)
+KMOD ?= build/kmod
+
+CC = gcc
+CLANG = clang
+CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
+CPPFLAGS = -D_GNU_SOURCE -Iuser -Ikmod -Ibuild
+LDLIBS = -lmnl -ljansson -ldw -lelf -lbpf -lpthread
+SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+DEPS = -MMD -MP
+
+shim_src := $(wildcard user/probe/shim*.c)
+bpf_src := $(wildcard user/probe/*.bpf.c)
+lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
+main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
+unit_src := $(wildcard tests/unit/*_test.c)
+victim_src := $(wildcard tests/victims/*.c)
+
+skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
+lib_obj := $(lib_src:%.c=build/%.o)
+san_obj := $(lib_src:%.c=build/san/%.o)
+programs := $(main_src:user/%.c=build/%)
+shim := $(if $(shim_src),build/libvmaheap-shim.so)
+unit := $(unit_src:%.c=build/%)
+victims := $(victim_src:%.c=build/%)
+
+all: user module
+user: build/libvmaheap.a $(shim) $(programs) $(victims)
+
+# --- user space
+
+build/libvmaheap.a: $(lib_obj)
+	$(RM) $@
+	$(AR) rcs $@ $^
+
+$(programs): build/%: build/user/%.o build/libvmaheap.a
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+build/user/%.o: user/%.c | $(skels)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<
+
+# The shim lives in other people's programs: nothing of ours but its own files, every internal
+# call bound inside, and thread data that never calls malloc (initial-exec).
+build/libvmaheap-shim.so: $(shim_src:%.c=build/shim/%.o)
+	$(CC) $(CFLAGS) $(LDFLAGS) -shared -Wl,-Bsymbolic -Wl,-z,defs -o $@ $^ -ldl -lpthread
+
+build/shim/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec $(DEPS) -c -o $@ $<
+
+# The multiarch folder holds asm/, which clang does not look for when its target is bpf.
+build/probe/%.bpf.o: user/probe/%.bpf.c
+	@mkdir -p $(@D)
+	$(CLANG) -target bpf -D__TARGET_ARCH_x86 -O2 -g -Wall -Werror $(CPPFLAGS) \
+		-idirafter /usr/include/$(shell $(CC) -dumpmachine) $(DEPS) -c -o $@ $<
+
+# X.bpf.c becomes probe/X.skel.h with struct X_bpf.
+build/probe/%.skel.h: build/probe/%.bpf.o
+	bpftool gen skeleton $< name $*_bpf > $@
+
+# --- tests
+
+build/san/%.o: %.c | $(skels)
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) $(DEPS) -c -o $@ $<
+
+build/san/libvmaheap.a: $(san_obj)
+	@mkdir -p $(@D)
+	$(RM) $@
+	$(AR) rcs $@ $^
+
+build/tests/unit/%: tests/unit/%.c build/san/libvmaheap.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) $(DEPS) -o $@ $< build/san/libvmaheap.a -lcmocka $(LDLIBS)
+
+# Victims keep their calls as written: no optimiser that removes a malloc.
+build/tests/victims/%: tests/victims/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -pthread $(DEPS) -o $@ $<
+
+unit: $(unit)
+
+check: $(unit)
+	@tests/run-unit $(unit)
+
+test:
+	scripts/deps
+	+tests/all
+
+demo:
+	scripts/deps
+	$(MAKE) all
+	scripts/demo
+
+# --- the module
+
+kmod_src = $(if $(wildcard kmod/*.c),$(KMOD)/vmaheap.ko)
+
+module: $(kmod_src)
+
+# kbuild decides itself what is out of date.
+$(KMOD)/vmaheap.ko: FORCE
+	@test -n "$(KDIR)" || { echo "no kernel headers: run scripts/deps, or give KDIR=" >&2; exit 1; }
+	@mkdir -p $(KMOD)
+	@find $(KMOD) -xtype l -delete
+	@cp -rsf $(CURDIR)/kmod/. $(CURDIR)/Kbuild $(KMOD)/
+	$(MAKE) -C $(KDIR) M=$(abspath $(KMOD)) modules
+
+# Every warning that gcc W=1 and sparse know is an error.
+module-check:
+	@$(MAKE) --no-print-directory $(KMOD)-check/vmaheap.ko KMOD=$(KMOD)-check W=1 C=2 KCFLAGS=-Werror \
+		CF="-Wsparse-error -D__CHECK_ENDIAN__"
+
+style:
+	@scripts/deps style
+	@scripts/style
+	@$(MAKE) --no-print-directory module-check
+
+# --- installation
+
+install: user
+	install -D -t $(DESTDIR)$(PREFIX)/bin build/vmaheap
+	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
+	@if [ -e $(KMOD)/vmaheap.ko ]; then \
+		set -x; install -D -m 644 -t $(DESTDIR)/lib/modules/$(KVER)/updates $(KMOD)/vmaheap.ko; set +x; \
+		echo "now run: depmod $(KVER)"; \
+	else \
+		echo "no module built: skipped (make module)"; \
+	fi
+
+uninstall:
+	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
+	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap
+	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
+
+clean:
+	$(RM) -r build
+
+FORCE:
+.PHONY: all user module module-check unit check test demo style install uninstall clean FORCE
+
+-include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
