@@ -1,0 +1,338 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "intake/proc.h"
+
+#define PAGE 4096ull
+#define VSYSCALL 0xffffffffff600000ull
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+
+/* 55d0c7a1e000-55d0c7a3f000 rw-p 00000000 fe:00 1234    /usr/bin/x */
+static int parse_line(const char *line, struct proc_map *m)
+{
+	unsigned long long start, end, offset, ino;
+	unsigned int major, minor;
+	char perms[5];
+	int name = 0;
+
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, perms,
+		   &offset, &major, &minor, &ino, &name) < 7)
+		return -EBADMSG;
+	memset(m, 0, sizeof(*m));
+	m->d = (struct vma_desc){
+		.start = start,
+		.end = end,
+		.offset = offset,
+		.ino = ino,
+		.dev = major << 20 | minor,
+		.flags = (perms[0] == 'r' ? VMA_READ : 0) |
+			 (perms[1] == 'w' ? VMA_WRITE : 0) |
+			 (perms[2] == 'x' ? VMA_EXEC : 0) |
+			 (perms[3] == 's' ? VMA_SHARED : 0) |
+			 (ino || major || minor ? VMA_FILE : 0),
+	};
+	snprintf(m->name, sizeof(m->name), "%.*s",
+		 (int)strcspn(line + name, "\n"), line + name);
+	return 0;
+}
+
+static int add_line(const char *line, struct proc_map **maps, size_t *nr,
+		    size_t *room)
+{
+	struct proc_map *m;
+	int err;
+
+	if (*nr == *room) {
+		*room = *room ? *room * 2 : 64;
+		m = realloc(*maps, *room * sizeof(*m));
+		if (!m)
+			return -ENOMEM;
+		*maps = m;
+	}
+	m = &(*maps)[*nr];
+	err = parse_line(line, m);
+	if (!err && m->d.start != VSYSCALL)
+		++*nr;
+	return err;
+}
+
+long proc_maps(uint32_t pid, struct proc_map **maps)
+{
+	size_t nr = 0, room = 0, len = 0;
+	char path[64], *line = NULL;
+	int err = 0;
+	FILE *f;
+
+	*maps = NULL;
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	errno = 0;
+	while (!err && getline(&line, &len, f) > 0)
+		err = add_line(line, maps, &nr, &room);
+	if (!err && ferror(f))
+		err = errno ? -errno : -EIO;
+	free(line);
+	fclose(f);
+	if (!err)
+		return (long)nr;
+	free(*maps);
+	*maps = NULL;
+	return err;
+}
+
+static uint64_t now_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
+}
+
+/*
+ * Waits for the stop of a seized thread. It may report another stop first (a
+ * signal that is being delivered): that one counts as well, the signal is
+ * handed on when the thread is let go.
+ */
+static int wait_stop(pid_t tid, uint64_t deadline)
+{
+	struct timespec nap = { .tv_nsec = 200000 };
+	int status;
+	pid_t got;
+
+	for (;;) {
+		got = waitpid(tid, &status, __WALL | WNOHANG);
+		if (got == tid)
+			return WIFSTOPPED(status) ? status >> 8 : -ESRCH;
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (now_ms() > deadline)
+			return -ETIMEDOUT;
+		nanosleep(&nap, NULL);
+	}
+}
+
+/* The signal to hand on: of a signal-delivery-stop, not of a group or event stop. */
+static int pending_signal(int stop)
+{
+	return stop >> 8 ? 0 : stop & 0x7f;
+}
+
+/*
+ * Threads that were asked to stop and did not in time. Only a stopped thread can
+ * be let go, and one that stops unattended would stand still for ever, so they
+ * are remembered until they do stop: proc_reap().
+ */
+static struct {
+	pid_t tid[64];
+	size_t nr;
+} stuck;
+
+void proc_reap(void)
+{
+	size_t i = 0;
+	int status;
+	pid_t got;
+
+	while (i < stuck.nr) {
+		got = waitpid(stuck.tid[i], &status, __WALL | WNOHANG);
+		if (!got) {
+			i++;
+			continue;
+		}
+		if (got > 0 && WIFSTOPPED(status))
+			ptrace(PTRACE_DETACH, stuck.tid[i], 0,
+			       (long)pending_signal(status >> 8));
+		stuck.tid[i] = stuck.tid[--stuck.nr];
+	}
+}
+
+/* A thread in uninterruptible sleep (a vfork parent, say) would not stop now. */
+static bool in_kernel_sleep(uint32_t pid, pid_t tid)
+{
+	char path[64], line[256], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%d/stat", pid, tid);
+	f = fopen(path, "re");
+	if (!f)
+		return false;
+	if (fgets(line, sizeof(line), f) && strrchr(line, ')'))
+		sscanf(strrchr(line, ')') + 1, " %c", &state);
+	fclose(f);
+	return state == 'D';
+}
+
+static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
+{
+	int rc;
+
+	if (stuck.nr == sizeof(stuck.tid) / sizeof(stuck.tid[0]) ||
+	    in_kernel_sleep(pid, tid))
+		return -ETIMEDOUT;
+	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
+		return -errno;
+	/* Fails only when the thread is dead. */
+	rc = ptrace(PTRACE_INTERRUPT, tid, 0, 0) ? -errno :
+						   wait_stop(tid, deadline);
+	if (rc == -ETIMEDOUT)
+		stuck.tid[stuck.nr++] = tid;
+	return rc;
+}
+
+static bool is_stopped(const struct proc_stopped *s, pid_t tid)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++)
+		if (s->tids[i] == tid)
+			return true;
+	return false;
+}
+
+static int keep_thread(struct proc_stopped *s, pid_t tid)
+{
+	pid_t *t;
+
+	if (s->nr == s->room) {
+		s->room = s->room ? s->room * 2 : 16;
+		t = realloc(s->tids, s->room * sizeof(*t));
+		if (!t)
+			return -ENOMEM;
+		s->tids = t;
+	}
+	s->tids[s->nr++] = tid;
+	return 0;
+}
+
+/*
+ * One thread: stop it. A thread caught while a signal is being delivered is let
+ * go with the signal and caught again, so that the signal is not lost and the
+ * handler runs while nobody looks.
+ */
+static int stop_one(struct proc_stopped *s, uint32_t pid, pid_t tid,
+		    uint64_t deadline)
+{
+	int rc, sig;
+
+	do {
+		rc = stop_thread(pid, tid, deadline);
+		if (rc < 0)
+			return rc;
+		sig = pending_signal(rc);
+		if (sig)
+			ptrace(PTRACE_DETACH, tid, 0, (long)sig);
+	} while (sig);
+	rc = keep_thread(s, tid);
+	if (rc)
+		ptrace(PTRACE_DETACH, tid, 0, 0);
+	return rc;
+}
+
+/* Stops the threads that are listed now; *found counts those that were new. */
+static int stop_listed(uint32_t pid, struct proc_stopped *s, uint64_t deadline,
+		       size_t *found)
+{
+	char path[64];
+	struct dirent *d;
+	int err = 0;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -ESRCH;
+	*found = 0;
+	while (!err && (d = readdir(dir))) {
+		pid_t tid = (pid_t)atol(d->d_name);
+
+		if (tid <= 0 || is_stopped(s, tid))
+			continue;
+		err = stop_one(s, pid, tid, deadline);
+		if (err == -ESRCH && (uint32_t)tid != pid)
+			err = 0; /* this thread is exiting, the others count */
+		else
+			++*found;
+	}
+	closedir(dir);
+	return err;
+}
+
+int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s)
+{
+	uint64_t deadline = now_ms() + ms;
+	size_t found = 1;
+	int err = 0;
+
+	memset(s, 0, sizeof(*s));
+	/* Until a round finds no new thread: a running one may make more. */
+	while (!err && found)
+		err = stop_listed(pid, s, deadline, &found);
+	if (!err && !s->nr)
+		err = -ESRCH;
+	if (err)
+		proc_go(s);
+	return err;
+}
+
+void proc_go(struct proc_stopped *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++)
+		ptrace(PTRACE_DETACH, s->tids[i], 0, 0);
+	free(s->tids);
+	memset(s, 0, sizeof(*s));
+}
+
+int proc_open_pagemap(uint32_t pid)
+{
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/pagemap", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
+		 void (*page)(void *ctx, uint64_t addr), void *ctx)
+{
+	static const size_t most = 64 * 1024;
+	uint64_t *entries, addr = start;
+	ssize_t got = 1;
+	size_t want;
+	ssize_t i;
+
+	entries = malloc(most * sizeof(*entries));
+	if (!entries)
+		return -ENOMEM;
+	memset(n, 0, sizeof(*n));
+	while (addr < end && got > 0) {
+		want = (end - addr) / PAGE < most ? (end - addr) / PAGE : most;
+		got = pread(fd, entries, want * 8, (off_t)(addr / PAGE * 8));
+		for (i = 0; i < got / 8; i++, addr += PAGE) {
+			n->swapped += entries[i] & PAGEMAP_SWAPPED ? PAGE : 0;
+			if (!(entries[i] & PAGEMAP_PRESENT))
+				continue;
+			n->resident += PAGE;
+			if (page)
+				page(ctx, addr);
+		}
+	}
+	free(entries);
+	if (got < 0)
+		return -errno;
+	return addr < end ? -ESRCH : 0; /* end of file: the mm is gone */
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What /proc says of a process: the second opinion that the model is compared
+ * with, the page table bits, and the means to hold a process still meanwhile.
+ */
+#ifndef INTAKE_PROC_H
+#define INTAKE_PROC_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "model/event.h"
+
+/* One line of /proc/PID/maps. */
+struct proc_map {
+	struct vma_desc d; /* flags: READ WRITE EXEC SHARED FILE only */
+	char name[64]; /* "[heap]", "[stack]" or the tail of another name */
+};
+
+/*
+ * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
+ * the process (arch/x86/entry/vsyscall: a gate VMA). *maps is malloc'ed. The
+ * number of lines, or -errno (ENOENT, ESRCH: no such process; EACCES).
+ */
+long proc_maps(uint32_t pid, struct proc_map **maps);
+
+/* A process whose threads are all stopped (PTRACE_SEIZE, PTRACE_INTERRUPT). */
+struct proc_stopped {
+	pid_t *tids;
+	size_t nr, room;
+};
+
+/*
+ * Stops all threads of pid, invisibly to its parent. 0; -EPERM: somebody else
+ * traces it; -ESRCH: it is gone or going; -ETIMEDOUT: a thread did not stop
+ * within `ms` (it waits in the kernel, a vfork parent for one). On failure
+ * nothing is left stopped, if proc_reap() is called now and then.
+ */
+int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s);
+void proc_go(struct proc_stopped *s);
+/* Lets threads go that stopped after their ETIMEDOUT. */
+void proc_reap(void);
+
+/* Counts of one range by /proc/PID/pagemap. */
+struct proc_pages {
+	uint64_t resident, swapped; /* bytes */
+};
+
+/*
+ * Calls page(ctx, addr) for each resident page of [start, end) and counts.
+ * `fd` is an open /proc/PID/pagemap. 0 or -errno. Reads 8 bytes a page, 512 KiB
+ * of them at once (Documentation/admin-guide/mm/pagemap.rst).
+ */
+int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
+		 void (*page)(void *ctx, uint64_t addr), void *ctx);
+int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
+
+#endif

@@ -1,0 +1,579 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "probe/words.h"
+#include "session/client.h"
+#include "session/module.h"
+#include "session/server.h"
+#include "session/wire.h"
+
+#define SHIM "libvmaheap-shim.so"
+
+/* A session in the making or running, and what has to be undone after it. */
+struct run {
+	const struct record_opts *o;
+	int fd; /* to the daemon */
+	pid_t server; /* our own one; 0: there was a daemon */
+	int loaded; /* the module was loaded by us */
+	char dir[PATH_MAX];
+	int dirfd;
+	bool made_dir;
+	char shim_sock[160];
+	pid_t child;
+	int go; /* the child waits for this pipe before it calls exec */
+	int exec_error; /* and tells an exec that failed through this one */
+};
+
+int client_shim_path(char *path, size_t size)
+{
+	static const char *const places[] = { "", "../lib/vmaheap/" };
+	char self[PATH_MAX], real[PATH_MAX], *slash;
+	ssize_t len = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	size_t i;
+
+	if (len <= 0)
+		return -ENOENT;
+	self[len] = 0;
+	slash = strrchr(self, '/');
+	slash[1] = 0;
+	for (i = 0; i < 2; i++) {
+		if ((size_t)snprintf(path, size, "%s%s" SHIM, self, places[i]) >=
+			    size ||
+		    !realpath(path, real) || strlen(real) >= size)
+			continue;
+		strcpy(path, real);
+		return 0;
+	}
+	return -ENOENT;
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+/*
+ * Takes one message and prints it when it is text. Its kind, 0 when the daemon
+ * is gone, -EINTR; *status is that of an EXIT.
+ */
+static int read_message(struct run *r, int *status)
+{
+	static char buf[WIRE_MAX + 1];
+	const char *v;
+	ssize_t len;
+	int pass;
+
+	len = wire_recv(r->fd, buf, &pass);
+	if (len == -EINTR)
+		return -EINTR;
+	if (len <= 0) {
+		fprintf(stderr, "vmaheap: the daemon is gone\n");
+		*status = STATUS_FAILED;
+		return 0;
+	}
+	if (buf[0] == WIRE_OUT)
+		fwrite(buf + 1, 1, (size_t)len - 1, stdout);
+	else if (buf[0] == WIRE_ERR)
+		fwrite(buf + 1, 1, (size_t)len - 1, stderr);
+	else if (buf[0] == WIRE_EXIT)
+		*status = atoi(buf + 1);
+	v = wire_value(buf + 1, (size_t)len - 1, "shim_sock");
+	if (buf[0] == WIRE_READY && v)
+		snprintf(r->shim_sock, sizeof(r->shim_sock), "%s", v);
+	return buf[0];
+}
+
+/*
+ * Until the message `until`, an EXIT, or the daemon's end. The exit status of an
+ * EXIT; 0 for `until`; STATUS_FAILED when the daemon is gone.
+ */
+static int read_answer(struct run *r, enum wire_kind until)
+{
+	int kind, status = 0;
+
+	do {
+		kind = read_message(r, &status);
+	} while (kind && kind != WIRE_EXIT && kind != (int)until);
+	return status;
+}
+
+/* --- the daemon ------------------------------------------------------------ */
+
+/* Our own daemon, in a process of its own: it ends when we are gone. */
+static int start_server(struct run *r)
+{
+	char path[200], byte;
+	int ready[2], err;
+
+	snprintf(path, sizeof(path), "%s/%d.sock", wire_dir(), getpid());
+	if (pipe2(ready, O_CLOEXEC))
+		return -errno;
+	fflush(NULL);
+	r->server = fork();
+	if (!r->server) {
+		close(ready[0]);
+		setpgid(0, 0);
+		err = server_run(path, 1, ready[1]);
+		if (err)
+			fprintf(stderr, "vmaheap: %s: %s\n", path,
+				strerror(-err));
+		_exit(err ? STATUS_FAILED : 0);
+	}
+	close(ready[1]);
+	err = r->server < 0 ? -errno :
+	      read(ready[0], &byte, 1) == 1 ? 0 :
+					      -EIO;
+	close(ready[0]);
+	if (!err)
+		r->fd = wire_connect(path);
+	return err ? err : r->fd < 0 ? r->fd : 0;
+}
+
+static int reach_daemon(struct run *r)
+{
+	char path[200];
+	int err;
+
+	snprintf(path, sizeof(path), "%s/vmaheapd.sock", wire_dir());
+	r->fd = wire_connect(path);
+	if (r->fd >= 0)
+		return 0;
+	err = start_server(r);
+	if (err)
+		fprintf(stderr, "vmaheap: no daemon: %s\n", strerror(-err));
+	return err;
+}
+
+static int need_module(struct run *r)
+{
+	char *why = NULL;
+
+	r->loaded = module_load(&why);
+	if (r->loaded < 0)
+		fprintf(stderr, "vmaheap: %s\n", why ? why : strerror(-r->loaded));
+	free(why);
+	return r->loaded < 0 ? r->loaded : 0;
+}
+
+/* --- the trace's directory -------------------------------------------------- */
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static void name_dir(struct run *r)
+{
+	if (r->o->dir)
+		snprintf(r->dir, sizeof(r->dir), "%s", r->o->dir);
+	else if (r->o->argv)
+		snprintf(r->dir, sizeof(r->dir), "vmaheap-%.64s-%d",
+			 base_name(r->o->argv[0]), (int)getpid());
+	else
+		snprintf(r->dir, sizeof(r->dir), "vmaheap-pid-%u", r->o->pid);
+}
+
+static int make_dir(struct run *r)
+{
+	name_dir(r);
+	r->made_dir = !mkdir(r->dir, 0777);
+	if (!r->made_dir && errno != EEXIST) {
+		fprintf(stderr, "vmaheap: %s: %s\n", r->dir, strerror(errno));
+		return -errno;
+	}
+	r->dirfd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->dirfd >= 0)
+		return 0;
+	fprintf(stderr, "vmaheap: %s: %s\n", r->dir, strerror(errno));
+	return -errno;
+}
+
+/* A directory that we made and nothing was written to. */
+static void drop_dir(struct run *r)
+{
+	if (r->made_dir)
+		rmdir(r->dir);
+}
+
+/* --- the request ------------------------------------------------------------ */
+
+static void command_line(const struct run *r, char *text, size_t size)
+{
+	size_t n = (size_t)snprintf(text, size, "command=");
+	char **a;
+
+	if (!r->o->argv) {
+		snprintf(text + n, size - n, "pid %u", r->o->pid);
+		return;
+	}
+	for (a = r->o->argv; *a && n < size; a++) {
+		const char *q = strpbrk(*a, " \t\n\"'$\\*?;&|<>()") || !**a ?
+					"'" :
+					"";
+
+		n += (size_t)snprintf(text + n, size - n, "%s%s%s%s",
+				      a == r->o->argv ? "" : " ", q, *a, q);
+	}
+}
+
+static int request_start(struct run *r, uint32_t pid)
+{
+	char pid_arg[32], verify[32], alloc[32], ring[48], command[600];
+	const char *args[WIRE_ARGS] = { "start", pid_arg, alloc, command };
+	size_t n = 4;
+	int err;
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	snprintf(alloc, sizeof(alloc), "alloc=%s", r->o->alloc);
+	command_line(r, command, sizeof(command));
+	if (r->o->follow)
+		args[n++] = "follow=1";
+	if (r->o->argv)
+		args[n++] = "on_exec=1";
+	if (r->o->verify_ms) {
+		snprintf(verify, sizeof(verify), "verify=%u", r->o->verify_ms);
+		args[n++] = verify;
+	}
+	if (r->o->ring) {
+		snprintf(ring, sizeof(ring), "ring=%s", r->o->ring);
+		args[n++] = ring;
+	}
+	err = wire_request(r->fd, args, r->dirfd);
+	if (!err)
+		return read_answer(r, WIRE_READY);
+	fprintf(stderr, "vmaheap: the daemon: %s\n", strerror(-err));
+	return STATUS_FAILED;
+}
+
+static int request_finish(struct run *r)
+{
+	static const char *const args[] = { "finish", NULL };
+
+	if (wire_request(r->fd, args, -1))
+		return STATUS_FAILED;
+	return read_answer(r, WIRE_EXIT);
+}
+
+/* --- the target ------------------------------------------------------------- */
+
+static void preload(const char *shim_sock)
+{
+	char shim[PATH_MAX], both[2 * PATH_MAX];
+	const char *old = getenv("LD_PRELOAD");
+
+	if (client_shim_path(shim, sizeof(shim)))
+		return;
+	/* First, or the allocator that is preloaded hides the calls from it. */
+	snprintf(both, sizeof(both), "%s%s%s", shim, old && *old ? ":" : "",
+		 old && *old ? old : "");
+	setenv("LD_PRELOAD", both, 1);
+	setenv(SHIM_SOCK_ENV, shim_sock, 1);
+}
+
+/* In the child: waits for the word to go (a socket name, may be empty). */
+static void child_main(struct run *r, int go, int exec_error)
+{
+	char sock[160] = "";
+	ssize_t len = read(go, sock, sizeof(sock) - 1);
+	int err;
+
+	if (len <= 0)
+		_exit(STATUS_FAILED); /* no session: the parent has said why */
+	if (!strcmp(r->o->alloc, "shim"))
+		preload(sock);
+	execvp(r->o->argv[0], r->o->argv);
+	err = errno;
+	if (write(exec_error, &err, sizeof(err)) < 0)
+		err = errno;
+	_exit(err == ENOENT ? 127 : 126);
+}
+
+static int fork_child(struct run *r)
+{
+	int go[2], error[2];
+
+	if (pipe2(go, O_CLOEXEC) || pipe2(error, O_CLOEXEC))
+		return -errno;
+	fflush(NULL);
+	r->child = fork();
+	if (r->child < 0)
+		return -errno;
+	if (!r->child) {
+		close(go[1]);
+		close(error[0]);
+		child_main(r, go[0], error[1]);
+	}
+	close(go[0]);
+	close(error[1]);
+	r->go = go[1];
+	r->exec_error = error[0];
+	return 0;
+}
+
+/* 0: the target runs; else the errno of its exec. */
+static int let_go(struct run *r)
+{
+	int err = 0;
+
+	if (write(r->go, r->shim_sock, strlen(r->shim_sock) + 1) < 0)
+		err = errno;
+	close(r->go);
+	if (!err && read(r->exec_error, &err, sizeof(err)) < 0)
+		err = errno;
+	close(r->exec_error);
+	return err;
+}
+
+static pid_t forward_to;
+
+static void forward(int sig)
+{
+	if (forward_to > 0)
+		kill(forward_to, sig);
+}
+
+/*
+ * Until the target has exited, printing what the daemon says meanwhile. The
+ * daemon's end does not end the wait: the target goes on without it.
+ */
+static void wait_exit(struct run *r)
+{
+	struct pollfd p[2] = {
+		{ .fd = (int)syscall(SYS_pidfd_open, r->child, 0),
+		  .events = POLLIN },
+		{ .fd = r->fd, .events = POLLIN },
+	};
+	int status;
+
+	while (p[0].fd >= 0 && !p[0].revents) {
+		if (poll(p, 2, -1) < 0)
+			continue;
+		if (p[1].revents && !read_message(r, &status))
+			p[1].fd = -1;
+	}
+	if (p[0].fd >= 0)
+		close(p[0].fd);
+}
+
+static int wait_child(struct run *r)
+{
+	int status;
+
+	forward_to = r->child;
+	signal(SIGINT, SIG_IGN); /* the terminal sends it to the target as well */
+	signal(SIGQUIT, SIG_IGN);
+	signal(SIGTERM, forward);
+	signal(SIGHUP, forward);
+	wait_exit(r);
+	while (waitpid(r->child, &status, 0) < 0)
+		if (errno != EINTR)
+			return STATUS_FAILED;
+	forward_to = 0;
+	if (WIFSIGNALED(status)) {
+		fprintf(stderr,
+			"vmaheap: the target was killed by signal %d (%s)\n",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
+		return 128 + WTERMSIG(status);
+	}
+	return WEXITSTATUS(status);
+}
+
+/* --- record ------------------------------------------------------------------ */
+
+static void clean_up(struct run *r)
+{
+	int status;
+
+	if (r->fd >= 0)
+		close(r->fd);
+	if (r->server > 0)
+		while (waitpid(r->server, &status, 0) < 0 && errno == EINTR)
+			;
+	if (r->dirfd >= 0)
+		close(r->dirfd);
+	if (r->loaded == 1 && module_unload())
+		fprintf(stderr, "vmaheap: the module could not be unloaded: somebody else uses it now\n");
+}
+
+static int prepare(struct run *r)
+{
+	char path[PATH_MAX];
+
+	if (!strcmp(r->o->alloc, "shim") && r->o->argv &&
+	    client_shim_path(path, sizeof(path))) {
+		fprintf(stderr, "vmaheap: " SHIM " is not beside vmaheap nor in ../lib/vmaheap\n");
+		return -ENOENT;
+	}
+	if (need_module(r) || reach_daemon(r) || make_dir(r))
+		return -1;
+	return 0;
+}
+
+/* The target's own exit status, unless there is something to tell. */
+static int record_run(struct run *r)
+{
+	int status, rc, err;
+
+	if (fork_child(r)) {
+		fprintf(stderr, "vmaheap: fork: %s\n", strerror(errno));
+		return STATUS_FAILED;
+	}
+	rc = request_start(r, (uint32_t)r->child);
+	if (rc) {
+		close(r->go); /* the child leaves without a word */
+		waitpid(r->child, NULL, 0);
+		drop_dir(r);
+		return rc;
+	}
+	err = let_go(r);
+	if (err)
+		fprintf(stderr, "vmaheap: %s: %s\n", r->o->argv[0],
+			strerror(err));
+	status = wait_child(r);
+	rc = request_finish(r);
+	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);
+	return rc && (!status || rc == STATUS_MISMATCH) ? rc : status;
+}
+
+int client_record(const struct record_opts *o)
+{
+	struct run r = { .o = o, .fd = -1, .dirfd = -1 };
+	int status = prepare(&r) ? STATUS_FAILED : record_run(&r);
+
+	clean_up(&r);
+	return status;
+}
+
+/* --- attach ------------------------------------------------------------------ */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+/* Until the process is gone, the daemon is, or somebody says ^C. */
+static int attach_wait(struct run *r)
+{
+	struct sigaction sa = { .sa_handler = on_interrupt };
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	sigset_t block, old;
+	int kind = -EINTR, status = 0;
+
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	sigaddset(&block, SIGTERM);
+	sigprocmask(SIG_BLOCK, &block, &old);
+	while (!interrupted && kind && kind != WIRE_DONE && kind != WIRE_EXIT)
+		if (ppoll(&p, 1, NULL, &old) > 0)
+			kind = read_message(r, &status);
+	sigprocmask(SIG_SETMASK, &old, NULL);
+	if (kind == WIRE_DONE)
+		fprintf(stderr, "vmaheap: process %u has exited\n", r->o->pid);
+	return status;
+}
+
+static int attach_run(struct run *r)
+{
+	int rc = request_start(r, r->o->pid);
+
+	if (rc) {
+		drop_dir(r);
+		return rc;
+	}
+	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n", r->o->pid);
+	rc = attach_wait(r);
+	if (!rc)
+		rc = request_finish(r);
+	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);
+	return rc;
+}
+
+int client_attach(const struct record_opts *o)
+{
+	struct run r = { .o = o, .fd = -1, .dirfd = -1 };
+	int status = prepare(&r) ? STATUS_FAILED : attach_run(&r);
+
+	clean_up(&r);
+	return status;
+}
+
+/* --- questions ---------------------------------------------------------------- */
+
+static int ask_one(const char *path, const char *const *args)
+{
+	struct run r = { .fd = wire_connect(path) };
+	int rc = -ESRCH;
+
+	if (r.fd < 0)
+		return r.fd == -EACCES ? r.fd : -ESRCH;
+	if (!wire_request(r.fd, args, -1))
+		rc = read_answer(&r, WIRE_EXIT);
+	close(r.fd);
+	return rc;
+}
+
+/* Each daemon is asked in turn: the one that watches the process answers. */
+static int ask_all(const char *const *args)
+{
+	DIR *dir = opendir(wire_dir());
+	struct dirent *d;
+	char path[PATH_MAX];
+	int rc = -ESRCH;
+	size_t len;
+
+	while (dir && rc == -ESRCH && (d = readdir(dir))) {
+		len = strlen(d->d_name);
+		if (len < 6 || strcmp(d->d_name + len - 5, ".sock") ||
+		    !strncmp(d->d_name, "shim-", 5))
+			continue;
+		snprintf(path, sizeof(path), "%s/%s", wire_dir(), d->d_name);
+		rc = ask_one(path, args);
+	}
+	if (dir)
+		closedir(dir);
+	return rc;
+}
+
+int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
+{
+	char pid_arg[32], addr_arg[64];
+	const char *args[WIRE_ARGS] = { question, pid_arg };
+	size_t n = 2;
+	int rc;
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	if (addr) {
+		snprintf(addr_arg, sizeof(addr_arg), "addr=%s", addr);
+		args[n++] = addr_arg;
+	}
+	if (json)
+		args[n++] = "json=1";
+	rc = ask_all(args);
+	if (rc >= 0)
+		return rc;
+	if (rc == -EACCES)
+		fprintf(stderr, "vmaheap: the daemon's socket is not for you: run as root (sudo)\n");
+	else if (kill((pid_t)pid, 0) && errno == ESRCH)
+		fprintf(stderr, "vmaheap: process %u: no such process\n", pid);
+	else
+		fprintf(stderr, "vmaheap: process %u is not watched: start it with vmaheap record, or vmaheap attach -p %u\n",
+			pid, pid);
+	return STATUS_FAILED;
+}

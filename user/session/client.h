@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The command's end of the wire: starts what it needs, launches the target,
+ * asks, and prints the answers.
+ */
+#ifndef SESSION_CLIENT_H
+#define SESSION_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Exit statuses of our own; 126 and 127 as the shell has them. */
+enum {
+	STATUS_MISMATCH = 123, /* --verify found one */
+	STATUS_FAILED = 125, /* vmaheap itself could not do it */
+};
+
+struct record_opts {
+	const char *dir; /* NULL: a new name in the current directory */
+	const char *alloc; /* "shim", "uprobe", "none" */
+	bool follow;
+	unsigned int verify_ms; /* 0: no verification */
+	uint32_t pid; /* attach; 0: launch argv */
+	char **argv;
+	const char *ring; /* bytes, NULL: default */
+};
+
+/* Both return the exit status of the command. */
+int client_record(const struct record_opts *o);
+int client_attach(const struct record_opts *o);
+
+/*
+ * Asks the daemon that watches process pid: maps, report, why, verify. `addr`
+ * may be NULL. Prints the answer; the exit status.
+ */
+int client_ask(const char *question, uint32_t pid, const char *addr, bool json);
+
+/* The path of libvmaheap-shim.so: beside the program or in ../lib/vmaheap. */
+int client_shim_path(char *path, size_t size); /* 0 or -ENOENT */
+
+#endif

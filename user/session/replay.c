@@ -1,0 +1,262 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "intake/records.h"
+#include "intake/words.h"
+#include "session/replay.h"
+
+/* One stream of the trace as a source. */
+struct stream {
+	struct replay *r;
+	size_t index;
+	struct trace_block block;
+	size_t at; /* bytes of the block that are decoded */
+	bool ended;
+	struct words_state words;
+	struct event ev;
+	bool have; /* `ev` is the next event */
+};
+
+struct replay {
+	struct trace_reader *trace;
+	struct model *model;
+	struct order *order;
+	struct stream *streams;
+	uint64_t nonsense; /* bytes */
+	uint64_t first, last;
+	void (*told)(void *ctx, const struct outcome *out);
+	void *ctx;
+};
+
+static int decode_resident(const struct trace_resident *n, struct event *ev)
+{
+	if (n->rec.size < sizeof(*n) ||
+	    (n->rec.size - sizeof(*n)) / sizeof(n->vmas[0]) < n->nr_vmas)
+		return -EINVAL;
+	ev->kind = EV_RESIDENT;
+	ev->resident.vmas = (const struct vma_resident *)n->vmas;
+	ev->resident.nr_vmas = n->nr_vmas;
+	return 0;
+}
+
+static int decode_verify(const struct trace_verify *n, struct event *ev)
+{
+	if (n->rec.size < sizeof(*n))
+		return -EINVAL;
+	ev->kind = EV_VERIFY;
+	ev->verify.vmas = n->vmas;
+	ev->verify.mismatches = n->mismatches;
+	return 0;
+}
+
+/* A note has the header of a record and a type that the module does not use. */
+static long decode_note(const void *p, size_t bytes, struct event *ev)
+{
+	const struct vmaheap_record *rec = p;
+	long size = record_decode(p, bytes, ev);
+	int err = 0;
+
+	if (size < 0)
+		return size;
+	if (rec->type == TRACE_NOTE_RESIDENT)
+		err = decode_resident(p, ev);
+	else if (rec->type == TRACE_NOTE_VERIFY)
+		err = decode_verify(p, ev);
+	return err ? err : size;
+}
+
+static long decode_words(struct stream *s, const char *p, size_t bytes)
+{
+	int n = words_decode(&s->words, (const uint64_t *)p, bytes / 8, &s->ev);
+
+	return n > 0 ? (long)n * 8 : -EINVAL;
+}
+
+static long decode(struct stream *s)
+{
+	const char *p = (const char *)s->block.data + s->at;
+	size_t bytes = s->block.bytes - s->at;
+
+	if (s->block.kind == TRACE_ALLOC)
+		return decode_words(s, p, bytes);
+	if (s->block.kind == TRACE_NOTES)
+		return decode_note(p, bytes, &s->ev);
+	return record_decode(p, bytes, &s->ev);
+}
+
+/* The next packet; events lost before it become one event. */
+static void next_block(struct stream *s)
+{
+	if (trace_next(s->r->trace, s->index, &s->block) != 1) {
+		s->ended = true;
+		return;
+	}
+	s->at = 0;
+	if (s->block.kind != TRACE_ALLOC)
+		return;
+	s->words = (struct words_state){ .tgid = s->block.tgid,
+					 .tid = s->block.tid,
+					 .ts = s->block.ts,
+					 .alloc_caller = s->block.alloc_caller,
+					 .free_caller = s->block.free_caller };
+	if (!s->block.lost)
+		return;
+	s->ev = (struct event){ .kind = EV_CALLS_LOST,
+				.tgid = s->block.tgid,
+				.tid = s->block.tid,
+				.ts = s->block.ts,
+				.calls_lost = { s->block.lost } };
+	s->have = true;
+}
+
+static void next_event(struct stream *s)
+{
+	long size = decode(s);
+
+	if (size <= 0) {
+		s->r->nonsense += s->block.bytes - s->at;
+		s->at = s->block.bytes;
+		return;
+	}
+	s->at += (size_t)size;
+	s->have = s->ev.kind;
+}
+
+static const struct event *stream_peek(void *ctx, bool *sure)
+{
+	struct stream *s = ctx;
+
+	*sure = true;
+	while (!s->have && !s->ended) {
+		if (s->at == s->block.bytes)
+			next_block(s);
+		else
+			next_event(s);
+	}
+	return s->have ? &s->ev : NULL;
+}
+
+static void stream_pop(void *ctx)
+{
+	((struct stream *)ctx)->have = false;
+}
+
+static const struct source_ops stream_ops = { stream_peek, stream_pop };
+
+/* The kernel's stream goes first among equal times, so look what each one is. */
+static int add_streams(struct replay *r)
+{
+	size_t nr = trace_streams(r->trace), i;
+	struct stream *s;
+
+	r->streams = calloc(nr + 1, sizeof(*r->streams));
+	if (!r->streams)
+		return -ENOMEM;
+	for (i = 0; i < nr; i++) {
+		s = &r->streams[i];
+		*s = (struct stream){ .r = r, .index = i };
+		next_block(s);
+		if (!order_add(r->order, &stream_ops, s,
+			       !s->ended && s->block.kind == TRACE_KERNEL))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static struct trace_reader *open_trace(const char *dir, char **why)
+{
+	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct trace_reader *t;
+
+	if (fd < 0) {
+		if (asprintf(why, "%s: %s", dir, strerror(errno)) < 0)
+			*why = NULL;
+		return NULL;
+	}
+	t = trace_open(fd, why);
+	close(fd);
+	return t;
+}
+
+struct replay *replay_open(const char *dir, char **why)
+{
+	struct replay *r = calloc(1, sizeof(*r));
+
+	*why = NULL;
+	if (!r)
+		return NULL;
+	r->trace = open_trace(dir, why);
+	r->model = r->trace ? model_new() : NULL;
+	r->order = r->model ? order_new(r->model) : NULL;
+	if (r->order && !add_streams(r))
+		return r;
+	replay_close(r);
+	return NULL;
+}
+
+void replay_close(struct replay *r)
+{
+	if (r->order)
+		order_free(r->order);
+	if (r->model)
+		model_free(r->model);
+	if (r->trace)
+		trace_reader_free(r->trace);
+	free(r->streams);
+	free(r);
+}
+
+static void tell(void *ctx, const struct outcome *out)
+{
+	struct replay *r = ctx;
+
+	if (!r->first)
+		r->first = out->ev->ts;
+	if (out->ev->ts > r->last)
+		r->last = out->ev->ts;
+	if (r->told)
+		r->told(r->ctx, out);
+}
+
+void replay_run(struct replay *r, void (*told)(void *ctx, const struct outcome *out),
+		void *ctx)
+{
+	r->told = told;
+	r->ctx = ctx;
+	order_run(r->order, UINT64_MAX, true, tell, r);
+}
+
+const struct model *replay_model(const struct replay *r)
+{
+	return r->model;
+}
+
+const struct trace_env *replay_env(const struct replay *r)
+{
+	return trace_env(r->trace);
+}
+
+struct order_totals replay_order(const struct replay *r)
+{
+	return order_totals(r->order);
+}
+
+uint64_t replay_damage(const struct replay *r)
+{
+	return r->nonsense + trace_damage(r->trace);
+}
+
+uint64_t replay_first(const struct replay *r)
+{
+	return r->first;
+}
+
+uint64_t replay_last(const struct replay *r)
+{
+	return r->last;
+}

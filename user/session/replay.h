@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A trace, read through the same order and model as the live sources: reports
+ * are computed from a trace exactly as live.
+ */
+#ifndef SESSION_REPLAY_H
+#define SESSION_REPLAY_H
+
+#include "model/model.h"
+#include "model/order.h"
+#include "trace/trace.h"
+
+struct replay;
+
+/* NULL: *why is a malloc'ed sentence. */
+struct replay *replay_open(const char *dir, char **why);
+void replay_close(struct replay *r);
+/* Applies everything; told() (may be NULL) hears each event. */
+void replay_run(struct replay *r, void (*told)(void *ctx, const struct outcome *out),
+		void *ctx);
+const struct model *replay_model(const struct replay *r);
+const struct trace_env *replay_env(const struct replay *r);
+struct order_totals replay_order(const struct replay *r);
+/* Bytes that could not be read (a truncated trace), records that made no sense. */
+uint64_t replay_damage(const struct replay *r);
+/* ts of the first and the last event; known after replay_run(). */
+uint64_t replay_first(const struct replay *r);
+uint64_t replay_last(const struct replay *r);
+
+#endif

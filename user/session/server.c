@@ -1,0 +1,508 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <inttypes.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "output/output.h"
+#include "session/server.h"
+#include "session/session.h"
+#include "session/wire.h"
+
+#define CLIENTS_MAX 64
+#define SESSION_FDS 3
+
+/* A connection; a session belongs to the client that asked for it. */
+struct client {
+	int fd;
+	struct session *session;
+	bool follow;
+	bool finishing; /* "finish" was asked, the answer is due at the end */
+	bool told_done;
+	uint64_t due; /* ms: when the session's next round is due */
+};
+
+struct server {
+	const char *path;
+	int listen_fd, signal_fd;
+	bool private, stop;
+	bool had_client;
+	struct client clients[CLIENTS_MAX];
+	size_t nr;
+	unsigned int shim_socks; /* ever made: they are numbered */
+	struct symbols *symbols;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t now_ms(void)
+{
+	return now_ns() / 1000000;
+}
+
+__attribute__((format(printf, 2, 3))) static void
+complain(const struct client *c, const char *fmt, ...)
+{
+	char text[600];
+	va_list ap;
+	int n;
+
+	va_start(ap, fmt);
+	n = vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (n > 0)
+		wire_send(c->fd, WIRE_ERR, text, strlen(text));
+}
+
+static void on_say(void *ctx, const char *sentence)
+{
+	/* The client's place in the array may change, its descriptor does not. */
+	int fd = (int)(intptr_t)ctx;
+	char text[600];
+
+	snprintf(text, sizeof(text), "vmaheap: %s\n", sentence);
+	wire_send(fd, WIRE_ERR, text, strlen(text));
+}
+
+/* --- questions ----------------------------------------------------------- */
+
+struct question {
+	const char *buf; /* the request's strings */
+	size_t len;
+	uint32_t pid;
+	bool json;
+	struct session *session; /* that watches pid */
+};
+
+static const char *arg(const struct question *q, const char *key)
+{
+	return wire_value(q->buf, q->len, key);
+}
+
+static struct space *question_space(const struct question *q)
+{
+	return model_process(session_model(q->session), q->pid);
+}
+
+static struct output question_output(struct server *sv, const struct question *q,
+				     FILE *f)
+{
+	return (struct output){ .f = f,
+				.json = q->json,
+				.model = session_model(q->session),
+				.symbols = sv->symbols,
+				.now = now_ns(),
+				.start = session_began(q->session),
+				.alloc = session_alloc_name(
+					session_alloc(q->session)) };
+}
+
+static int answer_maps(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+
+	return output_maps(&o, question_space(q)) ? 125 : 0;
+}
+
+static int answer_report(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+
+	return output_report(&o, question_space(q)) ? 125 : 0;
+}
+
+static int answer_why(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+	const char *addr = arg(q, "addr");
+
+	if (!addr)
+		return 125;
+	return output_why(&o, question_space(q), strtoull(addr, NULL, 16)) ? 125 :
+									     0;
+}
+
+static int answer_verify(struct server *sv, const struct question *q, FILE *f)
+{
+	int rc = session_verify(q->session, q->pid, f);
+	struct space *sp = question_space(q);
+
+	(void)sv;
+	if (rc < 0) {
+		fprintf(f, "process %u could not be compared: %s\n", q->pid,
+			rc == -EPERM ? "another tracer holds it" :
+				       strerror(-rc));
+		return 125;
+	}
+	fprintf(f, "verify: 1 check, %zu VMAs compared, %d mismatches\n",
+		sp ? vma_map_count(sp->vmas) : 0, rc);
+	return rc ? 123 : 0;
+}
+
+static const struct {
+	const char *name;
+	int (*answer)(struct server *sv, const struct question *q, FILE *f);
+	bool refresh;
+} questions[] = {
+	{ "maps", answer_maps, true },
+	{ "report", answer_report, true },
+	{ "why", answer_why, true },
+	{ "verify", answer_verify, false },
+};
+
+static struct session *session_of(struct server *sv, uint32_t pid)
+{
+	size_t i;
+
+	for (i = 0; i < sv->nr; i++)
+		if (sv->clients[i].session &&
+		    session_has(sv->clients[i].session, pid))
+			return sv->clients[i].session;
+	return NULL;
+}
+
+static int answer(struct server *sv, struct client *c, size_t which,
+		  const struct question *q)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	int status;
+
+	if (!f)
+		return 125;
+	if (questions[which].refresh)
+		session_refresh(q->session, q->pid);
+	status = questions[which].answer(sv, q, f);
+	fclose(f);
+	if (len)
+		wire_send(c->fd, WIRE_OUT, text, len);
+	free(text);
+	return status;
+}
+
+static void ask(struct server *sv, struct client *c, size_t which,
+		const char *buf, size_t len)
+{
+	struct question q = { .buf = buf, .len = len };
+	const char *pid = wire_value(buf, len, "pid");
+
+	q.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0;
+	q.json = wire_value(buf, len, "json");
+	q.session = session_of(sv, q.pid);
+	if (!q.session) {
+		/* No text: the command may have other daemons to ask. */
+		wire_exit(c->fd, -ESRCH);
+		return;
+	}
+	if (!question_space(&q))
+		session_refresh(q.session, q.pid);
+	if (!question_space(&q)) {
+		complain(c, "vmaheap: process %u has not called exec yet\n",
+			 q.pid);
+		wire_exit(c->fd, 125);
+		return;
+	}
+	wire_exit(c->fd, answer(sv, c, which, &q));
+}
+
+/* --- sessions ------------------------------------------------------------ */
+
+static enum session_alloc parse_alloc(const char *name)
+{
+	if (name && !strcmp(name, "shim"))
+		return ALLOC_SHIM;
+	return name && !strcmp(name, "uprobe") ? ALLOC_UPROBE : ALLOC_NONE;
+}
+
+static void start(struct server *sv, struct client *c, const char *buf,
+		  size_t len, int dir)
+{
+	const char *pid = wire_value(buf, len, "pid");
+	const char *verify = wire_value(buf, len, "verify");
+	const char *ring = wire_value(buf, len, "ring");
+	char sock[160], ready[200];
+	struct session_opts o = {
+		.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0,
+		.follow = wire_value(buf, len, "follow"),
+		.on_exec = wire_value(buf, len, "on_exec"),
+		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
+		.trace_dir = dir,
+		.command = wire_value(buf, len, "command"),
+		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) : 0,
+		.ring_bytes = ring ? strtoul(ring, NULL, 10) : 0,
+		.shim_sock = sock,
+		.say = on_say,
+		.say_ctx = (void *)(intptr_t)c->fd,
+	};
+	char *why = NULL;
+	int n;
+
+	snprintf(sock, sizeof(sock), "%s/shim-%d-%u.sock", wire_dir(), getpid(),
+		 sv->shim_socks++);
+	c->session = c->session ? NULL : session_start(&o, &why);
+	if (!c->session) {
+		complain(c, "vmaheap: %s\n", why ? why : strerror(errno));
+		wire_exit(c->fd, 125);
+		free(why);
+		return;
+	}
+	c->follow = o.follow;
+	c->due = 0;
+	n = snprintf(ready, sizeof(ready), "shim_sock=%s", sock);
+	wire_send(c->fd, WIRE_READY, ready, (size_t)n + 1);
+}
+
+static int finish_status(const struct session_totals *t)
+{
+	return t->model.check_mismatches ? 123 : t->trace.error ? 125 : 0;
+}
+
+static void finish(struct client *c)
+{
+	struct session_totals t;
+	char *text = NULL;
+	size_t len;
+	FILE *f;
+
+	session_finish(c->session);
+	f = open_memstream(&text, &len);
+	if (f) {
+		t = session_totals(c->session);
+		if (t.model.checks || t.skipped) {
+			fprintf(f,
+				"verify: %" PRIu64 " checks, %" PRIu64
+				" VMAs compared, %" PRIu64 " mismatches\n",
+				t.model.checks, t.model.check_vmas,
+				t.model.check_mismatches);
+			if (t.skipped)
+				fprintf(f, "verify: %" PRIu64
+					   " checks were left out: a thread did not stop in time\n",
+					t.skipped);
+		}
+		session_print_losses(c->session, f);
+		fclose(f);
+		wire_send(c->fd, WIRE_ERR, text, len);
+		free(text);
+		wire_exit(c->fd, finish_status(&t));
+	}
+	session_stop(c->session);
+	c->session = NULL;
+	c->finishing = false;
+}
+
+/* --- clients ------------------------------------------------------------- */
+
+static void drop_client(struct server *sv, size_t i)
+{
+	struct client *c = &sv->clients[i];
+
+	if (c->session) {
+		session_finish(c->session);
+		session_stop(c->session);
+	}
+	close(c->fd);
+	sv->clients[i] = sv->clients[--sv->nr];
+}
+
+static void handle(struct server *sv, struct client *c, const char *buf,
+		   size_t len, int pass)
+{
+	size_t i;
+
+	if (!strcmp(buf, "start")) {
+		start(sv, c, buf, len, pass);
+		return;
+	}
+	if (pass >= 0)
+		close(pass);
+	if (!strcmp(buf, "finish") && c->session) {
+		c->finishing = true;
+		return;
+	}
+	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {
+		if (!strcmp(buf, questions[i].name)) {
+			ask(sv, c, i, buf, len);
+			return;
+		}
+	}
+	complain(c, "vmaheap: the daemon does not know the request '%.40s'\n",
+		 buf);
+	wire_exit(c->fd, 125);
+}
+
+/* False: the client is gone. */
+static bool read_client(struct server *sv, struct client *c)
+{
+	static char buf[WIRE_MAX + 1];
+	int pass;
+	ssize_t len = wire_recv(c->fd, buf, &pass);
+
+	if (len == -EAGAIN || len == -EINTR)
+		return true;
+	if (len <= 0)
+		return false;
+	handle(sv, c, buf, (size_t)len, pass);
+	return true;
+}
+
+static void accept_client(struct server *sv)
+{
+	int fd = accept4(sv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd < 0)
+		return;
+	if (sv->nr == CLIENTS_MAX) {
+		close(fd);
+		return;
+	}
+	sv->clients[sv->nr++] = (struct client){ .fd = fd };
+	sv->had_client = true;
+}
+
+static void tick(struct client *c)
+{
+	if (!c->session || now_ms() < c->due)
+		return;
+	c->due = now_ms() + session_tick(c->session);
+	if (!session_alive(c->session) && !c->told_done) {
+		c->told_done = true;
+		wire_send(c->fd, WIRE_DONE, "", 0);
+	}
+	if (c->finishing && (!c->follow || !session_alive(c->session)))
+		finish(c);
+}
+
+/* --- the loop ------------------------------------------------------------ */
+
+static int next_due(const struct server *sv)
+{
+	uint64_t now = now_ms();
+	int ms = -1, left;
+	size_t i;
+
+	for (i = 0; i < sv->nr; i++) {
+		if (!sv->clients[i].session)
+			continue;
+		left = sv->clients[i].due <= now ?
+			       0 :
+			       (int)(sv->clients[i].due - now);
+		if (ms < 0 || left < ms)
+			ms = left;
+	}
+	return ms;
+}
+
+/*
+ * Waits for a client, a signal or a shim that knocks. The module's socket and
+ * the rings are not waited for: a round takes them on its timer, so that a busy
+ * target does not wake us for every few events (design 4: the wake-ups are what
+ * costs).
+ */
+static void wait_and_serve(struct server *sv)
+{
+	struct pollfd fds[2 + CLIENTS_MAX * (1 + SESSION_FDS)];
+	struct pollfd sfds[SESSION_FDS];
+	size_t n = 0, i, clients = sv->nr;
+	int j, k;
+
+	fds[n++] = (struct pollfd){ .fd = sv->listen_fd, .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = sv->signal_fd, .events = POLLIN };
+	for (i = 0; i < clients; i++)
+		fds[n++] = (struct pollfd){ .fd = sv->clients[i].fd,
+					    .events = POLLIN };
+	for (i = 0; i < clients; i++) {
+		if (!sv->clients[i].session)
+			continue;
+		k = session_fds(sv->clients[i].session, sfds);
+		for (j = 1; j < k; j++)
+			fds[n++] = sfds[j];
+	}
+	if (poll(fds, n, next_due(sv)) < 0)
+		return;
+	if (fds[1].revents)
+		sv->stop = true;
+	for (i = 2 + clients; i < n; i++)
+		if (fds[i].revents)
+			for (j = 0; j < (int)clients; j++)
+				sv->clients[j].due = 0;
+	for (i = clients; i-- > 0;)
+		if (fds[2 + i].revents && !read_client(sv, &sv->clients[i]))
+			drop_client(sv, i);
+	if (fds[0].revents)
+		accept_client(sv);
+}
+
+static int catch_signals(bool private)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	/* A private one hears the terminal's ^C too, but it is meant for others. */
+	if (private)
+		signal(SIGINT, SIG_IGN);
+	else
+		sigaddset(&set, SIGINT);
+	signal(SIGPIPE, SIG_IGN);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	return signalfd(-1, &set, SFD_CLOEXEC);
+}
+
+/* A descriptor for each ring; and a daemon that lags makes targets wait. */
+static void raise_limits(void)
+{
+	struct rlimit r;
+
+	if (!getrlimit(RLIMIT_NOFILE, &r)) {
+		r.rlim_cur = r.rlim_max;
+		setrlimit(RLIMIT_NOFILE, &r);
+	}
+	setpriority(PRIO_PROCESS, 0, -10);
+}
+
+int server_run(const char *path, int private, int ready)
+{
+	static struct server sv;
+	size_t i;
+
+	sv = (struct server){ .path = path, .private = private };
+	sv.listen_fd = wire_listen(path);
+	if (sv.listen_fd < 0)
+		return sv.listen_fd;
+	sv.signal_fd = catch_signals(private);
+	sv.symbols = symbols_new();
+	raise_limits();
+	if (ready >= 0) {
+		if (write(ready, "", 1) < 0)
+			sv.stop = true;
+		close(ready);
+	}
+	while (!sv.stop && !(private && sv.had_client && !sv.nr)) {
+		wait_and_serve(&sv);
+		for (i = 0; i < sv.nr; i++)
+			tick(&sv.clients[i]);
+	}
+	while (sv.nr)
+		drop_client(&sv, sv.nr - 1);
+	unlink(path);
+	close(sv.listen_fd);
+	close(sv.signal_fd);
+	symbols_free(sv.symbols);
+	return 0;
+}

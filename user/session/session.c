@@ -1,0 +1,847 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "intake/kernel.h"
+#include "intake/proc.h"
+#include "intake/records.h"
+#include "intake/rings.h"
+#include "intake/uprobe.h"
+#include "session/session.h"
+#include "session/verify.h"
+
+#define DEFAULT_RING (1024 * 1024)
+#define TICK_BUSY_MS 1 /* a ring was more than half full */
+#define TICK_MS 5 /* something came */
+#define TICK_IDLE_MS 50 /* nothing comes: back off to this */
+#define SAMPLE_MS 1000 /* residency, at most this often */
+#define FLUSH_MS 1000 /* partial packets of the trace */
+#define STOP_MS 500 /* how long a thread may take to stop */
+/*
+ * Above this a VMA's residency is not sampled: 8 bytes a page would have to be
+ * read. Address-space reservations (sanitizers, Go, Java) are like that.
+ */
+#define SAMPLE_VMA_MAX (64ull << 30)
+
+struct process {
+	uint32_t tgid;
+	bool alive;
+	bool drained; /* rings_gone() has been told */
+};
+
+struct session {
+	struct session_opts o;
+	char *command;
+	uint64_t began;
+
+	struct kernel *kernel;
+	struct rings *rings;
+	struct uprobes *uprobes;
+	int stamp_fd;
+	struct trace_writer *trace;
+	int trace_error; /* said already */
+
+	struct model *model;
+	struct order *order;
+	struct order_source *kernel_source;
+	uint64_t horizon; /* of the last round */
+
+	/* Who is watched, as the module says it (before the order applies it). */
+	struct process *processes;
+	size_t nr_processes;
+
+	uint64_t *resync; /* mm ids that need a snapshot */
+	size_t nr_resync;
+
+	unsigned int idle_ms;
+	uint64_t next_verify, next_sample, next_flush; /* ns */
+	uint64_t skipped;
+	uint64_t last_gaps;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+__attribute__((format(printf, 2, 3))) static void say(struct session *s,
+						      const char *fmt, ...)
+{
+	char text[512];
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (s->o.say)
+		s->o.say(s->o.say_ctx, text);
+}
+
+/* --- who is watched ----------------------------------------------------- */
+
+static struct process *process_find(const struct session *s, uint32_t tgid)
+{
+	size_t i;
+
+	for (i = s->nr_processes; i-- > 0;)
+		if (s->processes[i].tgid == tgid)
+			return &s->processes[i];
+	return NULL;
+}
+
+static void process_born(struct session *s, uint32_t tgid)
+{
+	struct process *p = process_find(s, tgid);
+
+	if (p && p->alive)
+		return;
+	if (!p) {
+		p = realloc(s->processes, (s->nr_processes + 1) * sizeof(*p));
+		if (!p)
+			return; /* its allocator events will be refused */
+		s->processes = p;
+		p += s->nr_processes++;
+	}
+	*p = (struct process){ .tgid = tgid, .alive = true };
+}
+
+/* A process that was to be watched from its exec on may exit without one. */
+static void process_died(struct session *s, uint32_t tgid)
+{
+	struct process *p = process_find(s, tgid);
+
+	if (!p && tgid == s->o.pid) {
+		process_born(s, tgid);
+		p = process_find(s, tgid);
+	}
+	if (p)
+		p->alive = false;
+}
+
+static void process_event(struct session *s, const struct event *ev)
+{
+	if (ev->kind == EV_MM)
+		process_born(s, ev->mm_start.owner);
+	else if (ev->kind == EV_TASK)
+		process_born(s, ev->task.owner);
+	else if (ev->kind == EV_TASK_EXIT)
+		process_died(s, ev->tgid);
+}
+
+bool session_has(const struct session *s, uint32_t tgid)
+{
+	return process_find(s, tgid);
+}
+
+bool session_alive(const struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++)
+		if (s->processes[i].alive)
+			return true;
+	return !s->nr_processes; /* the first record is still to come */
+}
+
+/* --- the trace ---------------------------------------------------------- */
+
+static void trace_check(struct session *s)
+{
+	struct trace_written w = trace_written(s->trace);
+
+	if (!w.error || w.error == s->trace_error)
+		return;
+	s->trace_error = w.error;
+	say(s, "the trace cannot be written: %s; what was written before is kept, what is lost is counted",
+	    strerror(w.error));
+}
+
+static void on_records(void *ctx, const void *records, size_t bytes)
+{
+	struct session *s = ctx;
+	const char *p = records;
+	struct event ev;
+	long size;
+
+	if (s->trace)
+		trace_records(s->trace, records, bytes);
+	for (; bytes; p += size, bytes -= (size_t)size) {
+		size = record_decode(p, bytes, &ev);
+		if (size <= 0)
+			return;
+		process_event(s, &ev);
+	}
+}
+
+static void on_words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		     size_t nr)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_words(s->trace, tgid, tid, w, nr);
+}
+
+static void on_lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_lost(s->trace, tgid, tid, nr);
+}
+
+/* --- one round ---------------------------------------------------------- */
+
+static void want_snapshot(struct session *s, uint64_t mm)
+{
+	uint64_t *r = realloc(s->resync, (s->nr_resync + 1) * sizeof(*r));
+
+	if (!r)
+		return;
+	s->resync = r;
+	r[s->nr_resync++] = mm;
+}
+
+static void told(void *ctx, const struct outcome *out)
+{
+	struct session *s = ctx;
+
+	if (out->checksum_failed && out->space)
+		want_snapshot(s, out->space->mm);
+}
+
+/* What went wrong is healed by asking for the state; it stays counted. */
+static void heal(struct session *s)
+{
+	size_t i;
+
+	if (kernel_gaps(s->kernel) != s->last_gaps) {
+		s->last_gaps = kernel_gaps(s->kernel);
+		kernel_snapshot(s->kernel, 0);
+	}
+	for (i = 0; i < s->nr_resync; i++)
+		kernel_snapshot(s->kernel, s->resync[i]);
+	s->nr_resync = 0;
+}
+
+static void bury(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++) {
+		struct process *p = &s->processes[i];
+
+		if (p->alive || p->drained || !s->rings)
+			continue;
+		p->drained = true;
+		rings_gone(s->rings, p->tgid);
+	}
+}
+
+/* Everything up to this moment. Returns true when something came. */
+static bool run_round(struct session *s, bool final)
+{
+	uint64_t applied;
+	size_t words = 0;
+	int err;
+
+	err = kernel_sync(s->kernel, &s->horizon);
+	if (err)
+		say(s, "the module does not answer: %s", kernel_why(s->kernel));
+	if (s->rings)
+		words = rings_drain(s->rings);
+	if (s->uprobes)
+		uprobes_drain(s->uprobes);
+	applied = order_run(s->order, s->horizon, final, told, s);
+	heal(s);
+	bury(s);
+	return applied || words;
+}
+
+/* --- residency ---------------------------------------------------------- */
+
+struct live_pages {
+	const struct chunk_table *chunks;
+	uint64_t bytes;
+};
+
+static void count_live(void *ctx, uint64_t addr)
+{
+	struct live_pages *l = ctx;
+
+	l->bytes += chunk_page_bytes(l->chunks, addr);
+}
+
+static int sample_vma(int fd, const struct space *sp, const struct vma *v,
+		      struct vma_resident *r)
+{
+	struct live_pages live = { .chunks = sp->chunks };
+	struct proc_pages n;
+	int err;
+
+	err = proc_pagemap(fd, v->d.start, v->d.end, &n, count_live, &live);
+	*r = (struct vma_resident){ .start = v->d.start,
+				    .end = v->d.end,
+				    .resident = n.resident,
+				    .swapped = n.swapped,
+				    .live_resident = live.bytes };
+	return err;
+}
+
+_Static_assert(sizeof(struct trace_resident_vma) == sizeof(struct vma_resident),
+	       "one layout");
+
+static void note_resident(struct session *s, const struct space *sp,
+			  const struct vma_resident *r, size_t nr)
+{
+	size_t bytes = sizeof(struct trace_resident) + nr * sizeof(*r);
+	struct trace_resident *n;
+
+	if (!s->trace)
+		return;
+	n = calloc(1, bytes);
+	if (!n)
+		return;
+	n->rec = (struct vmaheap_record){ .type = TRACE_NOTE_RESIDENT,
+					  .size = (uint32_t)bytes,
+					  .ts = s->horizon,
+					  .mm = sp->mm,
+					  .tgid = sp->owner };
+	n->nr_vmas = (uint32_t)nr;
+	memcpy(n->vmas, r, nr * sizeof(*r));
+	trace_note(s->trace, &n->rec);
+	free(n);
+}
+
+/* The residency of every VMA of the space, as of the last round. */
+static int sample(struct session *s, const struct space *sp)
+{
+	size_t count = vma_map_count(sp->vmas), i, nr = 0;
+	struct vma_resident *r = calloc(count + 1, sizeof(*r));
+	struct event ev = { .kind = EV_RESIDENT,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm };
+	int fd = proc_open_pagemap(sp->owner);
+	int err = fd < 0 ? fd : r ? 0 : -ENOMEM;
+
+	for (i = 0; !err && i < count; i++) {
+		const struct vma *v = vma_map_at(sp->vmas, i);
+
+		if (v->d.end - v->d.start <= SAMPLE_VMA_MAX)
+			err = sample_vma(fd, sp, v, &r[nr++]);
+	}
+	if (!err) {
+		ev.resident.vmas = r;
+		ev.resident.nr_vmas = (uint32_t)nr;
+		err = model_apply(s->model, &ev, NULL);
+		note_resident(s, sp, r, nr);
+	}
+	if (fd >= 0)
+		close(fd);
+	free(r);
+	return err;
+}
+
+static struct space *living_space(const struct session *s, uint32_t tgid)
+{
+	struct space *sp = model_process(s->model, tgid);
+
+	return sp && !sp->died ? sp : NULL;
+}
+
+int session_refresh(struct session *s, uint32_t tgid)
+{
+	struct space *sp;
+
+	run_round(s, false);
+	sp = living_space(s, tgid);
+	return sp ? sample(s, sp) : 0;
+}
+
+/* At most one fiftieth of the daemon's time goes into sampling. */
+static void sample_all(struct session *s, uint64_t now)
+{
+	uint64_t took;
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++) {
+		struct space *sp =
+			s->processes[i].alive ?
+				living_space(s, s->processes[i].tgid) :
+				NULL;
+
+		if (sp)
+			sample(s, sp);
+	}
+	took = now_ns() - now;
+	s->next_sample = now + SAMPLE_MS * 1000000ull;
+	if (took * 50 > SAMPLE_MS * 1000000ull)
+		s->next_sample = now + took * 50;
+}
+
+/* --- verification ------------------------------------------------------- */
+
+static void note_verify(struct session *s, const struct space *sp, uint32_t vmas,
+			uint32_t mismatches)
+{
+	struct event ev = { .kind = EV_VERIFY,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm,
+			    .verify = { vmas, mismatches } };
+	struct trace_verify n = { .rec = { .type = TRACE_NOTE_VERIFY,
+					   .size = sizeof(n),
+					   .ts = s->horizon,
+					   .mm = sp->mm,
+					   .tgid = sp->owner },
+				  .vmas = vmas,
+				  .mismatches = mismatches };
+
+	model_apply(s->model, &ev, NULL);
+	if (s->trace)
+		trace_note(s->trace, &n.rec);
+}
+
+/* The process stands still. */
+static int compare(struct session *s, uint32_t tgid, FILE *f)
+{
+	struct proc_map *maps;
+	struct space *sp;
+	unsigned int bad;
+	long nr;
+
+	run_round(s, false);
+	sp = living_space(s, tgid);
+	if (!sp)
+		return -ESRCH;
+	nr = proc_maps(tgid, &maps);
+	if (nr <= 0) /* no line at all: it is exiting */
+		return nr ? (int)nr : -ESRCH;
+	bad = verify_maps(s->model, sp, maps, (size_t)nr, f);
+	free(maps);
+	note_verify(s, sp, (uint32_t)nr, bad);
+	return (int)bad;
+}
+
+int session_verify(struct session *s, uint32_t tgid, FILE *f)
+{
+	struct proc_stopped st;
+	int rc = proc_stop(tgid, STOP_MS, &st);
+
+	if (rc)
+		return rc;
+	rc = compare(s, tgid, f);
+	proc_go(&st);
+	return rc;
+}
+
+/* Mismatches go to the person who asked, line by line. */
+static void say_lines(struct session *s, char *text)
+{
+	char *line, *save = NULL;
+
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		say(s, "%s", line);
+}
+
+static void verify_all(struct session *s)
+{
+	char *text = NULL;
+	size_t len, i;
+	FILE *f = open_memstream(&text, &len);
+	int rc;
+
+	if (!f)
+		return;
+	for (i = 0; i < s->nr_processes; i++) {
+		if (!s->processes[i].alive ||
+		    !living_space(s, s->processes[i].tgid))
+			continue;
+		rc = session_verify(s, s->processes[i].tgid, f);
+		if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
+			say(s, "a verification of process %u was left out: %s",
+			    s->processes[i].tgid, strerror(-rc));
+	}
+	fclose(f);
+	say_lines(s, text);
+	free(text);
+}
+
+/* --- the shim's side ---------------------------------------------------- */
+
+static const struct source_ops kernel_ops = { kernel_peek, kernel_pop };
+static const struct source_ops ring_ops = { ring_peek, ring_pop };
+static const struct source_ops uprobe_ops = { uprobe_peek, uprobe_pop };
+
+/* A child may knock before its fork was read: ask the module first. */
+static int on_admit(void *ctx, uint32_t tgid, int *stamp_fd)
+{
+	struct session *s = ctx;
+	struct process *p = process_find(s, tgid);
+	uint64_t ts;
+
+	if (!p || !p->alive) {
+		kernel_sync(s->kernel, &ts);
+		p = process_find(s, tgid);
+	}
+	if (!p || !p->alive)
+		return -ESRCH;
+	*stamp_fd = s->stamp_fd;
+	return 0;
+}
+
+static void on_ring(void *ctx, struct ring *r)
+{
+	struct session *s = ctx;
+
+	ring_set_data(r, order_add(s->order, &ring_ops, r, false));
+}
+
+static void on_ring_closing(void *ctx, struct ring *r)
+{
+	struct session *s = ctx;
+
+	if (ring_data(r))
+		order_remove(s->order, ring_data(r));
+}
+
+/* The last moment at which its pages can be seen. */
+static void on_bye(void *ctx, uint32_t tgid)
+{
+	struct session *s = ctx;
+
+	if (session_has(s, tgid))
+		session_refresh(s, tgid);
+}
+
+static void on_uprobe_thread(void *ctx, struct uprobe_thread *t)
+{
+	struct session *s = ctx;
+
+	uprobe_set_data(t, order_add(s->order, &uprobe_ops, t, false));
+}
+
+static void on_uprobe_closing(void *ctx, struct uprobe_thread *t)
+{
+	struct session *s = ctx;
+
+	if (uprobe_data(t))
+		order_remove(s->order, uprobe_data(t));
+}
+
+static int start_shim(struct session *s, char **why)
+{
+	static const struct rings_ops ops = {
+		.admit = on_admit,
+		.opened = on_ring,
+		.closing = on_ring_closing,
+		.words = on_words,
+		.lost = on_lost,
+		.bye = on_bye,
+	};
+
+	s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDONLY | O_CLOEXEC);
+	if (s->stamp_fd >= 0)
+		s->rings = rings_open(s->o.shim_sock,
+				      s->o.ring_bytes ? s->o.ring_bytes :
+							DEFAULT_RING,
+				      true, &ops, s);
+	if (s->rings)
+		return 0;
+	if (asprintf(why, "%s: %s",
+		     s->stamp_fd < 0 ? VMAHEAP_STAMP_PATH : s->o.shim_sock,
+		     strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+/*
+ * With on_exec, pid is still a copy of the command that starts it, which uses
+ * the libc of the system; the probes follow the process through its exec, so
+ * they are there when its first malloc is called.
+ */
+static int start_uprobes(struct session *s, char **why)
+{
+	static const struct uprobe_ops ops = {
+		.opened = on_uprobe_thread,
+		.closing = on_uprobe_closing,
+		.words = on_words,
+		.lost = on_lost,
+	};
+
+	s->uprobes = uprobes_open(s->o.pid, &ops, s, why);
+	return s->uprobes ? 0 : -1;
+}
+
+/* --- start and stop ----------------------------------------------------- */
+
+const char *session_alloc_name(enum session_alloc a)
+{
+	static const char *const names[] = { "none", "shim", "uprobe" };
+
+	return names[a];
+}
+
+static int start_trace(struct session *s, char **why)
+{
+	struct trace_env env = { .clock_offset_ns = 0 };
+	struct timespec wall;
+	struct utsname u;
+
+	if (s->o.trace_dir < 0)
+		return 0;
+	if (!uname(&u))
+		snprintf(env.release, sizeof(env.release), "%s", u.release);
+	clock_gettime(CLOCK_REALTIME, &wall);
+	env.clock_offset_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec -
+			      (int64_t)now_ns();
+	snprintf(env.command, sizeof(env.command), "%s", s->command);
+	snprintf(env.alloc, sizeof(env.alloc), "%s",
+		 session_alloc_name(s->o.alloc));
+	s->trace = trace_create(s->o.trace_dir, &env);
+	if (s->trace)
+		return 0;
+	if (asprintf(why, "the trace directory: %s",
+		     errno == EEXIST ? "there is a trace in it already" :
+				       strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+static int start_kernel(struct session *s, char **why)
+{
+	s->kernel = kernel_open(on_records, s);
+	if (s->kernel) {
+		s->kernel_source = order_add(s->order, &kernel_ops, s->kernel,
+					     true);
+		return 0;
+	}
+	if (asprintf(why, "the kernel module: %s",
+		     errno == ENOENT ? "it is not loaded (see vmaheap doctor)" :
+				       strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+static int start_watch(struct session *s, char **why)
+{
+	uint32_t flags = VMAHEAP_WATCH_EXEC;
+	int err;
+
+	if (s->o.follow)
+		flags |= VMAHEAP_WATCH_FORK;
+	if (s->o.on_exec)
+		flags |= VMAHEAP_WATCH_ON_EXEC;
+	err = kernel_watch(s->kernel, s->o.pid, flags);
+	if (!err)
+		return 0;
+	if (asprintf(why, "process %u: %s", s->o.pid, kernel_why(s->kernel)) < 0)
+		*why = NULL;
+	errno = -err;
+	return -1;
+}
+
+static int start_sources(struct session *s, char **why)
+{
+	int err = start_kernel(s, why);
+
+	if (!err && s->o.alloc == ALLOC_SHIM)
+		err = start_shim(s, why);
+	if (!err)
+		err = start_watch(s, why);
+	if (!err && s->o.alloc == ALLOC_UPROBE)
+		err = start_uprobes(s, why);
+	return err ? err : start_trace(s, why);
+}
+
+struct session *session_start(const struct session_opts *o, char **why)
+{
+	struct session *s = calloc(1, sizeof(*s));
+	int err;
+
+	*why = NULL;
+	if (!s)
+		return NULL;
+	s->o = *o;
+	s->stamp_fd = -1;
+	s->command = strdup(o->command ? o->command : "");
+	s->began = now_ns();
+	s->idle_ms = TICK_MS;
+	s->next_sample = s->began + SAMPLE_MS * 1000000ull;
+	s->next_verify = s->began + o->verify_ms * 1000000ull;
+	s->next_flush = s->began + FLUSH_MS * 1000000ull;
+	s->model = model_new();
+	s->order = s->model ? order_new(s->model) : NULL;
+	if (s->order && s->command && !start_sources(s, why))
+		return s;
+	err = errno;
+	session_stop(s);
+	errno = err;
+	return NULL;
+}
+
+void session_stop(struct session *s)
+{
+	if (s->rings)
+		rings_close(s->rings);
+	if (s->uprobes)
+		uprobes_close(s->uprobes);
+	if (s->trace)
+		trace_close(s->trace);
+	if (s->kernel_source)
+		order_remove(s->order, s->kernel_source);
+	kernel_close(s->kernel);
+	if (s->stamp_fd >= 0)
+		close(s->stamp_fd);
+	if (s->o.trace_dir >= 0)
+		close(s->o.trace_dir);
+	if (s->order)
+		order_free(s->order);
+	if (s->model)
+		model_free(s->model);
+	free(s->processes);
+	free(s->resync);
+	free(s->command);
+	free(s);
+}
+
+void session_finish(struct session *s)
+{
+	run_round(s, false);
+	run_round(s, true);
+	if (s->trace) {
+		trace_flush(s->trace);
+		trace_check(s);
+	}
+}
+
+int session_fds(const struct session *s, struct pollfd *fds)
+{
+	int n = 0;
+
+	fds[n++] = (struct pollfd){ .fd = kernel_fd(s->kernel),
+				    .events = POLLIN };
+	if (s->rings)
+		fds[n++] = (struct pollfd){ .fd = rings_fd(s->rings),
+					    .events = POLLIN };
+	return n;
+}
+
+static void do_due(struct session *s)
+{
+	uint64_t now = now_ns();
+
+	if (s->o.verify_ms && now >= s->next_verify) {
+		verify_all(s);
+		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
+	}
+	if (now >= s->next_sample)
+		sample_all(s, now);
+	if (s->trace && now >= s->next_flush) {
+		trace_flush(s->trace);
+		trace_check(s);
+		s->next_flush = now + FLUSH_MS * 1000000ull;
+	}
+}
+
+static unsigned int until(uint64_t due, uint64_t now, unsigned int ms)
+{
+	uint64_t left = due <= now ? 0 : (due - now) / 1000000;
+
+	return left < ms ? (unsigned int)left : ms;
+}
+
+unsigned int session_tick(struct session *s)
+{
+	unsigned int ms;
+
+	if (s->rings)
+		rings_accept(s->rings);
+	if (run_round(s, false))
+		s->idle_ms = TICK_MS;
+	else if (s->idle_ms < TICK_IDLE_MS)
+		s->idle_ms *= 2;
+	do_due(s);
+	proc_reap();
+	ms = s->rings && rings_busy(s->rings) ? TICK_BUSY_MS : s->idle_ms;
+	if (s->o.verify_ms)
+		ms = until(s->next_verify, now_ns(), ms);
+	return ms;
+}
+
+/* --- questions ---------------------------------------------------------- */
+
+const struct model *session_model(const struct session *s)
+{
+	return s->model;
+}
+
+uint32_t session_pid(const struct session *s)
+{
+	return s->o.pid;
+}
+
+uint64_t session_began(const struct session *s)
+{
+	return s->began;
+}
+
+enum session_alloc session_alloc(const struct session *s)
+{
+	return s->o.alloc;
+}
+
+struct session_totals session_totals(struct session *s)
+{
+	struct session_totals t = { .order = order_totals(s->order),
+				    .model = model_totals(s->model),
+				    .module_gaps = kernel_gaps(s->kernel),
+				    .skipped = s->skipped };
+
+	kernel_stats(s->kernel, &t.module);
+	if (s->trace)
+		t.trace = trace_written(s->trace);
+	if (s->rings) {
+		struct rings_totals r = rings_totals(s->rings);
+
+		t.calls_lost += r.lost;
+		t.broken += r.broken;
+	}
+	if (s->uprobes)
+		t.calls_lost += uprobes_totals(s->uprobes).lost;
+	return t;
+}
+
+void session_print_losses(struct session *s, FILE *f)
+{
+	struct session_totals t = session_totals(s);
+
+	fprintf(f,
+		"events: %" PRIu64 " (%" PRIu64 " from the module), lost: %" PRIu64
+		", coalesced: %" PRIu64 "\n",
+		t.model.events, (uint64_t)t.module.records,
+		t.model.kernel_lost + t.module_gaps + t.calls_lost +
+			t.trace.discarded,
+		(uint64_t)t.module.coalesced);
+	if (t.broken)
+		fprintf(f, "%" PRIu64 " allocator sources were cut off: nonsense in their rings\n",
+			t.broken);
+	if (t.model.invalid)
+		fprintf(f, "%" PRIu64 " events were refused\n", t.model.invalid);
+	if (t.trace.discarded)
+		fprintf(f, "%" PRIu64 " events are not in the trace: %s\n",
+			t.trace.discarded, strerror(t.trace.error));
+}

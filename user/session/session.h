@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One watch: its sources, the order, the model and the trace.
+ *
+ *   module ---- intake/kernel --+
+ *   shim ------ intake/rings  --+--> order --> model --> output
+ *   uprobes --- intake/uprobe --+
+ *                  | raw bytes
+ *                  +--> trace
+ *
+ * A round takes everything up to one moment: it asks the module for that moment
+ * (SYNC), drains all sources, and lets the order apply what is not later. After
+ * a round on a stopped process the model is the process.
+ */
+#ifndef SESSION_SESSION_H
+#define SESSION_SESSION_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "model/model.h"
+#include "model/order.h"
+#include "trace/trace.h"
+#include "uapi/vmaheap.h"
+
+enum session_alloc { ALLOC_NONE, ALLOC_SHIM, ALLOC_UPROBE };
+
+struct session_opts {
+	uint32_t pid;
+	bool follow; /* the children as well */
+	bool on_exec; /* begin when pid calls exec (it is our own child) */
+	enum session_alloc alloc;
+	int trace_dir; /* descriptor of an empty directory, or -1; becomes the session's */
+	const char *command; /* what is watched, for the trace and for people */
+	unsigned int verify_ms; /* 0: no periodic verification */
+	const char *shim_sock; /* where to listen for the shim */
+	size_t ring_bytes; /* 0: the default, 1 MiB */
+	/* A sentence for the person who asked; without a newline. */
+	void (*say)(void *ctx, const char *sentence);
+	void *say_ctx;
+};
+
+struct session;
+
+/* NULL: *why is a malloc'ed sentence, errno the reason. */
+struct session *session_start(const struct session_opts *o, char **why);
+/* Takes what is left, closes the trace and frees. */
+void session_stop(struct session *s);
+
+/* Descriptors to poll for: at most 3, returns how many. */
+int session_fds(const struct session *s, struct pollfd *fds);
+/* One round and what is due. Returns in how many ms the next one is due. */
+unsigned int session_tick(struct session *s);
+/* False when every watched process has exited. */
+bool session_alive(const struct session *s);
+/* The processes have exited: take the rest. After it the model is final. */
+void session_finish(struct session *s);
+
+const struct model *session_model(const struct session *s);
+uint32_t session_pid(const struct session *s);
+uint64_t session_began(const struct session *s); /* CLOCK_MONOTONIC ns */
+enum session_alloc session_alloc(const struct session *s);
+const char *session_alloc_name(enum session_alloc a);
+/* Is process tgid one of those that this session watches or watched? */
+bool session_has(const struct session *s, uint32_t tgid);
+
+/* Brings model and residency of process tgid up to this moment. 0 or -errno. */
+int session_refresh(struct session *s, uint32_t tgid);
+
+/*
+ * Stops process tgid, compares model and /proc/PID/maps, lets it go; mismatches
+ * are printed in full to `f`. Returns the number of mismatches, or -errno when
+ * it could not be compared (-ESRCH: gone; -EPERM: traced by somebody else;
+ * -ETIMEDOUT: does not stop).
+ */
+int session_verify(struct session *s, uint32_t tgid, FILE *f);
+
+struct session_totals {
+	struct order_totals order;
+	struct model_totals model;
+	struct trace_written trace;
+	struct vmaheap_stats module;
+	uint64_t module_gaps;
+	uint64_t calls_lost; /* allocator events that the source dropped */
+	uint64_t broken; /* allocator sources cut off because of nonsense */
+	uint64_t skipped; /* verifications that could not be made */
+};
+struct session_totals session_totals(struct session *s);
+/* One or more lines on lost, coalesced, refused; nothing is left out. */
+void session_print_losses(struct session *s, FILE *f);
+
+#endif

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "session/wire.h"
+
+const char *wire_dir(void)
+{
+	static char dir[64];
+	const char *run = getenv("XDG_RUNTIME_DIR");
+
+	if (dir[0])
+		return dir;
+	if (!geteuid())
+		snprintf(dir, sizeof(dir), "/run/vmaheap");
+	else if (run && strlen(run) < sizeof(dir) - 10)
+		snprintf(dir, sizeof(dir), "%s/vmaheap", run);
+	else
+		snprintf(dir, sizeof(dir), "/tmp/vmaheap-%u", geteuid());
+	mkdir(dir, 0711); /* the shim of another user's process must get in */
+	return dir;
+}
+
+static int unix_socket(const char *path, struct sockaddr_un *sun)
+{
+	int fd;
+
+	*sun = (struct sockaddr_un){ .sun_family = AF_UNIX };
+	if (strlen(path) >= sizeof(sun->sun_path))
+		return -ENAMETOOLONG;
+	memcpy(sun->sun_path, path, strlen(path));
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	return fd < 0 ? -errno : fd;
+}
+
+int wire_connect(const char *path)
+{
+	struct sockaddr_un sun;
+	int fd = unix_socket(path, &sun);
+	int err;
+
+	if (fd < 0)
+		return fd;
+	if (!connect(fd, (struct sockaddr *)&sun, sizeof(sun)))
+		return fd;
+	err = errno;
+	close(fd);
+	return -err;
+}
+
+int wire_listen(const char *path)
+{
+	struct sockaddr_un sun;
+	int fd = wire_connect(path);
+	mode_t mask;
+	int err;
+
+	if (fd >= 0) {
+		close(fd);
+		return -EADDRINUSE;
+	}
+	if (fd == -ECONNREFUSED)
+		unlink(path);
+	fd = unix_socket(path, &sun);
+	if (fd < 0)
+		return fd;
+	mask = umask(0177);
+	err = bind(fd, (struct sockaddr *)&sun, sizeof(sun)) || listen(fd, 16) ?
+		      -errno :
+		      0;
+	umask(mask);
+	if (!err)
+		return fd;
+	close(fd);
+	return err;
+}
+
+static int send_message(int fd, const struct msghdr *msg)
+{
+	struct timeval patience = { .tv_sec = 10 };
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
+	while (sendmsg(fd, msg, MSG_NOSIGNAL) < 0)
+		if (errno != EINTR)
+			return -errno;
+	return 0;
+}
+
+static int send_kind(int fd, enum wire_kind kind, const char *text, size_t len)
+{
+	char k = (char)kind;
+	struct iovec iov[2] = { { &k, 1 }, { (void *)text, len } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+
+	return send_message(fd, &msg);
+}
+
+int wire_send(int fd, enum wire_kind kind, const char *text, size_t len)
+{
+	size_t part;
+	int err = 0;
+
+	do {
+		part = len < WIRE_MAX / 2 ? len : WIRE_MAX / 2;
+		err = send_kind(fd, kind, text, part);
+		text += part;
+		len -= part;
+	} while (!err && len);
+	return err;
+}
+
+int wire_exit(int fd, int status)
+{
+	char text[16];
+
+	return wire_send(fd, WIRE_EXIT, text,
+			 (size_t)snprintf(text, sizeof(text), "%d", status));
+}
+
+int wire_request(int fd, const char *const *args, int pass)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control = { 0 };
+	struct iovec iov[WIRE_ARGS];
+	struct msghdr msg = { .msg_iov = iov };
+	struct cmsghdr *c;
+
+	for (; *args && msg.msg_iovlen < WIRE_ARGS; args++)
+		iov[msg.msg_iovlen++] =
+			(struct iovec){ (void *)*args, strlen(*args) + 1 };
+	if (pass >= 0) {
+		msg.msg_control = control.buf;
+		msg.msg_controllen = sizeof(control.buf);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(c), &pass, sizeof(int));
+	}
+	return send_message(fd, &msg);
+}
+
+static int received_fd(struct msghdr *msg)
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+	int fd = -1;
+
+	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
+	    c->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
+	return fd;
+}
+
+ssize_t wire_recv(int fd, char *buf, int *pass)
+{
+	union {
+		struct cmsghdr align;
+		char buf[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec iov = { buf, WIRE_MAX };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = control.buf,
+			      .msg_controllen = sizeof(control.buf) };
+	ssize_t len = recvmsg(fd, &msg, MSG_CMSG_CLOEXEC);
+
+	*pass = -1;
+	if (len < 0)
+		return -errno;
+	*pass = received_fd(&msg);
+	buf[len] = 0;
+	return len;
+}
+
+const char *wire_value(const char *buf, size_t len, const char *key)
+{
+	const char *end = buf + len;
+	size_t n = strlen(key);
+
+	for (; buf < end; buf += strlen(buf) + 1)
+		if (!strncmp(buf, key, n) && buf[n] == '=')
+			return buf + n + 1;
+	return NULL;
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Between the command and the daemon: a SOCK_SEQPACKET connection to a UNIX
+ * socket in the run directory.
+ *
+ * A request is one message of NUL-terminated strings, the first is its name, the
+ * others are "key=value"; a descriptor may come with it. The answer is any
+ * number of messages whose first byte says what they are:
+ *
+ *   'o' text for standard output     'e' text for standard error
+ *   'r' a request for a session was granted; "key=value" strings follow
+ *   'd' the processes that the session watches are gone
+ *   'x' the end of the answer: the exit status, in decimal
+ */
+#ifndef SESSION_WIRE_H
+#define SESSION_WIRE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#define WIRE_MAX 65536 /* bytes of one message */
+#define WIRE_ARGS 16
+
+enum wire_kind {
+	WIRE_OUT = 'o',
+	WIRE_ERR = 'e',
+	WIRE_READY = 'r',
+	WIRE_DONE = 'd',
+	WIRE_EXIT = 'x',
+};
+
+/* Where the sockets are: /run/vmaheap for root. Static, created when missing. */
+const char *wire_dir(void);
+
+/* Descriptor or -errno. A stale socket (nobody answers) is replaced. */
+int wire_listen(const char *path);
+int wire_connect(const char *path);
+
+/* All 0 or -errno. A peer that does not read for 10 s is given up (-EAGAIN). */
+int wire_send(int fd, enum wire_kind kind, const char *text, size_t len);
+int wire_exit(int fd, int status);
+/* args ends with NULL. pass < 0: no descriptor. */
+int wire_request(int fd, const char *const *args, int pass);
+
+/*
+ * One message, NUL-terminated in buf[WIRE_MAX + 1]: its length, 0: the peer has
+ * closed, or -errno. *pass: the descriptor that came with it, or -1.
+ */
+ssize_t wire_recv(int fd, char *buf, int *pass);
+
+/* The value of "key=value" among the strings of a message; NULL: none. */
+const char *wire_value(const char *buf, size_t len, const char *key);
+
+#endif

@@ -1,0 +1,446 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The command. Each subcommand parses into a plain struct and hands it on:
+ * record and attach to session/client.h, questions to the daemon (-p PID) or to
+ * a replayed trace (DIR).
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "output/output.h"
+#include "session/client.h"
+#include "session/module.h"
+#include "session/replay.h"
+
+#define VERIFY_DEFAULT_MS 100
+
+struct args {
+	uint32_t pid; /* -p; 0: none */
+	const char *out; /* -o */
+	const char *alloc; /* --alloc */
+	const char *ring; /* --ring */
+	bool follow; /* -f */
+	bool json; /* --json */
+	unsigned int verify_ms; /* --verify */
+	char **rest; /* what is no option */
+	int nr_rest;
+};
+
+struct command {
+	const char *name;
+	const char *synopsis;
+	const char *what;
+	const char *options; /* getopt letters of those below that it takes */
+	int (*run)(const struct command *c, const struct args *a);
+};
+
+enum { OPT_ALLOC = 256, OPT_VERIFY, OPT_JSON, OPT_RING };
+
+static const struct option longopts[] = {
+	{ "pid", required_argument, NULL, 'p' },
+	{ "output", required_argument, NULL, 'o' },
+	{ "follow", no_argument, NULL, 'f' },
+	{ "help", no_argument, NULL, 'h' },
+	{ "alloc", required_argument, NULL, OPT_ALLOC },
+	{ "verify", optional_argument, NULL, OPT_VERIFY },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "ring", required_argument, NULL, OPT_RING },
+	{ NULL, 0, NULL, 0 },
+};
+
+static int usage_of(const struct command *c, FILE *f)
+{
+	fprintf(f, "usage: vmaheap %s %s\n%s\n", c->name, c->synopsis, c->what);
+	return f == stdout ? 0 : STATUS_FAILED;
+}
+
+__attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
+{
+	va_list ap;
+
+	fputs("vmaheap: ", stderr);
+	va_start(ap, fmt);
+	vfprintf(stderr, fmt, ap);
+	va_end(ap);
+	putc('\n', stderr);
+	return STATUS_FAILED;
+}
+
+/* --- record, attach ---------------------------------------------------- */
+
+static int valid_alloc(const char *name, bool launch)
+{
+	return (launch && !strcmp(name, "shim")) || !strcmp(name, "uprobe") ||
+	       !strcmp(name, "none");
+}
+
+static int run_record(const struct command *c, const struct args *a)
+{
+	struct record_opts o = { .dir = a->out,
+				 .alloc = a->alloc ? a->alloc : "shim",
+				 .follow = a->follow,
+				 .verify_ms = a->verify_ms,
+				 .ring = a->ring,
+				 .argv = a->rest };
+
+	if (!a->nr_rest)
+		return usage_of(c, stderr);
+	if (!valid_alloc(o.alloc, true))
+		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
+	return client_record(&o);
+}
+
+static int run_attach(const struct command *c, const struct args *a)
+{
+	struct record_opts o = { .dir = a->out,
+				 .alloc = a->alloc ? a->alloc : "uprobe",
+				 .follow = a->follow,
+				 .verify_ms = a->verify_ms,
+				 .pid = a->pid };
+
+	if (!a->pid || a->nr_rest)
+		return usage_of(c, stderr);
+	if (!strcmp(o.alloc, "shim"))
+		return fail("--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
+	if (!valid_alloc(o.alloc, false))
+		return fail("--alloc=%s: it is uprobe or none", o.alloc);
+	return client_attach(&o);
+}
+
+/* --- questions to a trace ------------------------------------------------ */
+
+/* Everything that a view needs, from a trace directory. */
+struct view {
+	struct replay *r;
+	struct symbols *sy;
+	struct output o;
+};
+
+static int view_open(struct view *v, const struct args *a, const char *dir)
+{
+	char *why = NULL;
+
+	*v = (struct view){ .r = replay_open(dir, &why) };
+	if (!v->r) {
+		fail("%s", why ? why : strerror(errno));
+		free(why);
+		return -1;
+	}
+	v->sy = symbols_new();
+	v->o = (struct output){ .f = stdout,
+				.json = a->json,
+				.model = replay_model(v->r),
+				.symbols = v->sy,
+				.alloc = replay_env(v->r)->alloc };
+	return 0;
+}
+
+static void view_run(struct view *v)
+{
+	replay_run(v->r, NULL, NULL);
+	v->o.start = replay_first(v->r);
+	v->o.now = replay_last(v->r);
+}
+
+/* A truncated trace is told of; what could be read has been shown. */
+static int view_close(struct view *v, int err)
+{
+	uint64_t damage = replay_damage(v->r);
+	int status = 0;
+
+	if (!err && fflush(stdout))
+		err = -errno;
+	if (err)
+		status = fail("the output: %s", strerror(-err));
+	else if (damage)
+		fprintf(stderr,
+			"vmaheap: the trace is truncated or damaged: %" PRIu64
+			" bytes could not be read, the rest is shown\n",
+			damage);
+	symbols_free(v->sy);
+	replay_close(v->r);
+	return status ? status : damage ? 1 : 0;
+}
+
+/* The address spaces to show: of process -p, else the last one of each process. */
+static bool wanted(const struct view *v, const struct args *a,
+		   const struct space *s)
+{
+	if (a->pid)
+		return s == model_process(v->o.model, a->pid);
+	return s == model_process(v->o.model, s->owner);
+}
+
+static int each_space(const struct args *a, const char *dir,
+		      int (*show)(struct view *v, const struct space *s,
+				  const struct args *a))
+{
+	struct view v;
+	size_t i, shown = 0;
+	int err = 0;
+
+	if (view_open(&v, a, dir))
+		return STATUS_FAILED;
+	view_run(&v);
+	for (i = 0; !err && i < model_spaces(v.o.model); i++) {
+		const struct space *s = model_space_at(v.o.model, i);
+
+		if (wanted(&v, a, s) && (++shown, true))
+			err = show(&v, s, a);
+	}
+	if (!shown)
+		fail(a->pid ? "%s: process %u is not in this trace" :
+			      "%s: no process was watched",
+		     dir, a->pid);
+	return shown ? view_close(&v, err) :
+		       (view_close(&v, 0), STATUS_FAILED);
+}
+
+static int show_maps(struct view *v, const struct space *s, const struct args *a)
+{
+	(void)a;
+	return output_maps(&v->o, s);
+}
+
+static int run_maps(const struct command *c, const struct args *a)
+{
+	if (a->pid && !a->nr_rest)
+		return client_ask("maps", a->pid, NULL, a->json);
+	if (a->nr_rest != 1)
+		return usage_of(c, stderr);
+	return each_space(a, a->rest[0], show_maps);
+}
+
+static int show_why(struct view *v, const struct space *s, const struct args *a)
+{
+	return output_why(&v->o, s, strtoull(a->rest[0], NULL, 16));
+}
+
+static int run_why(const struct command *c, const struct args *a)
+{
+	char *end;
+
+	if (a->nr_rest < 1 || a->nr_rest > 2 || (a->nr_rest == 1 && !a->pid))
+		return usage_of(c, stderr);
+	errno = 0;
+	strtoull(a->rest[0], &end, 16);
+	if (errno || end == a->rest[0] || *end)
+		return fail("%s: it is no address (hexadecimal)", a->rest[0]);
+	if (a->nr_rest == 1)
+		return client_ask("why", a->pid, a->rest[0], a->json);
+	return each_space(a, a->rest[1], show_why);
+}
+
+static int report_trace(const struct args *a, const char *dir)
+{
+	struct view v;
+	const struct space *only = NULL;
+
+	if (view_open(&v, a, dir))
+		return STATUS_FAILED;
+	view_run(&v);
+	if (a->pid) {
+		only = model_process(v.o.model, a->pid);
+		if (!only) {
+			view_close(&v, 0);
+			return fail("%s: process %u is not in this trace", dir,
+				    a->pid);
+		}
+	}
+	return view_close(&v, output_report(&v.o, only));
+}
+
+static int run_report(const struct command *c, const struct args *a)
+{
+	if (a->pid && !a->nr_rest)
+		return client_ask("report", a->pid, NULL, a->json);
+	if (a->nr_rest != 1)
+		return usage_of(c, stderr);
+	return report_trace(a, a->rest[0]);
+}
+
+struct story {
+	struct output *o;
+	int err;
+};
+
+static void tell_event(void *ctx, const struct outcome *out)
+{
+	struct story *st = ctx;
+
+	if (!st->o->start)
+		st->o->start = out->ev->ts;
+	if (!st->err)
+		st->err = output_event(st->o, out);
+}
+
+static int run_script(const struct command *c, const struct args *a)
+{
+	struct story st = { 0 };
+	struct view v;
+
+	if (a->nr_rest != 1)
+		return usage_of(c, stderr);
+	if (view_open(&v, a, a->rest[0]))
+		return STATUS_FAILED;
+	st.o = &v.o;
+	replay_run(v.r, tell_event, &st);
+	/* A reader that has seen enough (head) is no failure. */
+	return view_close(&v, st.err == -EPIPE ? 0 : st.err);
+}
+
+/* --- verify, doctor -------------------------------------------------------- */
+
+static int run_verify(const struct command *c, const struct args *a)
+{
+	if (!a->pid || a->nr_rest)
+		return usage_of(c, stderr);
+	return client_ask("verify", a->pid, NULL, false);
+}
+
+static int run_doctor(const struct command *c, const struct args *a)
+{
+	(void)c;
+	(void)a;
+	return doctor(stdout) ? 1 : 0;
+}
+
+/* --- the table --------------------------------------------------------------- */
+
+static const struct command commands[] = {
+	{ "record",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--verify[=MS]] -- COMMAND [ARG]...",
+	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
+	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
+	  "  -f               follow the children that it forks; ends when all have exited\n"
+	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none\n"
+	  "  --verify[=MS]    every MS milliseconds (100) stop it and compare the model with\n"
+	  "                   /proc/PID/maps\n"
+	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
+	  "The exit status is COMMAND's; 128+N: killed by signal N; 123: a verification\n"
+	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
+	  "+o:f", run_record },
+	{ "attach", "[-o DIR] [-f] [--alloc=uprobe|none] [--verify[=MS]] -p PID",
+	  "Watches a running process until ^C or its exit. Options as for record.",
+	  "p:o:f", run_attach },
+	{ "maps", "[--json] -p PID | [-p PID] DIR",
+	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.",
+	  "p:", run_maps },
+	{ "why", "[--json] ADDR -p PID | ADDR [-p PID] DIR",
+	  "The chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
+	  "created it, and its pages.",
+	  "p:", run_why },
+	{ "report", "[--json] -p PID | [-p PID] DIR",
+	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.",
+	  "p:", run_report },
+	{ "script", "[--json] DIR", "One line an event, all sources, in time order.",
+	  "", run_script },
+	{ "verify", "-p PID",
+	  "Stops a watched process, compares the model with /proc/PID/maps, lets it go on.\n"
+	  "The exit status is 123 when they differ.",
+	  "p:", run_verify },
+	{ "doctor", "", "What is missing on this machine, and what to do about it.", "",
+	  run_doctor },
+};
+#define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
+
+static int usage(FILE *f)
+{
+	size_t i;
+
+	fputs("usage: vmaheap COMMAND [OPTION]...\n"
+	      "What memory the kernel gave a process, and what its heap does with it.\n\n",
+	      f);
+	for (i = 0; i < NR_COMMANDS; i++)
+		fprintf(f, "  %-8s %s\n", commands[i].name,
+			commands[i].synopsis);
+	fputs("\nvmaheap COMMAND --help tells more of each.\n", f);
+	return f == stdout ? 0 : STATUS_FAILED;
+}
+
+/* 0, or -1: the option's value is no good. */
+static int parse_number(const char *text, unsigned int *n)
+{
+	char *end;
+	unsigned long v;
+
+	errno = 0;
+	v = strtoul(text, &end, 10);
+	if (errno || end == text || *end || !v || v > UINT32_MAX)
+		return -1;
+	*n = (unsigned int)v;
+	return 0;
+}
+
+/* 0: go on; else it was the last word: the exit status + 1. */
+static int parse_option(const struct command *c, struct args *a, int opt)
+{
+	switch (opt) {
+	case 'p':
+		if (!parse_number(optarg, &a->pid))
+			return 0;
+		return fail("-p %s: it is no process id", optarg) + 1;
+	case 'o':
+		a->out = optarg;
+		return 0;
+	case 'f':
+		a->follow = true;
+		return 0;
+	case OPT_ALLOC:
+		a->alloc = optarg;
+		return 0;
+	case OPT_RING:
+		a->ring = optarg;
+		return 0;
+	case OPT_JSON:
+		a->json = true;
+		return 0;
+	case OPT_VERIFY:
+		a->verify_ms = VERIFY_DEFAULT_MS;
+		if (!optarg || !parse_number(optarg, &a->verify_ms))
+			return 0;
+		return fail("--verify=%s: it is no number of milliseconds",
+			    optarg) + 1;
+	case 'h':
+		return usage_of(c, stdout) + 1;
+	default:
+		return usage_of(c, stderr) + 1;
+	}
+}
+
+static int run_command(const struct command *c, int argc, char **argv)
+{
+	struct args a = { 0 };
+	char letters[16];
+	int opt, status;
+
+	snprintf(letters, sizeof(letters), "%sh", c->options);
+	while ((opt = getopt_long(argc, argv, letters, longopts, NULL)) != -1) {
+		status = parse_option(c, &a, opt);
+		if (status)
+			return status - 1;
+	}
+	a.rest = argv + optind;
+	a.nr_rest = argc - optind;
+	return c->run(c, &a);
+}
+
+int main(int argc, char **argv)
+{
+	size_t i;
+
+	if (argc < 2)
+		return usage(stderr);
+	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
+	    !strcmp(argv[1], "help"))
+		return usage(stdout);
+	for (i = 0; i < NR_COMMANDS; i++)
+		if (!strcmp(argv[1], commands[i].name))
+			return run_command(&commands[i], argc - 1, argv + 1);
+	return fail("%s: no such command; vmaheap --help lists them", argv[1]);
+}
