@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What writer and reader share: the packets as they lie in the files.
+ *
+ *   | head | event event event ... | padding to 8 bytes |
+ *   <------- content_bits ------->
+ *   <----------------- packet_bits -------------------->
+ *
+ * The head is packet.header and packet.context of the metadata in one. Content
+ * ends with the last event's last byte (CTF 1.8, 5.2: a reader takes everything
+ * before content_size for an event), so the padding behind the string of a FILE
+ * record that closes a packet is no content.
+ */
+#ifndef TRACE_FORMAT_H
+#define TRACE_FORMAT_H
+
+#include "trace/trace.h"
+
+#define CTF_MAGIC 0xC1FC1FC1u
+
+struct packet_head {
+	uint32_t magic;
+	uint8_t uuid[16];
+	uint32_t stream_id; /* enum trace_stream_kind */
+	uint64_t ts_begin, ts_end;
+	uint64_t content_bits, packet_bits;
+	uint64_t seq;
+	uint64_t discarded; /* events, since the stream began */
+};
+
+struct alloc_head {
+	struct packet_head p;
+	uint32_t tgid, tid;
+	uint64_t alloc_caller, free_caller;
+};
+
+_Static_assert(offsetof(struct vmaheap_record, type) == 8, "behind ts");
+_Static_assert(sizeof(struct packet_head) == 72, "as the metadata says");
+_Static_assert(sizeof(struct alloc_head) == 96, "as the metadata says");
+
+static inline size_t head_bytes(enum trace_stream_kind kind)
+{
+	return kind == TRACE_ALLOC ? sizeof(struct alloc_head) :
+				     sizeof(struct packet_head);
+}
+
+static inline size_t round8(size_t bytes)
+{
+	return (bytes + 7) & ~(size_t)7;
+}
+
+/*
+ * Allocator events have as many words in a file as in a ring, but in another
+ * order: a CTF event header has room for the time and the id and nothing else
+ * (babeltrace2 complains of other fields there, and does not show them).
+ *
+ *   stamp:4 | ts:60           when the event has a ts: in front, and nothing
+ *                             else before the body; stamp is PACKED_STAMP
+ *   id:4 | ...                the body; PACKED_MORE is added to its id when
+ *                             it is followed by one of
+ *   11:4 | caller:60
+ *   14:4 | begin:60
+ *   15:4 | begin:60,  0:4 | caller:60
+ *
+ * pack_event() and unpack_event() turn one into the other; `to` has the room of
+ * the event's nr <= WORD_EVENT_WORDS words and is not `from`. packed_words() is
+ * word_event_words() of the packed form.
+ */
+#define PACKED_STAMP 8u
+#define PACKED_MORE 8u
+
+void pack_event(const uint64_t *from, unsigned int nr, uint64_t *to);
+void unpack_event(const uint64_t *from, unsigned int nr, uint64_t *to);
+int packed_words(const uint64_t *w, size_t nr);
+
+/*
+ * The layouts of the metadata are fixed; a module that is newer or older than
+ * this program may send more or less in a record. fitted_bytes() is the size
+ * that the record (whole, r->size bytes long) has in a trace; 0: no such record
+ * is described, or it is damaged. fit_record() writes it so to `out`, and
+ * returns how many of its bytes are event (the rest is padding).
+ */
+size_t fitted_bytes(const struct vmaheap_record *r);
+size_t fit_record(const struct vmaheap_record *r, void *out);
+
+/* The metadata text: malloc'ed, NULL: no memory. */
+char *metadata_text(const uint8_t uuid[16], const struct trace_env *env);
+/* NULL, or a malloc'ed sentence: why this is no metadata of ours. */
+char *metadata_parse(const char *text, uint8_t uuid[16], struct trace_env *env);
+
+#endif

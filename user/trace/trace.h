@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A trace is a directory in Common Trace Format 1.8 (little-endian), written by
+ * append and read by the same code that reads the live sources:
+ *
+ *   metadata            TSDL text: the layout of all below, the clock, the environment
+ *   kernel              packets of the module's records, byte for byte (uapi/vmaheap.h)
+ *   alloc-TGID-TID      packets of one thread's event words (probe/words.h; in the
+ *                       files a header's words stand in the order of format.h)
+ *   notes               packets of what the daemon itself saw (struct trace_note)
+ *
+ * Each packet's context has timestamp_begin, timestamp_end, content_size,
+ * packet_size, packet_seq_num, events_discarded (running total of the stream,
+ * the loss accounting) and, in alloc streams, tgid, tid and the two sticky
+ * callers as the packet begins, so that each packet can be read alone. A packet
+ * never splits an event. Whoever reads the directory with babeltrace2 wants no
+ * other files in it. A crash costs the last packet at most: a file may end
+ * anywhere.
+ */
+#ifndef TRACE_TRACE_H
+#define TRACE_TRACE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "uapi/vmaheap.h"
+
+/* Records of the notes stream: same header and rules as the module's. */
+enum trace_note_type {
+	TRACE_NOTE_RESIDENT = 64, /* struct trace_resident */
+	TRACE_NOTE_VERIFY = 65, /* struct trace_verify */
+};
+
+struct trace_resident_vma {
+	__u64 start, end, resident, swapped, live_resident; /* bytes */
+};
+
+struct trace_resident {
+	struct vmaheap_record rec; /* ts, mm, tgid */
+	__u32 nr_vmas;
+	__u32 unused;
+	struct trace_resident_vma vmas[];
+};
+
+struct trace_verify {
+	struct vmaheap_record rec;
+	__u32 vmas; /* compared */
+	__u32 mismatches;
+};
+
+/* What the metadata's env block says of the recording; any may be "". */
+struct trace_env {
+	char release[80]; /* kernel */
+	char command[512]; /* shell-quoted argv, or "pid N" */
+	char alloc[16]; /* shim, uprobe, none */
+	int64_t clock_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the start */
+};
+
+struct trace_writer;
+
+/*
+ * Begins a trace in the empty directory dirfd (duplicated). NULL and errno on
+ * failure (EEXIST: there is a trace in it).
+ */
+struct trace_writer *trace_create(int dirfd, const struct trace_env *env);
+/*
+ * Whole records, as the module sent them, in order. 0, -EINVAL (no record begins
+ * like this: what is before it is kept), or a write error. A record that is
+ * longer or shorter than this program's uapi header says is written as the
+ * header says; a type that it does not know counts as discarded.
+ */
+int trace_records(struct trace_writer *w, const void *records, size_t bytes);
+int trace_note(struct trace_writer *w, const struct vmaheap_record *note);
+/*
+ * Whole events of one thread, in order, without control words. 0, or -EINVAL
+ * (words that are no event: what is before them is kept), or a write error,
+ * -ENOSPC for one. A stamp that runs back is written as the one before it.
+ */
+int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
+		const uint64_t *words, size_t nr);
+/* That many events of the thread were lost at this point. */
+int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr);
+/*
+ * After a write error (full disk) the packet that did not fit is dropped whole,
+ * its events are counted in events_discarded, what was written before stays
+ * readable, and every later call tries again.
+ */
+int trace_flush(struct trace_writer *w); /* writes all partial packets */
+struct trace_written {
+	uint64_t bytes; /* in the files */
+	uint64_t events; /* in packets that are written, or are being filled */
+	uint64_t discarded; /* by write errors */
+	int error; /* the first write error, an errno; 0: none */
+};
+struct trace_written trace_written(const struct trace_writer *w);
+int trace_close(struct trace_writer *w); /* flushes, frees */
+
+enum trace_stream_kind { TRACE_KERNEL = 1, TRACE_NOTES, TRACE_ALLOC };
+
+/* One packet. `data` is valid until the next call for the same stream. */
+struct trace_block {
+	enum trace_stream_kind kind;
+	uint32_t tgid, tid; /* TRACE_ALLOC */
+	uint64_t ts; /* timestamp_begin: the stamp as the packet begins */
+	uint64_t alloc_caller, free_caller; /* TRACE_ALLOC: the sticky callers */
+	uint64_t lost; /* events lost between the packet before and this one */
+	const void *data; /* 8-byte aligned */
+	size_t bytes;
+};
+
+struct trace_reader;
+
+/* NULL, with *why saying what is wrong: malloc'ed, the caller's to free(). */
+struct trace_reader *trace_open(int dirfd, char **why);
+const struct trace_env *trace_env(const struct trace_reader *r);
+size_t trace_streams(const struct trace_reader *r);
+/*
+ * The next packet of stream i: 1; 0 at the end; -EBADMSG: the rest of the stream
+ * cannot be read (truncated or damaged): trace_damage() says how much, what came
+ * before is good.
+ */
+int trace_next(struct trace_reader *r, size_t i, struct trace_block *b);
+/*
+ * Bytes at the ends of the streams that were no sound packets, of those streams
+ * that trace_next() has come to the end of; 0: a sound trace.
+ */
+uint64_t trace_damage(const struct trace_reader *r);
+void trace_reader_free(struct trace_reader *r);
+
+#endif
