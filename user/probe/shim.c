@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * libvmaheap-shim.so, preloaded into the target: tells of every call of the
+ * allocator's functions by a word or two in the thread's ring (probe/words.h),
+ * without a lock, a system call or a clock.
+ *
+ *	free(p)      told, then done: in the stream the address is free before
+ *	             another thread can get it
+ *	malloc(n)    done, then told: the address is known then
+ *	realloc(p)   both
+ *
+ * One comparison (head < limit) stands for every reason not to go on: no ring,
+ * a forked child, a full ring, a detached ring, a call inside another call.
+ */
+#include <malloc.h>
+#include <stdlib.h>
+
+#include "probe/shim.h"
+
+#define EXPORT __attribute__((visibility("default")))
+#define COLD __attribute__((noinline, cold))
+#define INLINE static inline __attribute__((always_inline))
+#define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
+#define ARGS(...) __VA_ARGS__
+
+static uint64_t slot_stamp(const struct slot *s)
+{
+	return __atomic_load_n(s->stamp, __ATOMIC_ACQUIRE);
+}
+
+static void slot_word(struct slot *s, uint64_t word)
+{
+	s->data[s->head++ & s->mask] = word;
+}
+
+/*
+ * From here on the reader may see what was written. s->ring would be on another
+ * cache line.
+ */
+INLINE void slot_publish(struct slot *s)
+{
+	struct ring_header *ring = (struct ring_header *)((char *)s->data - RING_DATA);
+
+	__atomic_store_n(&ring->head, s->head, __ATOMIC_RELEASE);
+}
+
+/*
+ * The header for what has changed. `begin` differs from `ts` only when the
+ * event has a window.
+ */
+static COLD void slot_header(struct slot *s, uint64_t begin, uint64_t ts,
+			     uint64_t caller, uint64_t *caller_was)
+{
+	bool moved = ts != s->ts, called = caller != *caller_was;
+
+	if (begin != ts) {
+		slot_word(s, word_value(called ? WORD_HDR_WINDOW_CALLER : WORD_HDR_WINDOW,
+					begin));
+		slot_word(s, word_value(0, ts));
+	} else if (moved) {
+		slot_word(s, word_value(called ? WORD_HDR_TS_CALLER : WORD_HDR_TS, ts));
+	}
+	if (called)
+		slot_word(s, word_value(begin != ts || moved ? 0 : WORD_HDR_CALLER,
+					caller));
+	s->ts = ts;
+	*caller_was = caller;
+}
+
+/*
+ * ts == s->ts implies begin == ts: stamps only rise, and s->ts is not younger
+ * than begin.
+ */
+INLINE void slot_sticky(struct slot *s, uint64_t begin, uint64_t ts, uint64_t caller,
+			uint64_t *caller_was)
+{
+	if (unlikely(ts != s->ts || caller != *caller_was))
+		slot_header(s, begin, ts, caller, caller_was);
+}
+
+/* A call that returned p; begin: the stamp as it was entered. */
+INLINE void tell_alloc(struct slot *s, enum word_id id, enum alloc_op op, uint64_t begin,
+		       uint64_t caller, const void *p, uint64_t size)
+{
+	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
+	if (likely(size <= WORD_SIZE_MAX)) {
+		slot_word(s, word_body(id, size, (uintptr_t)p));
+	} else {
+		slot_word(s, word_alloc(op, 0, (uintptr_t)p));
+		slot_word(s, size);
+	}
+	slot_publish(s);
+}
+
+/* The same with all that the short words cannot say. */
+static void tell_long(struct slot *s, enum alloc_op op, unsigned int align_log2,
+		      uint64_t begin, uint64_t caller, const void *p, uint64_t size)
+{
+	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
+	slot_word(s, word_alloc(op, align_log2, (uintptr_t)p));
+	slot_word(s, size);
+	slot_publish(s);
+}
+
+/* A call that is about to give p up. */
+INLINE void tell_give(struct slot *s, enum word_id id, uint64_t caller, const void *p)
+{
+	uint64_t ts = slot_stamp(s);
+
+	slot_sticky(s, ts, ts, caller, &s->free_caller);
+	slot_word(s, word_body(id, 0, (uintptr_t)p));
+	slot_publish(s);
+}
+
+static COLD void tell_leave(struct slot *s, uint64_t ts)
+{
+	slot_word(s, word_value(WORD_HDR_TS, ts));
+	slot_word(s, word_body(WORD_LEAVE, 0, 0));
+	s->ts = ts;
+	slot_publish(s);
+}
+
+/*
+ * Some allocators make one function out of others through the PLT (musl's
+ * posix_memalign, glibc's reallocarray): only the outer call is told of. With
+ * limit 0 every call inside takes the slow path, which looks at `quiet`.
+ */
+INLINE void quiet_begin(struct slot *s)
+{
+	s->quiet = (uintptr_t)__builtin_frame_address(0);
+	s->limit = 0;
+}
+
+INLINE void quiet_end(struct slot *s)
+{
+	s->quiet = 0;
+	s->limit = s->room;
+}
+
+INLINE uint64_t total(size_t nmemb, size_t size)
+{
+	size_t bytes;
+
+	return __builtin_mul_overflow(nmemb, size, &bytes) ? UINT64_MAX : bytes;
+}
+
+/* Of what is no power of two the next one, as glibc takes it (malloc/malloc.c). */
+static unsigned int log2_up(size_t align)
+{
+	return align > 1 ? 64 - (unsigned int)__builtin_clzll(align - 1) : 0;
+}
+
+INLINE void *tell_malloc(struct slot *s, uint64_t caller, size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p = next.malloc(size);
+
+	tell_alloc(s, WORD_MALLOC, OP_MALLOC, begin, caller, p, size);
+	return p;
+}
+
+INLINE void tell_free(struct slot *s, uint64_t caller, void *p)
+{
+	uint64_t ts;
+
+	tell_give(s, WORD_FREE, caller, p);
+	next.free(p);
+	ts = slot_stamp(s);
+	if (unlikely(ts != s->ts))
+		tell_leave(s, ts);
+}
+
+INLINE void *tell_calloc(struct slot *s, uint64_t caller, size_t nmemb, size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p;
+
+	quiet_begin(s);
+	p = next.calloc(nmemb, size);
+	quiet_end(s);
+	tell_alloc(s, WORD_CALLOC, OP_CALLOC, begin, caller, p, total(nmemb, size));
+	return p;
+}
+
+/* The window of a reallocation is (REALLOC's ts, REALLOCED's ts]: no begin. */
+INLINE void *tell_realloc(struct slot *s, uint64_t caller, void *p, size_t size)
+{
+	void *q;
+
+	tell_give(s, WORD_REALLOC, caller, p);
+	quiet_begin(s);
+	q = next.realloc(p, size);
+	quiet_end(s);
+	tell_alloc(s, WORD_REALLOCED, OP_REALLOC, slot_stamp(s), caller, q, size);
+	return q;
+}
+
+INLINE void *tell_reallocarray(struct slot *s, uint64_t caller, void *p, size_t nmemb,
+			       size_t size)
+{
+	void *q;
+
+	tell_give(s, WORD_REALLOC, caller, p);
+	quiet_begin(s);
+	q = next.reallocarray(p, nmemb, size);
+	quiet_end(s);
+	tell_long(s, OP_REALLOCARRAY, 0, slot_stamp(s), caller, q, total(nmemb, size));
+	return q;
+}
+
+INLINE void *tell_memalign(struct slot *s, uint64_t caller, size_t align, size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p;
+
+	quiet_begin(s);
+	p = next.memalign(align, size);
+	quiet_end(s);
+	tell_long(s, OP_MEMALIGN, log2_up(align), begin, caller, p, size);
+	return p;
+}
+
+INLINE void *tell_aligned_alloc(struct slot *s, uint64_t caller, size_t align,
+				size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p;
+
+	quiet_begin(s);
+	p = next.aligned_alloc(align, size);
+	quiet_end(s);
+	tell_long(s, OP_ALIGNED_ALLOC, log2_up(align), begin, caller, p, size);
+	return p;
+}
+
+INLINE int tell_posix_memalign(struct slot *s, uint64_t caller, void **out, size_t align,
+			       size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	int err;
+
+	quiet_begin(s);
+	err = next.posix_memalign(out, align, size);
+	quiet_end(s);
+	tell_long(s, OP_POSIX_MEMALIGN, log2_up(align), begin, caller, err ? NULL : *out,
+		  size);
+	return err;
+}
+
+INLINE void *tell_valloc(struct slot *s, uint64_t caller, size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p;
+
+	quiet_begin(s);
+	p = next.valloc(size);
+	quiet_end(s);
+	tell_long(s, OP_VALLOC, 12, begin, caller, p, size);
+	return p;
+}
+
+INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
+{
+	uint64_t begin = slot_stamp(s);
+	void *p;
+
+	quiet_begin(s);
+	p = next.pvalloc(size);
+	quiet_end(s);
+	tell_long(s, OP_PVALLOC, 12, begin, caller, p, size);
+	return p;
+}
+
+/*
+ * A function of the target: the fast path when the thread's slot can take an
+ * event, else the slow one. The slow path ends before the stamp is loaded, so
+ * nothing that it maps falls into the window of the call.
+ */
+#define SHIM(ret, name, params, args)                                           \
+	static COLD ret name##_slow(uint64_t caller, ARGS params)               \
+	{                                                                       \
+		struct slot_loan loan;                                          \
+		struct slot *s = slot_get(&loan);                               \
+		ret result = s ? tell_##name(s, caller, ARGS args) :            \
+				 next.name(ARGS args);                          \
+                                                                                \
+		slot_put(&loan);                                                \
+		return result;                                                  \
+	}                                                                       \
+                                                                                \
+	INLINE ret name##_fast(uint64_t caller, ARGS params)                    \
+	{                                                                       \
+		struct slot *s = my_slot;                                       \
+                                                                                \
+		if (unlikely(!s || s->head >= s->limit))                        \
+			return name##_slow(caller, ARGS args);                  \
+		return tell_##name(s, caller, ARGS args);                       \
+	}
+
+SHIM(void *, malloc, (size_t size), (size))
+SHIM(void *, calloc, (size_t nmemb, size_t size), (nmemb, size))
+SHIM(void *, realloc, (void *p, size_t size), (p, size))
+SHIM(void *, reallocarray, (void *p, size_t nmemb, size_t size), (p, nmemb, size))
+SHIM(void *, memalign, (size_t align, size_t size), (align, size))
+SHIM(void *, aligned_alloc, (size_t align, size_t size), (align, size))
+SHIM(int, posix_memalign, (void **out, size_t align, size_t size), (out, align, size))
+SHIM(void *, valloc, (size_t size), (size))
+SHIM(void *, pvalloc, (size_t size), (size))
+
+static COLD void free_slow(uint64_t caller, void *p)
+{
+	struct slot_loan loan;
+	struct slot *s = slot_get(&loan);
+
+	if (s)
+		tell_free(s, caller, p);
+	else
+		next.free(p);
+	slot_put(&loan);
+}
+
+INLINE void free_fast(uint64_t caller, void *p)
+{
+	struct slot *s = my_slot;
+
+	if (unlikely(boot_owns(p)))
+		return;
+	if (unlikely(!s || s->head >= s->limit))
+		free_slow(caller, p);
+	else
+		tell_free(s, caller, p);
+}
+
+EXPORT void *malloc(size_t size)
+{
+	return malloc_fast(CALLER, size);
+}
+
+EXPORT void free(void *p)
+{
+	free_fast(CALLER, p);
+}
+
+/* glibc keeps it for programs linked before 2.26. */
+EXPORT void cfree(void *p);
+EXPORT void cfree(void *p)
+{
+	free_fast(CALLER, p);
+}
+
+EXPORT void *calloc(size_t nmemb, size_t size)
+{
+	return calloc_fast(CALLER, nmemb, size);
+}
+
+EXPORT void *realloc(void *p, size_t size)
+{
+	if (unlikely(boot_owns(p)))
+		return boot_move(p, malloc_fast(CALLER, size), size);
+	return realloc_fast(CALLER, p, size);
+}
+
+EXPORT void *reallocarray(void *p, size_t nmemb, size_t size)
+{
+	uint64_t bytes = total(nmemb, size);
+
+	if (unlikely(boot_owns(p)))
+		return boot_move(p, malloc_fast(CALLER, bytes), bytes);
+	return reallocarray_fast(CALLER, p, nmemb, size);
+}
+
+EXPORT void *memalign(size_t align, size_t size)
+{
+	return memalign_fast(CALLER, align, size);
+}
+
+EXPORT void *aligned_alloc(size_t align, size_t size)
+{
+	return aligned_alloc_fast(CALLER, align, size);
+}
+
+EXPORT int posix_memalign(void **out, size_t align, size_t size)
+{
+	return posix_memalign_fast(CALLER, out, align, size);
+}
+
+EXPORT void *valloc(size_t size)
+{
+	return valloc_fast(CALLER, size);
+}
+
+EXPORT void *pvalloc(size_t size)
+{
+	return pvalloc_fast(CALLER, size);
+}

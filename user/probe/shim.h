@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Inside of libvmaheap-shim.so.
+ *
+ *   shim.c       the functions that the target calls, and the fast path
+ *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
+ *   shim_link.c  the handshake with the daemon, and the shim's mappings
+ *   shim_next.c  the original functions, and memory while they are looked up
+ *
+ * The shim calls no allocator function itself and takes no lock in the common
+ * case. What must not survive a fork (slots, the list of free ones, its lock)
+ * lies in one anonymous MADV_WIPEONFORK mapping: a child, however it was made,
+ * finds zeros there, fails the one comparison of the fast path and starts
+ * anew. A vfork child shares everything, rightly, for it runs in its parent's
+ * address space while the parent's thread waits.
+ */
+#ifndef PROBE_SHIM_H
+#define PROBE_SHIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "probe/words.h"
+
+#pragma GCC visibility push(hidden) /* what the target calls says EXPORT */
+
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* One producer: a ring and what its writer knows of it. All zero: no ring. */
+struct slot {
+	/* The fast path: it may write an event while head < limit. */
+	uint64_t head;
+	uint64_t limit;
+	uint64_t *data;
+	uint64_t mask;
+	const uint64_t *stamp;
+	uint64_t ts, alloc_caller, free_caller; /* as the reader has them */
+
+	struct ring_header *ring __attribute__((aligned(64)));
+	uint64_t room; /* what limit is when nothing else keeps it at 0 */
+	uint64_t lost; /* events dropped and not told of */
+	uintptr_t quiet; /* see quiet_begin() */
+	struct slot *next; /* in the list of free ones */
+	uint32_t tid; /* of the thread that writes */
+	uint32_t told_tid; /* of the thread that the reader believes it is */
+	bool gave_up; /* the daemon does not read: do not wait again until it does */
+};
+
+/*
+ * Words that an event can count on when the fast path lets it in. One call
+ * writes 7 at most (REALLOC and a long REALLOCED, each with a header). Calls
+ * that an allocator makes to itself come through the same gate, so only what
+ * they write when they return adds up: room for eight of them.
+ */
+#define SLOT_RESERVE 64
+
+extern __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
+
+/* What slot_get() found; slot_put() gives a borrowed slot back. */
+struct slot_loan {
+	struct slot *slot;
+	bool borrowed;
+};
+
+/*
+ * The slow way to a slot that can take an event: makes one, waits for room ...
+ * NULL: this call is not recorded. Preserves errno.
+ */
+struct slot *slot_get(struct slot_loan *loan);
+void slot_put(struct slot_loan *loan);
+
+/* shim_link.c */
+
+/* A ring for the calling thread: fills ring, data, mask, stamp, room. 0 or -errno. */
+int link_ring(const char *path, struct slot *s, const uint64_t **stamp,
+	      uint32_t *next_place);
+/* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
+void link_bye(const char *path);
+/* Memory that a forked child finds zeroed. NULL: none. */
+void *link_wiped_memory(size_t bytes);
+
+/* shim_next.c */
+
+#define SHIM_FUNCTIONS(X)                                                       \
+	X(void *, malloc, (size_t size))                                        \
+	X(void, free, (void *p))                                                \
+	X(void *, calloc, (size_t nmemb, size_t size))                          \
+	X(void *, realloc, (void *p, size_t size))                              \
+	X(void *, reallocarray, (void *p, size_t nmemb, size_t size))           \
+	X(void *, memalign, (size_t align, size_t size))                        \
+	X(void *, aligned_alloc, (size_t align, size_t size))                   \
+	X(int, posix_memalign, (void **out, size_t align, size_t size))         \
+	X(void *, valloc, (size_t size))                                        \
+	X(void *, pvalloc, (size_t size))
+
+struct next_functions {
+#define X(ret, name, params) ret(*name) params;
+	SHIM_FUNCTIONS(X)
+#undef X
+};
+
+/*
+ * The originals. Until next_resolve() has found them these are functions that
+ * take from a small static arena: looking up a symbol may itself allocate.
+ */
+extern struct next_functions next;
+void next_resolve(void);
+
+/* Memory of that arena is never freed, and was never told of. */
+#define BOOT_BYTES 65536
+extern char boot_arena[BOOT_BYTES];
+
+static inline bool boot_owns(const void *p)
+{
+	return (uintptr_t)p - (uintptr_t)boot_arena < BOOT_BYTES;
+}
+
+/* Copies what the chunk p of the arena holds to q, of `size` bytes, unless NULL. */
+void *boot_move(const void *p, void *q, size_t size);
+
+#pragma GCC visibility pop
+
+#endif

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The handshake with the daemon (probe/words.h), and where its results are
+ * mapped. Every call opens a connection and closes it again, so the target
+ * never has a descriptor that it did not open itself, but for these moments;
+ * signals are blocked meanwhile.
+ */
+#include <errno.h>
+#include <string.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "probe/shim.h"
+#include "probe/shim_sys.h"
+
+#define LINK_SECONDS 5 /* a daemon that does not answer so long is not there */
+#define BYE_SECONDS 1
+
+/* The region: what is wiped by fork lies first, then the rings and the stamp. */
+#define PLACE_BYTES (1ull << 26) /* larger than any ring */
+#define PLACES (SHIM_REGION_BYTES / PLACE_BYTES)
+#define WIPED_PLACES 16u
+
+/*
+ * Maps at the next free place of the region. After a fork in the middle of
+ * another thread's mmap the child may hold a ring that nobody knows of, so an
+ * occupied place is nothing bad.
+ */
+static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot, int flags,
+			      int fd)
+{
+	for (;;) {
+		uint32_t n = __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
+		uint64_t want = SHIM_REGION + (WIPED_PLACES + n) * PLACE_BYTES;
+		long got;
+
+		if (WIPED_PLACES + n >= PLACES || bytes > PLACE_BYTES)
+			return 0;
+		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE, fd);
+		if (got == (long)want)
+			return want;
+		if (got > 0) { /* before Linux 4.17 it is only a hint */
+			sys_munmap((uint64_t)got, bytes);
+			return 0;
+		}
+		if (got != -EEXIST)
+			return 0;
+	}
+}
+
+void *link_wiped_memory(size_t bytes)
+{
+	uint64_t at;
+	uint32_t n;
+
+	/* Another copy of the shim (dlmopen) may sit at the first place. */
+	for (n = 0; n < WIPED_PLACES; n++) {
+		at = SHIM_REGION + n * PLACE_BYTES;
+		if (sys_mmap(at, bytes, PROT_READ | PROT_WRITE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				     MAP_FIXED_NOREPLACE,
+			     -1) == (long)at)
+			break;
+	}
+	if (n == WIPED_PLACES)
+		return NULL;
+	if (sys_madvise(at, bytes, MADV_WIPEONFORK)) {
+		sys_munmap(at, bytes);
+		return NULL;
+	}
+	return (void *)(uintptr_t)at;
+}
+
+static int link_connect(const char *path, long seconds)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	long limit[2] = { seconds, 0 }; /* struct timeval */
+	size_t len = strlen(path);
+	long fd, err;
+
+	if (len >= sizeof(addr.sun_path))
+		return -ENAMETOOLONG;
+	memcpy(addr.sun_path, path, len);
+	fd = sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return (int)fd;
+	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)limit, sizeof(limit), 0);
+	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)limit, sizeof(limit), 0);
+	err = sys3(SYS_connect, fd, (long)&addr, sizeof(addr));
+	if (err) {
+		sys_close((int)fd);
+		return (int)err;
+	}
+	return (int)fd;
+}
+
+/* Takes out of msg the two descriptors of a ring, into fds. */
+static int link_take_fds(struct msghdr *msg, int fds[2])
+{
+	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
+
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return -EPROTO;
+	if (c->cmsg_len == CMSG_LEN(sizeof(int))) { /* our table was full */
+		memcpy(fds, CMSG_DATA(c), sizeof(int));
+		sys_close(fds[0]);
+		return -EMFILE;
+	}
+	if (c->cmsg_len != CMSG_LEN(2 * sizeof(int)))
+		return -EPROTO;
+	memcpy(fds, CMSG_DATA(c), 2 * sizeof(int));
+	return 0;
+}
+
+/* One request, one reply. fds: NULL when none are expected. 0 or -errno. */
+static int link_ask(const char *path, uint32_t op, long seconds,
+		    struct shim_reply *reply, int fds[2])
+{
+	struct shim_request request = { SHIM_MAGIC, op, sys_gettid(), 0 };
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control;
+	struct iovec iov = { reply, sizeof(*reply) };
+	struct msghdr msg = { .msg_iov = &iov,
+			      .msg_iovlen = 1,
+			      .msg_control = fds ? control.bytes : NULL,
+			      .msg_controllen = fds ? sizeof(control.bytes) : 0 };
+	int fd = link_connect(path, seconds);
+	long n;
+
+	if (fd < 0)
+		return fd;
+	n = sys6(SYS_sendto, fd, (long)&request, sizeof(request), MSG_NOSIGNAL, 0, 0);
+	if (n == sizeof(request))
+		n = sys3(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC);
+	sys_close(fd);
+	if (n < 0)
+		return n == -EAGAIN ? -ETIMEDOUT : (int)n;
+	if (n != sizeof(*reply) || reply->magic != SHIM_MAGIC)
+		return -EPROTO;
+	if (reply->error)
+		return reply->error > 0 ? -reply->error : -EPROTO;
+	return fds ? link_take_fds(&msg, fds) : 0;
+}
+
+/*
+ * The stamp is one mapping a process. Two threads may map it at the same time;
+ * the second one's is removed again.
+ */
+static int link_stamp(int fd, const uint64_t **stamp, uint32_t *place)
+{
+	uint64_t at, none = 0;
+
+	if (__atomic_load_n(stamp, __ATOMIC_ACQUIRE))
+		return 0;
+	at = map_somewhere(place, 4096, PROT_READ, MAP_SHARED, fd);
+	if (!at)
+		return -ENOMEM;
+	sys_madvise(at, 4096, MADV_DONTFORK);
+	if (!__atomic_compare_exchange_n((uint64_t *)stamp, &none, at, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+		sys_munmap(at, 4096);
+	return 0;
+}
+
+static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
+{
+	struct ring_header *ring;
+	uint64_t at;
+
+	at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE,
+			   MAP_SHARED | MAP_POPULATE, fd);
+	if (!at)
+		return -ENOMEM;
+	sys_madvise(at, bytes, MADV_DONTFORK);
+	ring = (struct ring_header *)(uintptr_t)at;
+	if (ring->magic != RING_MAGIC || !ring->words ||
+	    (ring->words & (ring->words - 1)) ||
+	    RING_DATA + 8ull * ring->words > bytes || ring->words < 2 * SLOT_RESERVE) {
+		sys_munmap(at, bytes);
+		return -EPROTO;
+	}
+	s->data = (uint64_t *)(uintptr_t)(at + RING_DATA);
+	s->mask = ring->words - 1;
+	s->head = ring->head;
+	s->ring = ring;
+	return 0;
+}
+
+int link_ring(const char *path, struct slot *s, const uint64_t **stamp, uint32_t *place)
+{
+	struct shim_reply reply;
+	uint64_t mask;
+	int fds[2];
+	int err;
+
+	sys_block_signals(&mask);
+	err = link_ask(path, SHIM_RING, LINK_SECONDS, &reply, fds);
+	if (!err) {
+		err = link_stamp(fds[1], stamp, place);
+		if (!err)
+			err = link_map(s, reply.ring_bytes, fds[0], place);
+		sys_close(fds[0]);
+		sys_close(fds[1]);
+	}
+	sys_restore_signals(&mask);
+	return err;
+}
+
+void link_bye(const char *path)
+{
+	struct shim_reply reply;
+	uint64_t mask;
+
+	sys_block_signals(&mask);
+	link_ask(path, SHIM_BYE, BYE_SECONDS, &reply, NULL);
+	sys_restore_signals(&mask);
+}

@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Slots: which thread writes into which ring.
+ *
+ * A thread gets a slot with its first event and gives it back as it ends; the
+ * next thread that starts takes it over, ring and all, and says so in the
+ * stream (CTRL_TID). Events after the end of a thread (in other libraries' key
+ * destructors) borrow a slot for one call. The list of free slots has the only
+ * lock of the shim; nothing else is done under it.
+ */
+#include <errno.h>
+#include <limits.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "probe/shim.h"
+#include "probe/shim_sys.h"
+
+#define MAX_SLOTS 65536
+#define STALL_NS 2000000000ull /* a daemon that takes nothing so long is gone */
+#define WAIT_MIN_NS 2000000
+#define WAIT_MAX_NS 50000000
+#define RETRY_EVENTS 1000 /* until the next try when a ring could not be had */
+#define NEVER (~0ull) /* no stamp and no caller has this value */
+
+/* This is what fork wipes. */
+struct process {
+	uint32_t lock; /* protects `free`: 0 free, 1 held, 2 held and awaited */
+	uint32_t pid; /* whose this is; 0: nobody's yet */
+	uint32_t place; /* see shim_link.c */
+	uint32_t nr_slots;
+	uint32_t has_rings;
+	uint32_t retry; /* events until the next try to get a ring */
+	const uint64_t *stamp;
+	uint64_t lost; /* events of threads that had no ring */
+	struct slot *free;
+	struct slot slots[] __attribute__((aligned(64)));
+};
+
+enum state { NEW, STARTING, ACTIVE, SILENT };
+
+static enum state state;
+static struct process *process;
+static pthread_key_t exit_key;
+static bool has_exit_key;
+static char sock_path[108];
+
+__thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
+/* The key destructor has run: this thread only borrows. */
+static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
+/* my_slot of a thread whose ring was detached. */
+static struct slot dead_slot;
+
+static uintptr_t stack_pointer(void)
+{
+	uintptr_t sp;
+
+	__asm__ volatile("mov %%rsp, %0" : "=r"(sp));
+	return sp;
+}
+
+/* The mutex of Drepper's "Futexes Are Tricky", section 5. */
+static void list_lock(void)
+{
+	uint32_t was = 0;
+
+	if (__atomic_compare_exchange_n(&process->lock, &was, 1, false, __ATOMIC_ACQUIRE,
+					__ATOMIC_RELAXED))
+		return;
+	while (__atomic_exchange_n(&process->lock, 2, __ATOMIC_ACQUIRE))
+		sys_futex_wait(&process->lock, 2, WAIT_MAX_NS);
+}
+
+static void list_unlock(void)
+{
+	if (__atomic_exchange_n(&process->lock, 0, __ATOMIC_RELEASE) == 2)
+		sys_futex_wake(&process->lock);
+}
+
+static void slot_release(struct slot *s)
+{
+	s->limit = 0;
+	s->quiet = 0;
+	list_lock();
+	s->next = process->free;
+	process->free = s;
+	list_unlock();
+}
+
+/* A slot from the list, one with a ring if there is any. NULL: none. */
+static struct slot *slot_reuse(void)
+{
+	struct slot **at, **take = NULL, *s = NULL;
+
+	list_lock();
+	for (at = &process->free; *at; at = &(*at)->next) {
+		take = at;
+		if ((*at)->ring)
+			break;
+	}
+	if (take) {
+		s = *take;
+		*take = s->next;
+	}
+	list_unlock();
+	return s;
+}
+
+static struct slot *slot_new(void)
+{
+	uint32_t n = __atomic_fetch_add(&process->nr_slots, 1, __ATOMIC_RELAXED);
+
+	return n < MAX_SLOTS ? &process->slots[n] : NULL;
+}
+
+/* May a later try succeed? */
+static bool is_passing(int err)
+{
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS ||
+	       err == -EAGAIN;
+}
+
+static int slot_link(struct slot *s)
+{
+	int err = link_ring(sock_path, s, &process->stamp, &process->place);
+
+	if (err)
+		return err;
+	s->stamp = process->stamp;
+	s->told_tid = s->tid;
+	s->ts = s->alloc_caller = s->free_caller = NEVER;
+	process->has_rings = 1;
+	return 0;
+}
+
+/*
+ * In a vfork child this is the parent's memory, but a ring that the child asked
+ * for would be the child's, and vanish with it.
+ */
+static bool is_own_process(void)
+{
+	uint32_t pid = sys_getpid();
+
+	if (!process->pid)
+		process->pid = pid;
+	return process->pid == pid;
+}
+
+static struct slot *slot_acquire(void)
+{
+	struct slot *s;
+	int err;
+
+	if (!is_own_process() || (process->retry && --process->retry))
+		return NULL;
+	s = slot_reuse();
+	if (!s)
+		s = slot_new();
+	if (!s)
+		return NULL;
+	s->tid = sys_gettid();
+	err = s->ring ? 0 : slot_link(s);
+	if (!err)
+		return s;
+	slot_release(s);
+	if (is_passing(err))
+		process->retry = RETRY_EVENTS;
+	else
+		__atomic_store_n(&state, SILENT, __ATOMIC_RELEASE);
+	return NULL;
+}
+
+/* Looks how far the reader is. True: the slot can take an event. */
+static bool slot_look(struct slot *s)
+{
+	uint64_t tail = __atomic_load_n(&s->ring->tail, __ATOMIC_ACQUIRE);
+
+	s->room = tail + s->mask + 1 - SLOT_RESERVE;
+	if (s->head - tail > s->mask + 1) /* nonsense: as if full */
+		s->room = 0;
+	return s->head < s->room;
+}
+
+static bool slot_detached(const struct slot *s)
+{
+	return __atomic_load_n(&s->ring->detached, __ATOMIC_RELAXED);
+}
+
+/*
+ * The ring is full: waits until the reader has made room. False: it is gone, or
+ * has taken nothing for STALL_NS.
+ */
+static bool slot_wait(struct slot *s)
+{
+	struct ring_header *ring = s->ring;
+	uint64_t since = sys_now(), room = s->room;
+	long slice = WAIT_MIN_NS;
+
+	for (;;) {
+		uint32_t seen;
+
+		__atomic_store_n(&ring->waiting, 1, __ATOMIC_SEQ_CST);
+		seen = __atomic_load_n(&ring->wakeups, __ATOMIC_SEQ_CST);
+		if (slot_look(s))
+			return true;
+		if (slot_detached(s))
+			return false;
+		if (s->room != room) {
+			room = s->room;
+			since = sys_now();
+		} else if (sys_now() - since > STALL_NS) {
+			return false;
+		}
+		sys_futex_wait(&ring->wakeups, seen, slice);
+		slice = slice * 2 < WAIT_MAX_NS ? slice * 2 : WAIT_MAX_NS;
+	}
+}
+
+static bool slot_make_room(struct slot *s)
+{
+	if (slot_look(s)) {
+		s->gave_up = false;
+		return true;
+	}
+	if (s->gave_up || !(s->ring->flags & RING_BLOCK) || slot_detached(s))
+		return false;
+	s->gave_up = !slot_wait(s);
+	return !s->gave_up;
+}
+
+static void slot_put_ctrl(struct slot *s, enum word_ctrl what, uint64_t value)
+{
+	s->data[s->head++ & s->mask] = word_ctrl(what, value);
+}
+
+/* What the reader must know before the next event. */
+static void slot_put_ctrls(struct slot *s)
+{
+	uint64_t lost;
+
+	if (s->lost)
+		slot_put_ctrl(s, CTRL_LOST, s->lost);
+	s->lost = 0;
+	if (s->told_tid != s->tid) {
+		slot_put_ctrl(s, CTRL_TID, s->tid);
+		s->told_tid = s->tid;
+		s->ts = s->alloc_caller = s->free_caller = NEVER;
+	}
+	lost = __atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
+	if (lost)
+		slot_put_ctrl(s, CTRL_LOST, lost);
+	__atomic_store_n(&s->ring->head, s->head, __ATOMIC_RELEASE);
+}
+
+/*
+ * True: s can take an event. A slot is quiet while a function runs that may call
+ * others of ours to do its work (quiet_begin() in shim.c); those have deeper
+ * stack frames. When the frame is not deeper the function was left by longjmp.
+ */
+static bool slot_ready(struct slot *s)
+{
+	if (s->quiet && stack_pointer() < s->quiet)
+		return false;
+	s->quiet = 0;
+	if (!slot_make_room(s)) {
+		s->lost++;
+		if (slot_detached(s) && s == my_slot)
+			my_slot = &dead_slot;
+		return false;
+	}
+	slot_put_ctrls(s);
+	s->limit = s->room;
+	return true;
+}
+
+/*
+ * Other destructors may still free what they hold, so this one waits for the
+ * last round (pthread_key_create(3)).
+ */
+static void thread_exit(void *round)
+{
+	uintptr_t n = (uintptr_t)round;
+	struct slot *s = my_slot;
+
+	if (n < PTHREAD_DESTRUCTOR_ITERATIONS) {
+		pthread_setspecific(exit_key, (void *)(n + 1));
+		return;
+	}
+	thread_ended = true;
+	my_slot = NULL;
+	if (s && s != &dead_slot && s->ring)
+		slot_release(s);
+}
+
+/* Reads the environment and gets what a process needs once. */
+static void start(void)
+{
+	enum state was = NEW, now = SILENT;
+	const char *path;
+
+	if (!__atomic_compare_exchange_n(&state, &was, STARTING, false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
+		return;
+	next_resolve();
+	path = getenv(SHIM_SOCK_ENV);
+	if (path && *path && strlen(path) < sizeof(sock_path)) {
+		strcpy(sock_path, path);
+		process = link_wiped_memory(sizeof(*process) +
+					    MAX_SLOTS * sizeof(struct slot));
+		has_exit_key = !pthread_key_create(&exit_key, thread_exit);
+		if (process)
+			now = ACTIVE;
+	}
+	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
+}
+
+static struct slot *slot_find(struct slot_loan *loan)
+{
+	struct slot *s = my_slot;
+
+	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == NEW)
+		start();
+	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != ACTIVE || s == &dead_slot)
+		return NULL;
+	if (!s || !s->ring) {
+		s = slot_acquire();
+		if (!s) {
+			__atomic_fetch_add(&process->lost, 1, __ATOMIC_RELAXED);
+			return NULL;
+		}
+		loan->borrowed = thread_ended;
+		if (!thread_ended) {
+			my_slot = s;
+			if (has_exit_key)
+				pthread_setspecific(exit_key, (void *)1);
+		}
+	}
+	loan->slot = s;
+	return slot_ready(s) ? s : NULL;
+}
+
+struct slot *slot_get(struct slot_loan *loan)
+{
+	int saved = errno;
+	struct slot *s;
+
+	loan->slot = NULL;
+	loan->borrowed = false;
+	s = slot_find(loan);
+	errno = saved;
+	return s;
+}
+
+void slot_put(struct slot_loan *loan)
+{
+	if (loan->borrowed)
+		slot_release(loan->slot);
+}
+
+/*
+ * Only the process that did a handshake says goodbye: a vfork child that calls
+ * exit() would else speak for its parent.
+ */
+__attribute__((destructor)) static void process_exit(void)
+{
+	int saved = errno;
+
+	if (state == ACTIVE && process->has_rings && process->pid == sys_getpid())
+		link_bye(sock_path);
+	errno = saved;
+}
