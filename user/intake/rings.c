@@ -1,0 +1,721 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The daemon's end of the shim's rings.
+ *
+ *   ring in shared memory --copy--> private buffer --check--> whole events
+ *                                                   |-> ops->words, for the trace
+ *                                                   `-> decoded one by one in peek
+ *
+ * Nothing is looked at twice in shared memory: words are copied out, then
+ * checked in the copy. A head that jumps or runs back, and words that are no
+ * event, end that ring and no other.
+ */
+#include "intake/rings.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "intake/words.h"
+#include "probe/words.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; without it 6.3 and later print a warning */
+#endif
+
+#define PEERS 64 /* connections that have not asked yet; the oldest makes place */
+/* What has not been taken of one ring; beyond it words stay in the ring. */
+#define BACKLOG_WORDS (64u << 20 >> 3)
+#define KEEP_WORDS (1u << 16) /* a drained buffer larger than this is freed */
+#define ANONYMOUS_RINGS 1024 /* of a process whose thread ids mean nothing to us */
+
+struct ring {
+	struct ring *next;
+	struct ring_header *shared; /* hostile */
+	size_t words; /* of the ring */
+	uint64_t head, tail; /* our copies; everything below tail was copied out */
+	uint32_t tgid;
+	bool foreign; /* thread ids are of another pid namespace: reported as 0 */
+	bool gone; /* its process is: free it when all is taken */
+	bool retired; /* as if gone, unless more words come */
+	bool broken;
+	bool behind; /* some words stayed in the ring */
+	void *data;
+
+	/* Copied words; [0, checked) are whole events, [0, taken) were popped. */
+	uint64_t *buf;
+	size_t len, cap, checked, taken;
+	/* Positions in the stream: of buf[0]; of the end of what was visible ... */
+	uint64_t base;
+	uint64_t seen; /* ... before the latest pass */
+	uint64_t sure; /* ... before the latest pass in which no ring was behind */
+	struct words_state told; /* at `checked`: whose words are they */
+	struct words_state st; /* at `taken` */
+	struct event ev; /* the event at `taken`, ev_words long; 0: not decoded */
+	size_t ev_words;
+};
+
+struct rings {
+	char *path;
+	int epoll_fd, listen_fd;
+	int peers[PEERS];
+	unsigned int nr_peers;
+	size_t ring_words;
+	bool block, busy;
+	struct ring *first;
+	const struct rings_ops *ops;
+	void *ctx;
+	struct rings_totals totals;
+};
+
+static size_t ring_bytes(const struct rings *rs)
+{
+	return RING_DATA + 8 * rs->ring_words;
+}
+
+/* ---- one ring ---- */
+
+static int ring_memfd(size_t bytes)
+{
+	int fd = memfd_create("vmaheap-ring",
+			      MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+
+	if (fd < 0 && errno == EINVAL)
+		fd = memfd_create("vmaheap-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -1;
+	if (ftruncate(fd, (off_t)bytes) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+/* A ring that nobody knows of yet; *fd is what its writer maps. */
+static struct ring *ring_new(const struct rings *rs, int *fd)
+{
+	struct ring *r = calloc(1, sizeof(*r));
+
+	if (!r)
+		return NULL;
+	r->words = rs->ring_words;
+	*fd = ring_memfd(ring_bytes(rs));
+	if (*fd < 0)
+		goto out_free;
+	r->shared = mmap(NULL, ring_bytes(rs), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	if (r->shared == MAP_FAILED)
+		goto out_close;
+	r->shared->magic = RING_MAGIC;
+	r->shared->words = (uint32_t)r->words;
+	r->shared->flags = rs->block ? RING_BLOCK : 0;
+	return r;
+
+out_close:
+	close(*fd);
+out_free:
+	free(r);
+	return NULL;
+}
+
+static uint64_t *ring_data_words(const struct ring *r)
+{
+	return (uint64_t *)((char *)r->shared + RING_DATA);
+}
+
+static void ring_free(struct rings *rs, struct ring *r)
+{
+	munmap(r->shared, ring_bytes(rs));
+	free(r->buf);
+	free(r);
+}
+
+/* Lets a writer that waits for room look again. */
+static void ring_wake(struct ring *r)
+{
+	__atomic_fetch_add(&r->shared->wakeups, 1, __ATOMIC_SEQ_CST);
+	syscall(SYS_futex, &r->shared->wakeups, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+}
+
+static void ring_detach(struct ring *r)
+{
+	__atomic_store_n(&r->shared->detached, 1, __ATOMIC_SEQ_CST);
+	ring_wake(r);
+}
+
+/* Forgets what was taken, when moving the rest costs less than what it gains. */
+static void ring_compact(struct ring *r)
+{
+	if (!r->taken || r->taken < r->len - r->taken)
+		return;
+	memmove(r->buf, r->buf + r->taken, (r->len - r->taken) * 8);
+	r->base += r->taken;
+	r->len -= r->taken;
+	r->checked -= r->taken;
+	r->taken = 0;
+}
+
+/* Room for nr more words behind buf[len]. */
+static bool ring_reserve(struct ring *r, size_t nr)
+{
+	uint64_t *buf;
+	size_t cap;
+
+	ring_compact(r);
+	if (r->len + nr <= r->cap)
+		return true;
+	for (cap = r->cap ? r->cap : 512; cap < r->len + nr; cap *= 2)
+		;
+	buf = realloc(r->buf, cap * 8);
+	if (!buf)
+		return false;
+	r->buf = buf;
+	r->cap = cap;
+	return true;
+}
+
+/* A drained ring need not keep the memory of its busiest moment. */
+static void ring_relax(struct ring *r)
+{
+	if (r->taken != r->len || r->cap <= KEEP_WORDS || r->ev_words)
+		return;
+	ring_compact(r);
+	free(r->buf);
+	r->buf = NULL;
+	r->cap = 0;
+}
+
+static void ring_copy(struct ring *r, size_t nr)
+{
+	size_t at = r->tail & (r->words - 1);
+	size_t first = nr < r->words - at ? nr : r->words - at;
+
+	memcpy(r->buf + r->len, ring_data_words(r) + at, first * 8);
+	memcpy(r->buf + r->len + first, ring_data_words(r), (nr - first) * 8);
+	r->len += nr;
+	r->tail += nr;
+}
+
+/*
+ * Ends a ring: what it said so far stays, then comes a loss of unknown size
+ * (told of as one event).
+ */
+static void ring_break(struct rings *rs, struct ring *r)
+{
+	r->broken = true;
+	r->behind = false;
+	r->len = r->checked;
+	rs->totals.broken++;
+	ring_detach(r);
+	if (!ring_reserve(r, 1))
+		return;
+	r->buf[r->len++] = word_ctrl(CTRL_LOST, 1);
+	r->checked = r->len;
+	if (rs->ops->lost)
+		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, 1);
+}
+
+static void ring_tell_words(struct rings *rs, struct ring *r, size_t from, size_t to)
+{
+	if (to > from && rs->ops->words)
+		rs->ops->words(rs->ctx, r->told.tgid, r->told.tid, r->buf + from,
+			       to - from);
+}
+
+static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
+{
+	struct event ev;
+
+	if (r->foreign && (word_get_value(*w) & 15) == CTRL_TID)
+		*w = word_ctrl(CTRL_TID, 0);
+	words_decode(&r->told, w, 1, &ev);
+	if (ev.kind != EV_CALLS_LOST)
+		return;
+	rs->totals.lost += ev.calls_lost.count;
+	if (rs->ops->lost)
+		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, ev.calls_lost.count);
+}
+
+/* Finds the whole events in what was copied, and passes them on. */
+static void ring_check(struct rings *rs, struct ring *r)
+{
+	size_t from = r->checked;
+	int len = 0;
+
+	while (r->checked < r->len) {
+		len = words_length(r->buf + r->checked, r->len - r->checked);
+		if (len <= 0)
+			break;
+		if (word_id(r->buf[r->checked]) == WORD_CTRL) {
+			ring_tell_words(rs, r, from, r->checked);
+			ring_tell_ctrl(rs, r, &r->buf[r->checked]);
+			from = r->checked + 1;
+		}
+		r->checked += (size_t)len;
+	}
+	ring_tell_words(rs, r, from, r->checked);
+	if (len < 0)
+		ring_break(rs, r);
+}
+
+/* Copies out what the ring holds now. Returns words copied. */
+static size_t ring_drain(struct rings *rs, struct ring *r)
+{
+	uint64_t head, nr, room;
+
+	if (r->broken)
+		return 0;
+	head = __atomic_load_n(&r->shared->head, __ATOMIC_ACQUIRE);
+	if (head - r->tail > r->words || head - r->head > r->words) {
+		ring_break(rs, r);
+		return 0;
+	}
+	r->head = head;
+	nr = head - r->tail;
+	if (nr > r->words / 2)
+		rs->busy = true;
+	room = BACKLOG_WORDS - (r->len - r->taken);
+	r->behind = nr > room;
+	if (nr > room)
+		nr = room;
+	if (!nr)
+		return 0;
+	r->retired = false;
+	if (!ring_reserve(r, nr)) {
+		r->behind = true;
+		return 0;
+	}
+	ring_copy(r, nr);
+	rs->totals.words += nr;
+	__atomic_store_n(&r->shared->tail, r->tail, __ATOMIC_SEQ_CST);
+	if (__atomic_exchange_n(&r->shared->waiting, 0, __ATOMIC_SEQ_CST))
+		ring_wake(r);
+	ring_check(rs, r);
+	return nr;
+}
+
+const struct event *ring_peek(void *ring, bool *sure)
+{
+	struct ring *r = ring;
+	int len;
+
+	while (!r->ev_words) {
+		if (r->taken == r->checked)
+			return NULL;
+		/* checked, so it decodes */
+		len = words_decode(&r->st, r->buf + r->taken, r->checked - r->taken,
+				   &r->ev);
+		if (len <= 0)
+			return NULL;
+		if (r->ev.kind)
+			r->ev_words = (size_t)len;
+		else
+			r->taken += (size_t)len;
+	}
+	*sure = r->base + r->taken < r->sure;
+	return &r->ev;
+}
+
+void ring_pop(void *ring)
+{
+	struct ring *r = ring;
+
+	r->taken += r->ev_words;
+	r->ev_words = 0;
+}
+
+uint32_t ring_tgid(const struct ring *r)
+{
+	return r->st.tgid;
+}
+
+void ring_set_data(struct ring *r, void *data)
+{
+	r->data = data;
+}
+
+void *ring_data(const struct ring *r)
+{
+	return r->data;
+}
+
+/* ---- all rings ---- */
+
+static void rings_reap(struct rings *rs)
+{
+	struct ring **at = &rs->first, *r;
+
+	while ((r = *at)) {
+		/* An event that will never be whole (killed in the middle) goes too. */
+		if (!(r->gone || r->retired) || r->behind || r->taken != r->checked ||
+		    r->ev_words) {
+			ring_relax(r);
+			at = &r->next;
+			continue;
+		}
+		*at = r->next;
+		if (rs->ops->closing)
+			rs->ops->closing(rs->ctx, r);
+		rs->totals.open--;
+		ring_detach(r);
+		ring_free(rs, r);
+	}
+}
+
+/*
+ * An event is sure when everything that its writer could have known of has been
+ * copied too: all rings were read once more after it was seen. As long as a ring
+ * keeps words back, nothing becomes sure.
+ */
+size_t rings_drain(struct rings *rs)
+{
+	struct ring *r;
+	size_t nr = 0;
+	bool behind = false;
+
+	rs->busy = false;
+	for (r = rs->first; r; r = r->next) {
+		nr += ring_drain(rs, r);
+		behind |= r->behind;
+	}
+	for (r = rs->first; r; r = r->next) {
+		r->seen = r->base + r->checked;
+		nr += ring_drain(rs, r);
+		behind |= r->behind;
+	}
+	for (r = rs->first; r && !behind; r = r->next)
+		r->sure = r->seen;
+	rings_reap(rs);
+	return nr;
+}
+
+bool rings_busy(const struct rings *rs)
+{
+	return rs->busy;
+}
+
+void rings_gone(struct rings *rs, uint32_t tgid)
+{
+	struct ring *r;
+
+	for (r = rs->first; r; r = r->next) {
+		if (r->st.tgid != tgid)
+			continue;
+		ring_drain(rs, r);
+		r->gone = true;
+	}
+}
+
+struct rings_totals rings_totals(const struct rings *rs)
+{
+	return rs->totals;
+}
+
+/* ---- the handshake ---- */
+
+static bool is_thread_of(uint32_t tgid, uint32_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u", tgid, tid);
+	return !access(path, F_OK);
+}
+
+/*
+ * A thread writes into one ring. When it asks for another one, its first one is
+ * that of the program before exec and will get no more words. (Not so when the
+ * ring has gone over to another thread, so all its words must have been seen.)
+ */
+static void rings_retire(struct rings *rs, uint32_t tgid, uint32_t tid)
+{
+	struct ring *r;
+
+	for (r = rs->first; r; r = r->next) {
+		if (r->st.tgid != tgid || r->foreign || r->gone)
+			continue;
+		ring_drain(rs, r);
+		if (!r->behind && r->told.tid == tid)
+			r->retired = true;
+	}
+}
+
+/*
+ * So no process has more rings than threads, however it behaves; where thread
+ * ids are not comparable a fixed number limits it.
+ */
+static bool rings_may_add(const struct rings *rs, uint32_t tgid, bool foreign)
+{
+	const struct ring *r;
+	unsigned int nr = 0;
+
+	for (r = rs->first; r && foreign; r = r->next)
+		nr += r->st.tgid == tgid;
+	return nr < ANONYMOUS_RINGS;
+}
+
+static void send_reply(int fd, int error, uint64_t bytes, const int *fds)
+{
+	struct shim_reply reply = { SHIM_MAGIC, error, bytes };
+	struct iovec iov = { &reply, sizeof(reply) };
+	union {
+		char bytes[CMSG_SPACE(2 * sizeof(int))];
+		struct cmsghdr align;
+	} control = { 0 };
+	struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1 };
+	struct cmsghdr *c;
+
+	if (fds) {
+		msg.msg_control = control.bytes;
+		msg.msg_controllen = sizeof(control.bytes);
+		c = CMSG_FIRSTHDR(&msg);
+		c->cmsg_level = SOL_SOCKET;
+		c->cmsg_type = SCM_RIGHTS;
+		c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+		memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+	}
+	/* A peer that is gone by now leaves a ring that rings_gone() frees. */
+	sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
+}
+
+static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid)
+{
+	bool foreign = !is_thread_of(tgid, tid);
+	int fds[2] = { -1, -1 }, err;
+	struct ring *r;
+
+	err = rs->ops->admit(rs->ctx, tgid, &fds[1]);
+	if (err)
+		return err;
+	if (!foreign)
+		rings_retire(rs, tgid, tid);
+	if (!rings_may_add(rs, tgid, foreign))
+		return -ENOSPC;
+	r = ring_new(rs, &fds[0]);
+	if (!r)
+		return -ENOMEM;
+	r->foreign = foreign;
+	r->st.tgid = tgid;
+	r->st.tid = foreign ? 0 : tid;
+	r->told = r->st;
+	r->next = rs->first;
+	rs->first = r;
+	rs->totals.rings++;
+	rs->totals.open++;
+	if (rs->ops->opened)
+		rs->ops->opened(rs->ctx, r);
+	send_reply(fd, 0, ring_bytes(rs), fds);
+	close(fds[0]);
+	return 0;
+}
+
+static int serve(struct rings *rs, int fd, const struct shim_request *q)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	if (q->magic != SHIM_MAGIC)
+		return -EPROTO;
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return -errno;
+	if (peer.pid <= 0) /* of a pid namespace that we cannot see into */
+		return -ESRCH;
+	switch (q->op) {
+	case SHIM_RING:
+		return serve_ring(rs, fd, (uint32_t)peer.pid, q->tid);
+	case SHIM_BYE:
+		if (rs->ops->bye)
+			rs->ops->bye(rs->ctx, (uint32_t)peer.pid);
+		send_reply(fd, 0, 0, NULL);
+		return 0;
+	default:
+		return -EINVAL;
+	}
+}
+
+static void peer_drop(struct rings *rs, unsigned int i)
+{
+	close(rs->peers[i]);
+	rs->nr_peers--;
+	memmove(rs->peers + i, rs->peers + i + 1, (rs->nr_peers - i) * sizeof(int));
+}
+
+/* The request of a peer, if it is there. False: not yet. */
+static bool peer_serve(struct rings *rs, int fd)
+{
+	struct shim_request q;
+	ssize_t n = recv(fd, &q, sizeof(q), MSG_DONTWAIT | MSG_TRUNC);
+	int err;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (!n)
+		return true; /* it went away without asking */
+	err = n == sizeof(q) ? serve(rs, fd, &q) : -EPROTO;
+	if (err) {
+		rs->totals.refused++;
+		send_reply(fd, -err, 0, NULL);
+	}
+	return true;
+}
+
+static void peer_keep(struct rings *rs, int fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN, .data.fd = fd };
+
+	if (rs->nr_peers == PEERS) {
+		rs->totals.refused++;
+		peer_drop(rs, 0);
+	}
+	if (epoll_ctl(rs->epoll_fd, EPOLL_CTL_ADD, fd, &ev)) {
+		close(fd);
+		return;
+	}
+	rs->peers[rs->nr_peers++] = fd;
+}
+
+static void accept_peers(struct rings *rs)
+{
+	int i, fd;
+
+	for (i = 0; i < PEERS; i++) {
+		fd = accept4(rs->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		if (fd < 0)
+			return;
+		if (peer_serve(rs, fd))
+			close(fd);
+		else
+			peer_keep(rs, fd);
+	}
+}
+
+static void peer_event(struct rings *rs, int fd)
+{
+	unsigned int i;
+
+	for (i = 0; i < rs->nr_peers; i++)
+		if (rs->peers[i] == fd && peer_serve(rs, fd))
+			peer_drop(rs, i);
+}
+
+/* Never waits: a peer that is slow to ask is left in the epoll set. */
+void rings_accept(struct rings *rs)
+{
+	struct epoll_event evs[16];
+	int i, n = epoll_wait(rs->epoll_fd, evs, 16, 0);
+
+	for (i = 0; i < n; i++) {
+		if (evs[i].data.fd == rs->listen_fd)
+			accept_peers(rs);
+		else
+			peer_event(rs, evs[i].data.fd);
+	}
+}
+
+int rings_fd(const struct rings *rs)
+{
+	return rs->epoll_fd;
+}
+
+static int listen_at(const char *path)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd;
+
+	if (strlen(path) >= sizeof(addr.sun_path)) {
+		errno = ENAMETOOLONG;
+		return -1;
+	}
+	strcpy(addr.sun_path, path);
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -1;
+	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+		goto out_close;
+	if (chmod(path, 0666) || listen(fd, SOMAXCONN))
+		goto out_unlink;
+	return fd;
+
+out_unlink:
+	unlink(path);
+out_close:
+	close(fd);
+	return -1;
+}
+
+static int open_sockets(struct rings *rs)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	rs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (rs->epoll_fd < 0)
+		return -1;
+	rs->listen_fd = listen_at(rs->path);
+	if (rs->listen_fd < 0)
+		goto out_epoll;
+	ev.data.fd = rs->listen_fd;
+	if (!epoll_ctl(rs->epoll_fd, EPOLL_CTL_ADD, rs->listen_fd, &ev))
+		return 0;
+	close(rs->listen_fd);
+	unlink(rs->path);
+out_epoll:
+	close(rs->epoll_fd);
+	return -1;
+}
+
+struct rings *rings_open(const char *path, size_t bytes, bool block,
+			 const struct rings_ops *ops, void *ctx)
+{
+	struct rings *rs;
+	int err;
+
+	if (bytes < 4096 || (bytes & (bytes - 1)) || bytes > 1u << 25) {
+		errno = EINVAL;
+		return NULL;
+	}
+	rs = calloc(1, sizeof(*rs));
+	if (!rs)
+		return NULL;
+	rs->ring_words = bytes / 8;
+	rs->block = block;
+	rs->ops = ops;
+	rs->ctx = ctx;
+	rs->path = strdup(path);
+	if (rs->path && !open_sockets(rs))
+		return rs;
+	err = errno;
+	free(rs->path);
+	free(rs);
+	errno = err;
+	return NULL;
+}
+
+void rings_close(struct rings *rs)
+{
+	struct ring *r;
+
+	while ((r = rs->first)) {
+		rs->first = r->next;
+		if (rs->ops->closing)
+			rs->ops->closing(rs->ctx, r);
+		ring_detach(r);
+		ring_free(rs, r);
+	}
+	while (rs->nr_peers)
+		peer_drop(rs, 0);
+	close(rs->listen_fd);
+	close(rs->epoll_fd);
+	unlink(rs->path);
+	free(rs->path);
+	free(rs);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The allocator calls of a running process by uprobes (libbpf). Presents each
+ * thread of it as an ordered source, like a ring.
+ */
+#ifndef INTAKE_UPROBE_H
+#define INTAKE_UPROBE_H
+
+#include "intake/rings.h"
+
+struct uprobes;
+struct uprobe_thread;
+
+struct uprobe_ops {
+	void (*opened)(void *ctx, struct uprobe_thread *t);
+	void (*closing)(void *ctx, struct uprobe_thread *t);
+	void (*words)(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		      size_t nr);
+	void (*lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
+};
+
+/*
+ * Probes the allocator functions in the object of process pid that defines
+ * malloc (found through /proc/PID/maps; its own executable when static). NULL,
+ * with *why an allocated sentence: no malloc found ("allocator opaque"), no
+ * BPF, no permission ...
+ */
+struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops, void *ctx,
+			     char **why);
+void uprobes_close(struct uprobes *u);
+/* Takes what is in the BPF ring; call it about every 5 ms. */
+void uprobes_drain(struct uprobes *u);
+/* Events of this process older than `ts` have all been drained. */
+const struct event *uprobe_peek(void *thread, bool *sure);
+void uprobe_pop(void *thread);
+void uprobe_set_data(struct uprobe_thread *t, void *data);
+void *uprobe_data(const struct uprobe_thread *t);
+
+struct uprobe_totals {
+	uint64_t hits, lost;
+	unsigned int probes; /* attached */
+};
+struct uprobe_totals uprobes_totals(const struct uprobes *u);
+
+#endif

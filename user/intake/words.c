@@ -1,0 +1,243 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Words to events. words_length() alone decides what is well-formed, so a
+ * stream that it accepts can be given to others as it is.
+ */
+#include "intake/words.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <string.h>
+
+#include "probe/words.h"
+
+static_assert((int)OP_NONE == CALL_NONE, "call_op is alloc_op");
+static_assert((int)OP_MALLOC == CALL_MALLOC, "call_op is alloc_op");
+static_assert((int)OP_FREE == CALL_FREE, "call_op is alloc_op");
+static_assert((int)OP_CALLOC == CALL_CALLOC, "call_op is alloc_op");
+static_assert((int)OP_REALLOC == CALL_REALLOC, "call_op is alloc_op");
+static_assert((int)OP_REALLOCARRAY == CALL_REALLOCARRAY, "call_op is alloc_op");
+static_assert((int)OP_MEMALIGN == CALL_MEMALIGN, "call_op is alloc_op");
+static_assert((int)OP_ALIGNED_ALLOC == CALL_ALIGNED_ALLOC, "call_op is alloc_op");
+static_assert((int)OP_POSIX_MEMALIGN == CALL_POSIX_MEMALIGN, "call_op is alloc_op");
+static_assert((int)OP_VALLOC == CALL_VALLOC, "call_op is alloc_op");
+static_assert((int)OP_PVALLOC == CALL_PVALLOC, "call_op is alloc_op");
+static_assert((int)OP_MAX == CALL_OP_MAX, "call_op is alloc_op");
+
+/* Words of a header: 0 when the id is none. */
+static size_t header_words(unsigned int id)
+{
+	switch (id) {
+	case WORD_HDR_CALLER:
+	case WORD_HDR_TS:
+		return 1;
+	case WORD_HDR_TS_CALLER:
+	case WORD_HDR_WINDOW:
+		return 2;
+	case WORD_HDR_WINDOW_CALLER:
+		return 3;
+	default:
+		return 0;
+	}
+}
+
+static unsigned int alloc_op_of(uint64_t w)
+{
+	return word_get_size(w) & 63;
+}
+
+static unsigned int alloc_align_of(uint64_t w)
+{
+	return (unsigned int)(word_get_size(w) >> 6);
+}
+
+/* Words of the body that begins with w, or -EINVAL. */
+static int body_words(uint64_t w)
+{
+	switch (word_id(w)) {
+	case WORD_MALLOC:
+	case WORD_CALLOC:
+	case WORD_REALLOCED:
+		return 1;
+	case WORD_FREE:
+	case WORD_REALLOC:
+		return word_get_size(w) ? -EINVAL : 1;
+	case WORD_LEAVE:
+		return word_get_value(w) ? -EINVAL : 1;
+	case WORD_ALLOC:
+		if (alloc_op_of(w) == OP_NONE || alloc_op_of(w) == OP_FREE ||
+		    alloc_op_of(w) >= OP_MAX || alloc_align_of(w) > 63)
+			return -EINVAL;
+		return 2;
+	default:
+		return -EINVAL;
+	}
+}
+
+static int ctrl_words(uint64_t w)
+{
+	switch (word_get_value(w) & 15) {
+	case CTRL_TID:
+		return word_get_value(w) >> 4 <= WORD_TID_MAX ? 1 : -EINVAL;
+	case CTRL_LOST:
+		return 1;
+	default:
+		return -EINVAL;
+	}
+}
+
+/* A window that ends before it begins is nonsense. */
+static int check_header(const uint64_t *w, size_t header, size_t nr)
+{
+	unsigned int id = word_id(w[0]);
+	size_t i;
+
+	for (i = 1; i < header && i < nr; i++)
+		if (word_id(w[i]))
+			return -EINVAL;
+	if (nr >= 2 && (id == WORD_HDR_WINDOW || id == WORD_HDR_WINDOW_CALLER) &&
+	    word_get_value(w[0]) > word_get_value(w[1]))
+		return -EINVAL;
+	return 0;
+}
+
+int words_length(const uint64_t *w, size_t nr)
+{
+	size_t header;
+	int body;
+
+	if (!nr)
+		return 0;
+	if (word_id(w[0]) == WORD_CTRL)
+		return ctrl_words(w[0]);
+	header = header_words(word_id(w[0]));
+	if (header && check_header(w, header, nr))
+		return -EINVAL;
+	if (header >= nr)
+		return 0;
+	body = body_words(w[header]);
+	if (body < 0)
+		return body;
+	return header + (size_t)body <= nr ? (int)header + body : 0;
+}
+
+/* What the header says, as far as it depends on the header alone. */
+struct header {
+	uint64_t begin, ts, caller;
+	bool has_ts, has_caller;
+};
+
+static struct header read_header(const uint64_t *w)
+{
+	unsigned int id = word_id(w[0]);
+	struct header h = { 0 };
+
+	if (id == WORD_HDR_WINDOW || id == WORD_HDR_WINDOW_CALLER)
+		h.begin = word_get_value(*w++);
+	if (id >= WORD_HDR_TS) {
+		h.has_ts = true;
+		h.ts = word_get_value(*w++);
+	}
+	if (id == WORD_HDR_CALLER || id == WORD_HDR_TS_CALLER ||
+	    id == WORD_HDR_WINDOW_CALLER) {
+		h.has_caller = true;
+		h.caller = word_get_value(*w);
+	}
+	return h;
+}
+
+static void read_body(const uint64_t *w, struct event *ev)
+{
+	ev->call.addr = word_get_addr(w[0]);
+	ev->call.size = word_get_size(w[0]);
+	switch (word_id(w[0])) {
+	case WORD_MALLOC:
+		ev->call.op = CALL_MALLOC;
+		ev->call.phase = CALL_ALLOC;
+		break;
+	case WORD_CALLOC:
+		ev->call.op = CALL_CALLOC;
+		ev->call.phase = CALL_ALLOC;
+		break;
+	case WORD_FREE:
+		ev->call.op = CALL_FREE;
+		ev->call.phase = CALL_FREED;
+		break;
+	case WORD_REALLOC:
+		ev->call.op = CALL_REALLOC;
+		ev->call.phase = CALL_REALLOC_ENTER;
+		break;
+	case WORD_REALLOCED:
+		ev->call.op = CALL_REALLOC;
+		ev->call.phase = CALL_REALLOC_RETURN;
+		break;
+	case WORD_LEAVE:
+		ev->call.op = CALL_FREE;
+		ev->call.phase = CALL_LEAVE;
+		break;
+	case WORD_ALLOC:
+		ev->call.op = (enum call_op)alloc_op_of(w[0]);
+		ev->call.phase = ev->call.op == CALL_REALLOC ||
+						 ev->call.op == CALL_REALLOCARRAY ?
+					 CALL_REALLOC_RETURN :
+					 CALL_ALLOC;
+		ev->call.align = alloc_align_of(w[0]) ? 1ull << alloc_align_of(w[0]) : 0;
+		ev->call.size = w[1];
+		break;
+	}
+}
+
+/* Which of the two sticky callers the event uses. */
+static uint64_t *caller_of(struct words_state *st, const struct event *ev)
+{
+	switch (ev->call.phase) {
+	case CALL_FREED:
+	case CALL_REALLOC_ENTER:
+	case CALL_LEAVE:
+		return &st->free_caller;
+	default:
+		return &st->alloc_caller;
+	}
+}
+
+static void decode_ctrl(struct words_state *st, uint64_t w, struct event *ev)
+{
+	uint64_t value = word_get_value(w) >> 4;
+
+	if ((word_get_value(w) & 15) == CTRL_TID) {
+		st->tid = (uint32_t)value;
+		st->alloc_caller = st->free_caller = 0;
+		return;
+	}
+	ev->kind = EV_CALLS_LOST;
+	ev->calls_lost.count = value;
+}
+
+int words_decode(struct words_state *st, const uint64_t *w, size_t nr, struct event *ev)
+{
+	int len = words_length(w, nr);
+	struct header h;
+	uint64_t *caller;
+
+	if (len <= 0)
+		return len;
+	memset(ev, 0, sizeof(*ev));
+	if (word_id(w[0]) == WORD_CTRL) {
+		decode_ctrl(st, w[0], ev);
+	} else {
+		h = read_header(w);
+		ev->kind = EV_CALL;
+		read_body(w + header_words(word_id(w[0])), ev);
+		caller = caller_of(st, ev);
+		if (h.has_ts)
+			st->ts = h.ts;
+		if (h.has_caller)
+			*caller = h.caller;
+		ev->call.caller = *caller;
+		ev->call.begin = h.begin;
+	}
+	ev->tgid = st->tgid;
+	ev->tid = st->tid;
+	ev->ts = st->ts;
+	return len;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Words of one thread (probe/words.h) to events. The words come from a target's
+ * memory or from a file: hostile until decoded.
+ */
+#ifndef INTAKE_WORDS_H
+#define INTAKE_WORDS_H
+
+#include <stddef.h>
+
+#include "model/event.h"
+
+/* The thread's sticky values; zero it, set tgid and tid, and begin. */
+struct words_state {
+	uint32_t tgid, tid;
+	uint64_t ts; /* the stamp */
+	uint64_t alloc_caller, free_caller;
+};
+
+/*
+ * Length in words of the event, or control word, that w[0..nr) begins with; 0
+ * and -EINVAL as below. It depends on the words alone: a stream that it accepts
+ * piece by piece decodes.
+ */
+int words_length(const uint64_t *w, size_t nr);
+
+/*
+ * Decodes one event, or one control word, from w[0..nr). Returns how many words
+ * it took; 0: the event is not complete yet; -EINVAL: no event begins like this
+ * (the stream is broken from here on). A control word gives no event: *ev has
+ * kind 0, or EV_CALLS_LOST for CTRL_LOST; CTRL_TID changes st->tid.
+ */
+int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
+		 struct event *ev);
+
+#endif

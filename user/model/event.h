@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The one internal event. Whatever the source (module, shim, uprobes, a trace
+ * file), intake/ turns it into this, and model/ knows nothing else.
+ */
+#ifndef MODEL_EVENT_H
+#define MODEL_EVENT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum event_kind {
+	EV_MM = 1, /* an address space is watched from here on */
+	EV_RANGE, /* the VMAs in a range are now these */
+	EV_FILE, /* the path of a (device, inode) */
+	EV_MM_EXIT,
+	EV_TASK, /* a process shares an address space (vfork) */
+	EV_TASK_EXIT,
+	EV_MADVISE,
+	EV_LOST, /* the module could not report something */
+	EV_CALL, /* an allocator call (see call_phase) */
+	EV_CALLS_LOST, /* allocator events of a thread were dropped here */
+	EV_RESIDENT, /* resident bytes of an address space, sampled */
+	EV_VERIFY, /* the model was compared with /proc/PID/maps */
+};
+
+/* Bits of vma_desc.flags: same values as VMAHEAP_VMA_* of the uapi header. */
+#define VMA_READ (1u << 0)
+#define VMA_WRITE (1u << 1)
+#define VMA_EXEC (1u << 2)
+#define VMA_SHARED (1u << 3)
+#define VMA_GROWSDOWN (1u << 4)
+#define VMA_LOCKED (1u << 5)
+#define VMA_HUGETLB (1u << 6)
+#define VMA_DONTCOPY (1u << 7)
+#define VMA_FILE (1u << 8)
+#define VMA_VDSO (1u << 9)
+#define VMA_VVAR (1u << 10)
+
+/* One VMA as reported: addresses and offset in bytes, page-aligned, [start, end). */
+struct vma_desc {
+	uint64_t start, end;
+	uint64_t offset;
+	uint64_t ino;
+	uint32_t dev; /* major << 20 | minor */
+	uint32_t flags; /* VMA_* */
+};
+
+/* Bytes. */
+struct rss {
+	uint64_t file, anon, shmem, swap;
+};
+
+enum mm_cause { MM_ATTACH = 1, MM_FORK = 2, MM_EXEC = 3 };
+
+enum range_flag {
+	RANGE_MORE = 1, /* more parts follow: map_count is no checksum yet */
+	RANGE_SNAPSHOT = 2, /* nothing changed, it was asked for */
+	RANGE_LATE = 4, /* after back-pressure: the doer is not known */
+	RANGE_COMPAT = 8, /* 32-bit system call table */
+};
+
+/* Same values as enum alloc_op of probe/words.h (checked in intake/words.c). */
+enum call_op {
+	CALL_NONE = 0,
+	CALL_MALLOC,
+	CALL_FREE,
+	CALL_CALLOC,
+	CALL_REALLOC,
+	CALL_REALLOCARRAY,
+	CALL_MEMALIGN,
+	CALL_ALIGNED_ALLOC,
+	CALL_POSIX_MEMALIGN,
+	CALL_VALLOC,
+	CALL_PVALLOC,
+	CALL_OP_MAX,
+};
+
+enum call_phase {
+	CALL_ALLOC = 1, /* returned `addr` (0: failed) for `size` bytes */
+	CALL_FREED, /* free(addr), before the real one runs; addr may be 0 */
+	CALL_REALLOC_ENTER, /* realloc of `addr` begins: the chunk is gone for now */
+	CALL_REALLOC_RETURN, /* it returned `addr` for `size` bytes; 0 with size != 0: failed, the old one is alive again */
+	CALL_LEAVE, /* the last CALL_FREED of this thread has returned */
+};
+
+struct event {
+	enum event_kind kind;
+	uint32_t tgid, tid; /* who did it; 0: kernel or unknown */
+	uint64_t ts; /* CLOCK_MONOTONIC ns; for EV_CALL the stamp */
+	uint64_t mm; /* id of the address space; 0 for EV_CALL (the tgid's current one) */
+	union {
+		struct {
+			uint64_t parent_mm;
+			enum mm_cause cause;
+			uint32_t owner, parent; /* tgids */
+			const char *comm; /* valid as long as the event */
+		} mm_start;
+		struct {
+			uint64_t lo, hi;
+			uint64_t args[6], ip, sp;
+			uint64_t start_brk, brk, start_stack;
+			struct rss rss;
+			int32_t syscall; /* -1: none */
+			uint32_t map_count;
+			uint32_t coalesced;
+			uint32_t flags; /* enum range_flag */
+			uint32_t nr_vmas;
+			const struct vma_desc *vmas; /* valid as long as the event */
+		} range;
+		struct {
+			uint64_t ino;
+			uint32_t dev;
+			const char *path;
+		} file;
+		struct {
+			struct rss rss;
+			uint64_t hiwater_rss;
+		} mm_exit;
+		struct {
+			uint32_t owner, parent;
+		} task;
+		struct {
+			int32_t status; /* as wait(2) */
+		} task_exit;
+		struct {
+			uint64_t addr, len;
+			int32_t advice;
+		} madvise;
+		struct {
+			uint32_t what, count; /* enum vmaheap_lost_what */
+		} lost;
+		struct {
+			enum call_op op;
+			enum call_phase phase;
+			uint64_t addr, size;
+			uint64_t align; /* 0: none asked for */
+			uint64_t caller; /* return address; 0: unknown */
+			uint64_t begin; /* stamp at entry; 0: nothing happened inside */
+		} call;
+		struct {
+			uint64_t count;
+		} calls_lost;
+		struct {
+			/* Sampled for the VMAs as they were at event.ts. */
+			const struct vma_resident *vmas;
+			uint32_t nr_vmas;
+		} resident;
+		struct {
+			uint32_t vmas, mismatches;
+		} verify;
+	};
+};
+
+/* Bytes of one VMA, from /proc/PID/pagemap. */
+struct vma_resident {
+	uint64_t start, end;
+	uint64_t resident, swapped;
+	uint64_t live_resident; /* of live chunks: bytes that lie on resident pages */
+};
+
+#endif
