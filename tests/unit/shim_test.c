@@ -1,0 +1,811 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shim in real programs, against the real rings. This process is the
+ * daemon: it admits whoever asks, moves the stamp, and checks that the
+ * events add up. Needs $VMAHEAP_SHIM or
+ * build/libvmaheap-shim.so, and the victims in $VMAHEAP_VICTIMS or
+ * build/tests/victims.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "intake/rings.h"
+#include "probe/words.h"
+
+/* ---- a daemon of a hundred lines ---- */
+
+struct tape {
+	struct ring *ring; /* NULL once it was closed */
+	uint32_t tgid;
+	struct event *evs;
+	size_t nr, cap;
+};
+
+struct setup {
+	size_t ring_bytes; /* 0: 64 KiB */
+	bool drop;
+	int pause_ms; /* do not read for so long, in the middle */
+	int leave_ms; /* close the rings after so long */
+	int drain_ms; /* between two drains; 0: 1 */
+	bool refuse; /* admit nobody */
+	bool no_socket;
+};
+
+struct run {
+	int status;
+	char *out;
+	size_t out_len;
+	uint64_t lost, word_events, byes;
+	struct rings_totals totals;
+	struct tape *tapes;
+	size_t nr_tapes;
+	int stamp_fd;
+	volatile uint64_t *stamp;
+	volatile bool stop;
+	bool refuse;
+	uint32_t pid;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static int admit(void *ctx, uint32_t tgid, int *stamp_fd)
+{
+	struct run *run = ctx;
+
+	assert_true(tgid > 1);
+	*stamp_fd = run->stamp_fd;
+	return run->refuse ? -ESRCH : 0;
+}
+
+static void opened(void *ctx, struct ring *r)
+{
+	struct run *run = ctx;
+
+	run->tapes = realloc(run->tapes, (run->nr_tapes + 1) * sizeof(*run->tapes));
+	run->tapes[run->nr_tapes++] = (struct tape){ .ring = r, .tgid = ring_tgid(r) };
+}
+
+static struct tape *tape_of(struct run *run, const struct ring *r)
+{
+	size_t i;
+
+	for (i = 0; i < run->nr_tapes; i++)
+		if (run->tapes[i].ring == r)
+			return &run->tapes[i];
+	return NULL;
+}
+
+static void read_tape(struct tape *t)
+{
+	const struct event *ev;
+	bool sure;
+
+	while (t->ring && (ev = ring_peek(t->ring, &sure))) {
+		if (t->nr == t->cap) {
+			t->cap = t->cap ? t->cap * 2 : 256;
+			t->evs = realloc(t->evs, t->cap * sizeof(*ev));
+		}
+		t->evs[t->nr++] = *ev;
+		ring_pop(t->ring);
+	}
+}
+
+static void closing(void *ctx, struct ring *r)
+{
+	struct tape *t = tape_of(ctx, r);
+
+	read_tape(t);
+	t->ring = NULL;
+}
+
+static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w, size_t nr)
+{
+	struct run *run = ctx;
+
+	(void)tgid;
+	(void)tid;
+	assert_true(nr > 0);
+	for (; nr; nr--, w++)
+		assert_true(word_id(*w) != WORD_CTRL || word_get_value(*w));
+	run->word_events++;
+}
+
+static void lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
+{
+	struct run *run = ctx;
+
+	(void)tgid;
+	(void)tid;
+	run->lost += nr;
+}
+
+static void bye(void *ctx, uint32_t tgid)
+{
+	struct run *run = ctx;
+
+	(void)tgid;
+	run->byes++;
+}
+
+static const struct rings_ops ops = { admit, opened, closing, words, lost, bye };
+
+static void *tick(void *arg)
+{
+	struct run *run = arg;
+
+	while (!run->stop) {
+		*run->stamp = now_ns();
+		usleep(100);
+	}
+	return NULL;
+}
+
+static void drain(struct run *run, struct rings *rs)
+{
+	size_t i;
+
+	rings_drain(rs);
+	for (i = 0; i < run->nr_tapes; i++)
+		read_tape(&run->tapes[i]);
+}
+
+static const char *shim_path(void)
+{
+	static char path[4096];
+	const char *env = getenv("VMAHEAP_SHIM");
+
+	return realpath(env ? env : "build/libvmaheap-shim.so", path);
+}
+
+static char *victim(const char *name)
+{
+	const char *dir = getenv("VMAHEAP_VICTIMS");
+	char *path;
+
+	if (asprintf(&path, "%s/%s", dir ? dir : "build/tests/victims", name) < 0)
+		abort();
+	return path;
+}
+
+static void child(char *const argv[], int out, const char *sock, bool shim)
+{
+	dup2(out, 1);
+	unsetenv("ASAN_OPTIONS");
+	if (shim) {
+		setenv("LD_PRELOAD", shim_path(), 1);
+		setenv(SHIM_SOCK_ENV, sock, 1);
+	}
+	execvp(argv[0], argv);
+	_exit(127);
+}
+
+static void append(struct run *run, int fd)
+{
+	ssize_t n;
+
+	do {
+		run->out = realloc(run->out, run->out_len + 4097);
+		n = read(fd, run->out + run->out_len, 4096);
+		if (n > 0)
+			run->out_len += (size_t)n;
+	} while (n > 0);
+	run->out[run->out_len] = 0;
+}
+
+static void serve(struct run *run, const struct setup *how, struct rings *rs, int out)
+{
+	struct pollfd fds[2] = { { out, POLLIN, 0 }, { -1, POLLIN, 0 } };
+	uint64_t begin = now_ns();
+	bool paused = false;
+
+	for (;;) {
+		if (rs && how->leave_ms && now_ns() - begin > how->leave_ms * 1000000ull) {
+			drain(run, rs);
+			rings_close(rs);
+			rs = NULL;
+		}
+		fds[1].fd = rs ? rings_fd(rs) : -1;
+		poll(fds, 2, how->drain_ms ? how->drain_ms : 1);
+		if (rs && (fds[1].revents & POLLIN))
+			rings_accept(rs);
+		if (how->pause_ms && !paused && now_ns() - begin > 20000000) {
+			paused = true;
+			usleep((unsigned int)how->pause_ms * 1000);
+		}
+		if (rs)
+			drain(run, rs);
+		if (fds[0].revents)
+			append(run, out);
+		if ((fds[0].revents & POLLHUP) &&
+		    waitpid((pid_t)run->pid, &run->status, WNOHANG) == (pid_t)run->pid)
+			break;
+	}
+	if (rs) {
+		drain(run, rs);
+		run->totals = rings_totals(rs);
+		rings_gone(rs, run->pid);
+		drain(run, rs);
+		rings_close(rs);
+	}
+}
+
+static void record(struct run *run, const struct setup *how, char *const argv[])
+{
+	char dir[] = "/tmp/vmaheap-shim-XXXXXX", sock[64];
+	struct rings *rs = NULL;
+	pthread_t ticker;
+	int out[2];
+
+	assert_non_null(mkdtemp(dir));
+	snprintf(sock, sizeof(sock), "%s/sock", dir);
+	run->refuse = how->refuse;
+	run->stamp_fd = memfd_create("stamp", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
+	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, run->stamp_fd, 0);
+	if (!how->no_socket) {
+		rs = rings_open(sock, how->ring_bytes ? how->ring_bytes : 65536,
+				!how->drop, &ops, run);
+		assert_non_null(rs);
+	}
+	assert_int_equal(pipe2(out, O_CLOEXEC | O_NONBLOCK), 0);
+	fcntl(out[1], F_SETFL, 0);
+	run->pid = (uint32_t)fork();
+	if (!run->pid)
+		child(argv, out[1], sock, true);
+	close(out[1]);
+	pthread_create(&ticker, NULL, tick, run);
+	serve(run, how, rs, out[0]);
+	run->stop = true;
+	pthread_join(ticker, NULL);
+	close(out[0]);
+	munmap((void *)run->stamp, 4096);
+	close(run->stamp_fd);
+	rmdir(dir);
+}
+
+static void run_plain(struct run *run, char *const argv[])
+{
+	int out[2];
+
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	run->pid = (uint32_t)fork();
+	if (!run->pid)
+		child(argv, out[1], NULL, false);
+	close(out[1]);
+	append(run, out[0]);
+	close(out[0]);
+	waitpid((pid_t)run->pid, &run->status, 0);
+}
+
+static void run_free(struct run *run)
+{
+	size_t i;
+
+	for (i = 0; i < run->nr_tapes; i++)
+		free(run->tapes[i].evs);
+	free(run->tapes);
+	free(run->out);
+}
+
+/* ---- the truth of a set of tapes ---- */
+
+/*
+ * Within one stamp the order of several threads' events is not known, but of
+ * every address's events those with ts <= T are a prefix, for any T: a free
+ * loads its stamp before the address can go to somebody else, and so on. So at
+ * each T every address must be net alive once or not at all.
+ */
+struct count {
+	uint64_t addr;
+	int net;
+};
+
+struct table {
+	struct count *at;
+	size_t cap, used, live;
+};
+
+struct verdict {
+	uint64_t twice, unknown; /* net 2 or more, net below 0 */
+	uint64_t backwards; /* stamps */
+	uint64_t live; /* at the end */
+	uint64_t allocs, frees; /* with a caller in [lo, hi) */
+	uint64_t windows;
+};
+
+static struct count *table_find(const struct table *t, uint64_t addr)
+{
+	size_t i = (addr * 0x9e3779b97f4a7c15ull) >> 20;
+
+	while (t->at[i & (t->cap - 1)].addr && t->at[i & (t->cap - 1)].addr != addr)
+		i++;
+	return &t->at[i & (t->cap - 1)];
+}
+
+static void table_grow(struct table *t)
+{
+	struct table old = *t;
+	size_t i;
+
+	t->cap = old.cap ? old.cap * 2 : 1024;
+	t->at = calloc(t->cap, sizeof(*t->at));
+	for (i = 0; i < old.cap; i++)
+		if (old.at[i].addr)
+			*table_find(t, old.at[i].addr) = old.at[i];
+	free(old.at);
+}
+
+static void table_add(struct table *t, uint64_t addr, int n)
+{
+	struct count *c;
+
+	if (!addr)
+		return;
+	if (t->used * 2 >= t->cap)
+		table_grow(t);
+	c = table_find(t, addr);
+	t->used += !c->addr;
+	c->addr = addr;
+	c->net += n;
+	t->live += (size_t)n;
+}
+
+static bool gives(const struct event *ev)
+{
+	return ev->call.phase == CALL_FREED || ev->call.phase == CALL_REALLOC_ENTER;
+}
+
+/* An event with its tape, to be sorted. */
+struct frame {
+	const struct event *ev;
+	uint64_t old; /* of a realloc that failed */
+};
+
+static int older(const void *a, const void *b)
+{
+	const struct event *x = ((const struct frame *)a)->ev;
+	const struct event *y = ((const struct frame *)b)->ev;
+
+	return x->ts < y->ts ? -1 : x->ts > y->ts;
+}
+
+static size_t gather(struct run *run, uint32_t tgid, struct frame **frames,
+		     struct verdict *v)
+{
+	size_t i, j, nr = 0, all = 0;
+
+	for (i = 0; i < run->nr_tapes; i++)
+		all += run->tapes[i].nr;
+	*frames = calloc(all + 1, sizeof(**frames));
+	for (i = 0; i < run->nr_tapes; i++) {
+		struct tape *t = &run->tapes[i];
+		uint64_t old = 0;
+
+		for (j = 0; j < t->nr && t->tgid == tgid; j++) {
+			v->backwards += j && t->evs[j].ts < t->evs[j - 1].ts;
+			if (t->evs[j].kind != EV_CALL)
+				continue;
+			if (t->evs[j].call.phase == CALL_REALLOC_ENTER)
+				old = t->evs[j].call.addr;
+			(*frames)[nr++] = (struct frame){ &t->evs[j], old };
+		}
+	}
+	qsort(*frames, nr, sizeof(**frames), older);
+	return nr;
+}
+
+static void apply(struct table *t, const struct frame *f)
+{
+	const struct event *ev = f->ev;
+
+	if (ev->call.phase == CALL_LEAVE)
+		return;
+	if (ev->call.phase == CALL_REALLOC_RETURN && !ev->call.addr && ev->call.size)
+		table_add(t, f->old, 1);
+	else
+		table_add(t, ev->call.addr, gives(ev) ? -1 : 1);
+}
+
+/* The addresses of the events that carry one stamp. */
+static void check_stamp(struct table *t, const struct frame *f, size_t nr,
+			struct verdict *v)
+{
+	struct count *c;
+
+	for (; nr; nr--, f++) {
+		if (!f->ev->call.addr)
+			continue;
+		c = table_find(t, f->ev->call.addr);
+		v->twice += c->net > 1;
+		v->unknown += c->net < 0;
+		if (c->net < 0 || c->net > 1) {
+			t->live += (size_t)((c->net > 1) - c->net);
+			c->net = c->net > 1; /* counted once */
+		}
+	}
+}
+
+static struct verdict judge(struct run *run, uint32_t tgid, uint64_t lo, uint64_t hi)
+{
+	struct verdict v = { 0 };
+	struct table t = { 0 };
+	struct frame *f;
+	size_t i, first = 0, nr = gather(run, tgid, &f, &v);
+
+	for (i = 0; i < nr; i++) {
+		const struct event *ev = f[i].ev;
+		bool ours = ev->call.caller >= lo && ev->call.caller < hi;
+
+		v.windows += ev->call.begin != 0;
+		v.allocs += ours && ev->call.phase == CALL_ALLOC;
+		v.frees += ours && ev->call.phase == CALL_FREED;
+		apply(&t, &f[i]);
+		if (i + 1 == nr || f[i + 1].ev->ts != ev->ts) {
+			check_stamp(&t, f + first, i + 1 - first, &v);
+			first = i + 1;
+		}
+	}
+	v.live = t.live;
+	free(t.at);
+	free(f);
+	return v;
+}
+
+/* What must hold for a process that neither forked off us nor exec'ed. */
+static struct verdict judge_sound(struct run *run, uint64_t lo, uint64_t hi)
+{
+	struct verdict v = judge(run, run->pid, lo, hi);
+
+	assert_int_equal(v.twice, 0);
+	assert_int_equal(v.unknown, 0);
+	assert_int_equal(v.backwards, 0);
+	assert_int_equal(run->lost, 0);
+	assert_int_equal(run->totals.broken, 0);
+	assert_int_equal(run->totals.refused, 0);
+	return v;
+}
+
+static void text_range(const struct run *run, uint64_t *lo, uint64_t *hi)
+{
+	const char *text = strstr(run->out, "text ");
+
+	assert_non_null(text);
+	assert_int_equal(sscanf(text, "text %lx %lx", lo, hi), 2);
+}
+
+/* ---- the tests ---- */
+
+static void victim_run(struct run *run, const struct setup *how, const char *name,
+		       const char *arg)
+{
+	char *argv[] = { victim(name), (char *)(uintptr_t)arg, NULL };
+
+	record(run, how, argv);
+	free(argv[0]);
+}
+
+static const char *op_name(enum call_op op)
+{
+	static const char *const names[] = {
+		"none",		"malloc",	 "free",	   "calloc", "realloc",
+		"reallocarray", "memalign",	 "aligned_alloc",  "posix_memalign",
+		"valloc",	"pvalloc",
+	};
+
+	return names[op];
+}
+
+/* What alloc_calls would have printed for the event. */
+static void put_line(FILE *f, const struct event *ev, uint64_t lo, uint64_t hi)
+{
+	if (ev->kind != EV_CALL || ev->call.caller < lo || ev->call.caller >= hi ||
+	    ev->call.phase == CALL_LEAVE)
+		return;
+	fprintf(f, "%s %s %#lx %lu %lu\n", op_name(ev->call.op),
+		gives(ev) ? "enter" : "return", ev->call.addr, ev->call.size,
+		ev->call.align);
+}
+
+static void test_calls(void **state)
+{
+	struct setup how = { 0 };
+	struct run run = { 0 };
+	uint64_t lo, hi;
+	char *told;
+	size_t len, i;
+	FILE *f;
+
+	(void)state;
+	victim_run(&run, &how, "alloc_calls", NULL);
+	assert_true(WIFEXITED(run.status));
+	assert_int_equal(WEXITSTATUS(run.status), 7);
+	text_range(&run, &lo, &hi);
+	assert_int_equal(run.nr_tapes, 1);
+	f = open_memstream(&told, &len);
+	for (i = 0; i < run.tapes[0].nr; i++)
+		put_line(f, &run.tapes[0].evs[i], lo, hi);
+	fclose(f);
+	assert_string_equal(told, strchr(run.out, '\n') + 1);
+	assert_int_equal(run.byes, 1);
+	judge_sound(&run, lo, hi);
+	free(told);
+	run_free(&run);
+}
+
+static void check_counts(struct run *run)
+{
+	uint64_t lo, hi, allocs, frees, live;
+	struct verdict v;
+
+	assert_int_equal(run->status, 0);
+	text_range(run, &lo, &hi);
+	assert_int_equal(sscanf(strstr(run->out, "allocs"), "allocs %lu frees %lu live %lu",
+				&allocs, &frees, &live),
+			 3);
+	v = judge_sound(run, lo, hi);
+	assert_int_equal(v.allocs, allocs);
+	assert_int_equal(v.frees, frees);
+	assert_true(v.live >= live && v.live < live + 50);
+	assert_true(v.windows > 0);
+}
+
+static void test_threads(void **state)
+{
+	struct setup how = { 0 };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", NULL);
+	check_counts(&run);
+	run_free(&run);
+}
+
+/* Rings so small that everybody waits all the time. */
+static void test_back_pressure(void **state)
+{
+	struct setup how = { .ring_bytes = 4096, .drain_ms = 2 };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", "5000");
+	check_counts(&run);
+	run_free(&run);
+}
+
+static void test_churn(void **state)
+{
+	struct setup how = { 0 };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_churn", NULL);
+	check_counts(&run);
+	/* Ten threads at a time, and the main one; a ring may lie idle meanwhile. */
+	assert_true(run.totals.rings <= 40);
+	run_free(&run);
+}
+
+static uint64_t counted(struct run *run)
+{
+	uint64_t lo, hi;
+	struct verdict v;
+
+	text_range(run, &lo, &hi);
+	v = judge(run, run->pid, lo, hi);
+	return v.allocs + v.frees;
+}
+
+/* What is told and what is said to be lost is everything. */
+static void check_nothing_silent(struct run *run)
+{
+	uint64_t allocs, frees, told = counted(run) + run->lost;
+
+	assert_int_equal(run->status, 0);
+	assert_int_equal(sscanf(strstr(run->out, "allocs"), "allocs %lu frees %lu", &allocs,
+				&frees),
+			 2);
+	assert_true(run->lost > 0);
+	assert_true(told >= allocs + frees);
+	assert_true(told < allocs + frees + 200);
+}
+
+static void test_drop(void **state)
+{
+	struct setup how = { .ring_bytes = 4096, .drain_ms = 5, .drop = true };
+	struct run run = { 0 };
+
+	(void)state;
+	/* The last loss of a thread is told by whoever takes its ring over. */
+	victim_run(&run, &how, "alloc_threads", "50000");
+	assert_int_equal(run.status, 0);
+	assert_true(run.lost > 0);
+	assert_int_equal(run.totals.broken, 0);
+	run_free(&run);
+	run = (struct run){ 0 };
+	victim_run(&run, &how, "alloc_churn", "500");
+	assert_int_equal(run.status, 0);
+	run_free(&run);
+}
+
+/* The daemon sleeps: the target waits 2 s, goes on, and tells what it lost. */
+static void test_stall(void **state)
+{
+	struct setup how = { .ring_bytes = 4096, .pause_ms = 3000 };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_churn", "1500");
+	check_nothing_silent(&run);
+	run_free(&run);
+}
+
+static void test_daemon_leaves(void **state)
+{
+	struct setup how = { .ring_bytes = 4096, .leave_ms = 30 };
+	struct run run = { 0 };
+	uint64_t begin = now_ns();
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", "20000");
+	assert_int_equal(run.status, 0);
+	assert_true(now_ns() - begin < 3000000000ull);
+	run_free(&run);
+}
+
+static void test_not_wanted(void **state)
+{
+	struct setup refused = { .refuse = true }, alone = { .no_socket = true };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &refused, "alloc_threads", "1000");
+	assert_int_equal(run.status, 0);
+	assert_int_equal(run.totals.refused, 1);
+	assert_int_equal(run.byes, 0);
+	run_free(&run);
+	run = (struct run){ 0 };
+	victim_run(&run, &alone, "alloc_fork", NULL);
+	assert_int_equal(run.status, 0);
+	run_free(&run);
+}
+
+static void test_fork(void **state)
+{
+	struct setup how = { 0 };
+	struct run run = { 0 };
+	uint64_t lo, hi, allocs, frees;
+	const char *line;
+	char what[20];
+	uint32_t pid;
+	int n, lines = 0;
+
+	(void)state;
+	victim_run(&run, &how, "alloc_fork", NULL);
+	assert_int_equal(run.status, 0);
+	assert_int_equal(run.lost, 0);
+	assert_int_equal(run.totals.broken, 0);
+	text_range(&run, &lo, &hi);
+	line = strchr(run.out, '\n') + 1;
+	while (sscanf(line, "%19s pid %u allocs %lu frees %lu%n", what, &pid, &allocs,
+		      &frees, &n) == 4) {
+		bool main_one = pid == run.pid;
+		struct verdict v = judge(&run, pid, main_one ? lo : 0,
+					 main_one ? hi : UINT64_MAX);
+
+		lines++;
+		line += n + 1;
+		if (main_one || !strstr(what, "exec")) {
+			assert_int_equal(v.allocs, allocs);
+			assert_int_equal(v.frees, frees);
+			assert_int_equal(v.unknown, main_one ? 0 : 1);
+		} else { /* another place in memory; libc's own calls count too */
+			assert_true(v.allocs >= allocs && v.allocs < allocs + 10);
+			assert_true(v.frees >= frees && v.frees < frees + 10);
+			assert_int_equal(v.unknown, 0);
+		}
+		assert_int_equal(v.twice, 0);
+	}
+	assert_int_equal(lines, 6);
+	run_free(&run);
+}
+
+/* A program behaves the same under the shim, and its events add up. */
+static void same(char *const argv[], bool judge_it)
+{
+	struct setup how = { .ring_bytes = 262144, .drain_ms = 2 };
+	struct run plain = { 0 }, run = { 0 };
+
+	run_plain(&plain, argv);
+	record(&run, &how, argv);
+	assert_string_equal(run.out, plain.out);
+	assert_int_equal(run.status, plain.status);
+	assert_true(run.totals.words > 0);
+	assert_int_equal(run.lost, 0);
+	assert_int_equal(run.totals.broken, 0);
+	if (judge_it)
+		judge_sound(&run, 0, 0);
+	run_free(&plain);
+	run_free(&run);
+}
+
+static void test_programs(void **state)
+{
+	char *python[] = { "python3", "-c",
+			   "import os, json, sys, threading\n"
+			   "print(sorted(os.listdir('/proc/self/fd')))\n"
+			   "d = {str(i): list(range(i % 50)) for i in range(3000)}\n"
+			   "t = threading.Thread(target=lambda: json.dumps(d)); t.start()\n"
+			   "print(len(json.dumps(d)), os.environ.get('HOME'))\n"
+			   "t.join()\nsys.exit(3)",
+			   NULL };
+	char *py_malloc[] = { "env", "PYTHONMALLOC=malloc", "python3", "-c",
+			      "print(sum(len(str(i)) for i in range(20000)))", NULL };
+	char *perl[] = { "perl", "-e",
+			 "my %h; $h{$_ % 999} .= $_ for 1..40000;"
+			 "print length(join ',', map { $h{$_} } sort keys %h); kill 9, $$",
+			 NULL };
+	char *sqlite[] = { "sqlite3", ":memory:",
+			   "create table t(a, b); with recursive c(x) as (select 1 union "
+			   "all select x + 1 from c limit 5000) insert into t select x, "
+			   "hex(x * 7) from c; create index i on t(b); "
+			   "select count(*), sum(length(b)) from t group by a % 3;",
+			   NULL };
+	char *shell[] = { "sh", "-c",
+			  "for i in 1 2 3; do ls / | sort -r | head -n 2; done; "
+			  "echo $(seq 1000 | md5sum); (exit 5)",
+			  NULL };
+	char *git[] = { "sh", "-c",
+			"d=$(mktemp -d) && cd $d && git init -q . 2>&1 && seq 3000 >f && "
+			"git add f && git -c user.name=a -c user.email=b commit -qm x && "
+			"git log -p --format=%s | md5sum; rm -rf $d",
+			NULL };
+	char *cxx[] = { "apt-config", "dump", NULL };
+
+	(void)state;
+	same(python, true);
+	same(py_malloc, false);
+	same(perl, true);
+	same(sqlite, true);
+	same(shell, false);
+	same(git, false);
+	same(cxx, false);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_calls),	     cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_drop),	     cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_daemon_leaves), cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_fork),	     cmocka_unit_test(test_programs),
+	};
+
+	if (!shim_path()) {
+		fprintf(stderr, "no shim: build it first (make user)\n");
+		return 1;
+	}
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
