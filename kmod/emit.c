@@ -1,0 +1,389 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A change becomes a record.
+ *
+ * A RANGE record says: [lo, hi) now holds exactly these VMAs. It is taken while
+ * the mm's mmap_lock is held, so it is one true state, and it names whole VMAs,
+ * with the neighbours that touch the changed range:
+ *
+ *   before   7f10-7f20 rw   7f20-7f30 rw   mprotect(7f20-7f28, r) ->
+ *   record   [7f10, 7f30)   7f10-7f20 rw   7f20-7f28 r   7f28-7f30 rw
+ *
+ * so that growing, shrinking, splitting and merging need no word of their own.
+ *
+ * Everything here runs under session.lock, mostly inside a system call of the
+ * watched process.
+ */
+#include <linux/compat.h>
+#include <linux/dcache.h>
+#include <linux/fs.h>
+#include <linux/hash.h>
+#include <linux/sched.h>
+#include <linux/sched/task_stack.h>
+#include <asm/syscall.h>
+
+#include "vh.h"
+
+/*
+ * A kernel thread is nobody; a worker of io_uring is in no system call of its
+ * own. Otherwise the number is -1 where the kernel was entered by a fault or an interrupt:
+ * the entry code writes -1 into orig_ax (arch/x86/entry/entry_64.S 6.1,
+ * idtentry_body).
+ */
+void vh_actor(struct vh_session *ses, struct vh_actor *who)
+{
+	struct pt_regs *regs = task_pt_regs(current);
+
+	memset(who, 0, sizeof(*who));
+	who->syscall = -1;
+	if (current->flags & PF_KTHREAD)
+		return;
+	who->tgid = __task_pid_nr_ns(current, PIDTYPE_TGID, ses->ns);
+	who->tid = __task_pid_nr_ns(current, PIDTYPE_PID, ses->ns);
+	if (current->flags & PF_IO_WORKER)
+		return;
+	who->ip = instruction_pointer(regs);
+	who->sp = user_stack_pointer(regs);
+	who->syscall = syscall_get_nr(current, regs);
+	if (who->syscall < 0)
+		return;
+	syscall_get_arguments(current, regs, who->args);
+	who->compat = in_compat_syscall();
+}
+
+static void head(struct vmaheap_record *rec, u16 type, u32 size, u64 mm, u32 tgid, u32 tid)
+{
+	rec->type = type;
+	rec->size = size;
+	rec->mm = mm;
+	rec->tgid = tgid;
+	rec->tid = tid;
+}
+
+/* Puts a record that is complete but for seq and ts in line. */
+static bool put(struct vh_session *ses, const struct vmaheap_record *rec)
+{
+	void *p = vh_reserve(ses, rec->size, true);
+
+	if (!p)
+		return false;
+	memcpy(p, rec, rec->size);
+	vh_commit(ses, p);
+	return true;
+}
+
+void vh_due(struct vh_session *ses, struct vh_due *due)
+{
+	if (list_empty(&due->node))
+		list_add_tail(&due->node, &ses->due);
+}
+
+void vh_settle(struct vh_mm *m)
+{
+	if (m->announced && m->exited == m->exit_told &&
+	    (m->exited || (m->lo >= m->hi && !m->snapshot)))
+		list_del_init(&m->due.node);
+}
+
+static bool tell_mm(struct vh_mm *m)
+{
+	struct vh_session *ses = m->ses;
+
+	if (!m->announced) {
+		if (!put(ses, &m->hello.rec))
+			return false;
+		m->announced = true;
+		ses->owed--;
+	}
+	if (m->exited && !m->exit_told) {
+		if (!put(ses, &m->bye.rec))
+			return false;
+		m->exit_told = true;
+		ses->owed--;
+		ses->reap = true;
+	}
+	vh_settle(m);
+	return true;
+}
+
+static bool tell_proc(struct vh_proc *p)
+{
+	struct vh_session *ses = p->ses;
+
+	if (p->task_due) {
+		if (!put(ses, &p->hello.rec))
+			return false;
+		p->task_due = false;
+		ses->owed--;
+	}
+	if (p->exit_due) {
+		if (!put(ses, &p->bye.rec))
+			return false;
+		p->exit_due = false;
+		ses->owed--;
+		ses->reap = true;
+	}
+	list_del_init(&p->due.node);
+	return true;
+}
+
+static bool tell_lost(struct vh_session *ses)
+{
+	struct vmaheap_rec_lost rec = { };
+	unsigned int what;
+
+	for (what = 1; what < VH_LOST_MAX; what++) {
+		if (!ses->lost[what])
+			continue;
+		head(&rec.rec, VMAHEAP_REC_LOST, sizeof(rec), 0, 0, 0);
+		rec.what = what;
+		rec.count = ses->lost[what];
+		if (!put(ses, &rec.rec))
+			return false;
+		ses->lost[what] = 0;
+		ses->owed--;
+	}
+	return true;
+}
+
+/* Says what is owed, in order. False: the ring is full, the worker goes on. */
+bool vh_tell_owed(struct vh_session *ses)
+{
+	struct vh_due *due, *next;
+	bool fits = true;
+
+	if (!ses->owed)
+		return true;
+	list_for_each_entry_safe(due, next, &ses->due, node) {
+		fits = due->is_proc ? tell_proc(container_of(due, struct vh_proc, due)) :
+				      tell_mm(container_of(due, struct vh_mm, due));
+		if (!fits)
+			break;
+	}
+	fits = fits && tell_lost(ses);
+	if (!fits)
+		vh_kick(ses);
+	return fits;
+}
+
+void vh_lost(struct vh_session *ses, unsigned int what)
+{
+	if (!ses->lost[what]++)
+		ses->owed++;
+	ses->stats.lost++;
+	vh_tell_owed(ses);
+}
+
+/*
+ * Tells the path of a file that the session may not know yet. False: no room.
+ * d_path() does not sleep; perf_event_mmap() calls it at the same place.
+ */
+static bool tell_file(struct vh_session *ses, struct file *file, const struct vmaheap_vma *v)
+{
+	struct vh_file *known = &ses->files[hash_64(v->ino ^ ((u64)v->dev << 32), ilog2(VH_FILES))];
+	struct vmaheap_rec_file *rec;
+	size_t len, size;
+	char *path;
+
+	if (known->ino == v->ino && known->dev == v->dev)
+		return true;
+	/* An exiting task has no root to which a path could be relative. */
+	path = current->fs ? d_path(&file->f_path, ses->path, sizeof(ses->path)) :
+			     ERR_PTR(-ESRCH);
+	if (IS_ERR(path)) {
+		vh_lost(ses, VMAHEAP_LOST_FILE);
+		if (PTR_ERR(path) != -ESRCH)
+			*known = (struct vh_file){ .ino = v->ino, .dev = v->dev };
+		return true;
+	}
+	len = strlen(path);
+	size = ALIGN(sizeof(*rec) + len + 1, 8);
+	rec = vh_reserve(ses, size, false);
+	if (!rec)
+		return false;
+	memset(rec, 0, sizeof(*rec));
+	head(&rec->rec, VMAHEAP_REC_FILE, size, 0, 0, 0);
+	rec->ino = v->ino;
+	rec->dev = v->dev;
+	rec->len = len;
+	memset(rec->path + len, 0, size - sizeof(*rec) - len);
+	memcpy(rec->path, path, len);
+	vh_commit(ses, &rec->rec);
+	*known = (struct vh_file){ .ino = v->ino, .dev = v->dev };
+	return true;
+}
+
+static const struct {
+	unsigned long vm;
+	u32 flag;
+} flag_map[] = {
+	{ VM_READ, VMAHEAP_VMA_READ },
+	{ VM_WRITE, VMAHEAP_VMA_WRITE },
+	{ VM_EXEC, VMAHEAP_VMA_EXEC },
+	{ VM_MAYSHARE, VMAHEAP_VMA_SHARED }, /* the `s` of /proc/PID/maps */
+	{ VM_GROWSDOWN, VMAHEAP_VMA_GROWSDOWN },
+	{ VM_LOCKED, VMAHEAP_VMA_LOCKED },
+	{ VM_HUGETLB, VMAHEAP_VMA_HUGETLB },
+	{ VM_DONTCOPY, VMAHEAP_VMA_DONTCOPY },
+};
+
+/* [vdso] and [vvar] name themselves (mm/mmap.c 6.1, special_mapping_name). */
+static u32 special_flag(struct vm_area_struct *vma)
+{
+	const char *name = NULL;
+
+	if (vma->vm_ops && vma->vm_ops->name)
+		name = vma->vm_ops->name(vma);
+	if (!name)
+		return 0;
+	if (!strcmp(name, "[vdso]"))
+		return VMAHEAP_VMA_VDSO;
+	return strncmp(name, "[vvar", 5) ? 0 : VMAHEAP_VMA_VVAR;
+}
+
+static void fill_vma(struct vmaheap_vma *v, struct vm_area_struct *vma)
+{
+	int i;
+
+	memset(v, 0, sizeof(*v));
+	v->start = vma->vm_start;
+	v->end = vma->vm_end;
+	for (i = 0; i < ARRAY_SIZE(flag_map); i++)
+		if (vma->vm_flags & flag_map[i].vm)
+			v->flags |= flag_map[i].flag;
+	if (vma->vm_file) {
+		const struct inode *inode = file_inode(vma->vm_file);
+
+		v->flags |= VMAHEAP_VMA_FILE;
+		v->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
+		v->ino = inode->i_ino;
+		v->dev = MAJOR(inode->i_sb->s_dev) << 20 | MINOR(inode->i_sb->s_dev);
+	} else {
+		v->flags |= special_flag(vma);
+	}
+}
+
+static u64 counter_bytes(struct mm_struct *mm, int member)
+{
+	return (u64)get_mm_counter(mm, member) << PAGE_SHIFT;
+}
+
+static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m, const struct vh_actor *who)
+{
+	struct mm_struct *mm = m->mm;
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(rec->args); i++)
+		rec->args[i] = who->args[i];
+	rec->ip = who->ip;
+	rec->sp = who->sp;
+	rec->start_brk = mm->start_brk;
+	rec->brk = mm->brk;
+	rec->start_stack = mm->start_stack;
+	rec->rss_file = counter_bytes(mm, MM_FILEPAGES);
+	rec->rss_anon = counter_bytes(mm, MM_ANONPAGES);
+	rec->rss_shmem = counter_bytes(mm, MM_SHMEMPAGES);
+	rec->swap = counter_bytes(mm, MM_SWAPENTS);
+	rec->syscall = who->syscall;
+	rec->map_count = mm->map_count;
+}
+
+/* One part: [lo, hi) with n VMAs in session.vmas. False: no room. */
+static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
+		     unsigned long lo, unsigned long hi, unsigned int n)
+{
+	struct vh_session *ses = m->ses;
+	struct vmaheap_rec_range *rec;
+	u32 size = struct_size(rec, vmas, n);
+	unsigned int i;
+
+	for (i = 0; i < n; i++)
+		if (ses->vm_files[i] && !tell_file(ses, ses->vm_files[i], &ses->vmas[i]))
+			return false;
+	rec = vh_reserve(ses, size, false);
+	if (!rec)
+		return false;
+	head(&rec->rec, VMAHEAP_REC_RANGE, size, m->id, who->tgid, who->tid);
+	rec->rec.flags = flags | (who->compat ? VMAHEAP_F_COMPAT : 0);
+	rec->lo = lo;
+	rec->hi = hi;
+	fill_range(rec, m, who);
+	rec->coalesced = m->sections;
+	if (rec->coalesced && (flags & VMAHEAP_F_LATE))
+		rec->coalesced--; /* the last of them is this record itself */
+	rec->nr_vmas = n;
+	memcpy(rec->vmas, ses->vmas, n * sizeof(rec->vmas[0]));
+	ses->stats.coalesced += rec->coalesced;
+	m->sections = 0;
+	vh_stamp_write(READ_ONCE(m->stamp), vh_commit(ses, &rec->rec));
+	return true;
+}
+
+/*
+ * Says what [m->lo, m->hi) holds, and makes that range empty. When the ring has
+ * no room, false, and the part that is not said stays.
+ *
+ * The VMAs that touch the range belong to it. One VMA that only touches its end
+ * may be all that is left unsaid, so the rest is never left empty.
+ */
+bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
+{
+	struct vh_session *ses = m->ses;
+	unsigned long lo = m->lo, hi = m->hi, end;
+	VMA_ITERATOR(vmi, m->mm, lo ? lo - 1 : 0);
+	struct vm_area_struct *vma = vma_next(&vmi);
+	unsigned int n;
+	bool more;
+
+	do {
+		for (n = 0, end = lo; n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start <= hi; n++) {
+			fill_vma(&ses->vmas[n], vma);
+			ses->vm_files[n] = vma->vm_file;
+			end = vma->vm_end;
+			vma = vma_next(&vmi);
+		}
+		more = vma && vma->vm_start <= hi;
+		if (!put_part(m, flags | (more ? VMAHEAP_F_MORE : 0), who,
+			      n ? min_t(unsigned long, lo, ses->vmas[0].start) : lo,
+			      more ? end : max(end, hi), n)) {
+			m->lo = lo;
+			m->hi = max(hi, lo + PAGE_SIZE);
+			return false;
+		}
+		lo = end;
+	} while (more);
+	m->lo = ULONG_MAX;
+	m->hi = 0;
+	return true;
+}
+
+/* Told at the entry of madvise(); with no room the reader learns how many. */
+void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr, u64 len, int advice)
+{
+	struct vmaheap_rec_madvise *rec = vh_reserve(m->ses, sizeof(*rec), false);
+
+	if (!rec) {
+		vh_lost(m->ses, VMAHEAP_LOST_MADVISE);
+		return;
+	}
+	memset(rec, 0, sizeof(*rec));
+	head(&rec->rec, VMAHEAP_REC_MADVISE, sizeof(*rec), m->id, who->tgid, who->tid);
+	rec->addr = addr;
+	rec->len = len;
+	rec->advice = advice;
+	vh_stamp_write(READ_ONCE(m->stamp), vh_commit(m->ses, &rec->rec));
+}
+
+void vh_fill_bye(struct vh_mm *m)
+{
+	struct vmaheap_rec_mm_exit *bye = &m->bye;
+	struct vh_actor who;
+
+	vh_actor(m->ses, &who);
+	head(&bye->rec, VMAHEAP_REC_MM_EXIT, sizeof(*bye), m->id, who.tgid, who.tid);
+	bye->rss_file = counter_bytes(m->mm, MM_FILEPAGES);
+	bye->rss_anon = counter_bytes(m->mm, MM_ANONPAGES);
+	bye->rss_shmem = counter_bytes(m->mm, MM_SHMEMPAGES);
+	bye->swap = counter_bytes(m->mm, MM_SWAPENTS);
+	bye->hiwater_rss = (u64)get_mm_hiwater_rss(m->mm) << PAGE_SHIFT;
+}

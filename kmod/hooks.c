@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where the kernel calls us.
+ *
+ * Mark: each place that writes the VMA tree of a process, or changes the
+ * protection of a whole VMA in place, under the write side of its mmap_lock.
+ *
+ *   mas_store_prealloc, mas_store_gfp   every tree store (mm/mmap.c 6.1:434,
+ *                                       451, 467, 2582, 3170, 3192)
+ *   vma_set_page_prot                   mprotect of a whole VMA (mprotect.c 6.1:644)
+ *
+ * Emit: up_write and downgrade_write are entered with the lock still held, so
+ * what the tree holds there is what the write section made of it.
+ *
+ * lib/ is built without ftrace (lib/Makefile), so the mas_* functions take
+ * kprobes. ftrace costs least for the rest; where it cannot, kprobes serve.
+ *
+ * Nothing that runs from here calls one of the hooked functions; that the
+ * helper against recursion is used all the same is for other people's probes.
+ * The module is built without ftrace for the same reason (Kbuild).
+ */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
+#include <linux/ftrace.h>
+#include <linux/kprobes.h>
+#include <linux/rwsem.h>
+#include <linux/seq_file.h>
+#include <linux/tracepoint.h>
+#include <trace/events/sched.h>
+
+#include "compat/ftrace_arg.h"
+#include "vh.h"
+
+enum how {
+	OFF,
+	FTRACE,
+	KPROBE,
+	TRACEPOINT,
+};
+
+static const char * const how_names[] = { "off", "ftrace", "kprobe", "tracepoint" };
+
+struct hook {
+	const char *symbol;
+	const char *refusal; /* for whoever asks to watch */
+	enum how how; /* preferred */
+	enum how armed;
+	void *probe; /* of a tracepoint */
+	struct tracepoint *tp;
+	struct ftrace_ops ops;
+	struct kprobe kp;
+};
+
+/* ------------------------------------------------------------------ handlers */
+
+/*
+ * The hottest one: every release of every rwsem in the system comes here, so
+ * the pointer is only compared, never followed.
+ */
+static __always_inline void on_up_write(unsigned long sem, unsigned long b, unsigned long c,
+					unsigned long d)
+{
+	struct mm_struct *mm = container_of((struct rw_semaphore *)sem, struct mm_struct, mmap_lock);
+
+	if (unlikely(vh_mm_known(mm)))
+		vh_on_release(mm);
+}
+
+#define on_downgrade_write on_up_write
+
+static __always_inline void on_exit_mmap(unsigned long mm, unsigned long b, unsigned long c,
+					 unsigned long d)
+{
+	vh_on_exit_mmap((struct mm_struct *)mm);
+}
+
+static __always_inline void on_vma_set_page_prot(unsigned long arg, unsigned long b,
+						 unsigned long c, unsigned long d)
+{
+	struct vm_area_struct *vma = (void *)arg;
+
+	vh_mark(vma->vm_mm, vma->vm_start, vma->vm_end);
+}
+
+static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
+					  unsigned long len, unsigned long advice)
+{
+	vh_on_madvise((struct mm_struct *)mm, start, len, advice);
+}
+
+/* Of a tree that is no mm's the "mm" is an address that is in no table. */
+static __always_inline void on_mas_store_prealloc(unsigned long arg, unsigned long b,
+						  unsigned long c, unsigned long d)
+{
+	struct ma_state *mas = (void *)arg;
+	struct mm_struct *mm = container_of(mas->tree, struct mm_struct, mm_mt);
+
+	vh_mark(mm, mas->index, mas->last == ULONG_MAX ? ULONG_MAX : mas->last + 1);
+}
+
+#define on_mas_store_gfp on_mas_store_prealloc
+
+/*
+ * Both ways into a handler. An ftrace callback runs as preemptible as its
+ * caller, and must not sleep: unregister_ftrace_function() takes a sleep for
+ * its end. The recursion helper switches preemption off, which is also what
+ * the hash tables ask for. A kprobe handler runs with preemption off.
+ */
+#define ENTRIES(name)                                                                             \
+	static void name##_ftrace(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, \
+				  struct ftrace_regs *regs)                                       \
+	{                                                                                         \
+		int bit = ftrace_test_recursion_trylock(ip, parent);                              \
+                                                                                                  \
+		if (bit < 0)                                                                      \
+			return;                                                                   \
+		on_##name(vh_ftrace_arg(regs, 0), vh_ftrace_arg(regs, 1), vh_ftrace_arg(regs, 2), \
+			  vh_ftrace_arg(regs, 3));                                                \
+		ftrace_test_recursion_unlock(bit);                                                \
+	}                                                                                         \
+	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs)                         \
+	{                                                                                         \
+		on_##name(regs_get_kernel_argument(regs, 0), regs_get_kernel_argument(regs, 1),   \
+			  regs_get_kernel_argument(regs, 2), regs_get_kernel_argument(regs, 3));  \
+		return 0;                                                                         \
+	}
+
+ENTRIES(up_write)
+ENTRIES(downgrade_write)
+ENTRIES(exit_mmap)
+ENTRIES(vma_set_page_prot)
+ENTRIES(do_madvise)
+ENTRIES(mas_store_prealloc)
+ENTRIES(mas_store_gfp)
+
+static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
+{
+	vh_on_fork(parent, child);
+}
+
+static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+{
+	vh_on_exec(p);
+}
+
+static void probe_exit(void *data, struct task_struct *p)
+{
+	vh_on_exit(p);
+}
+
+/* Does not compile when the kernel's probes have other arguments than ours. */
+static void __maybe_unused check_probes(void)
+{
+	check_trace_callback_type_sched_process_fork(probe_fork);
+	check_trace_callback_type_sched_process_exec(probe_exec);
+	check_trace_callback_type_sched_process_exit(probe_exit);
+}
+
+/* ----------------------------------------------------------------- the table */
+
+#define REFUSAL(name) "this kernel does not let " #name " be hooked"
+#define FUNCTION(name, way)                                                           \
+	{                                                                             \
+		.symbol = #name, .how = way, .refusal = REFUSAL(name),                \
+		.ops = { .func = name##_ftrace, .flags = FTRACE_OPS_FL_PERMANENT },   \
+		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe },         \
+	}
+#define TRACE(name, fn) { .symbol = #name, .how = TRACEPOINT, .refusal = REFUSAL(name), .probe = fn }
+
+/*
+ * Armed from top to bottom, disarmed in reverse: what marks and emits is there
+ * before a process can be found by the hooks that follow it.
+ */
+static struct hook hooks[] = {
+	FUNCTION(mas_store_prealloc, KPROBE),
+	FUNCTION(mas_store_gfp, KPROBE),
+	FUNCTION(vma_set_page_prot, FTRACE),
+	FUNCTION(up_write, FTRACE),
+	FUNCTION(downgrade_write, FTRACE),
+	FUNCTION(exit_mmap, FTRACE),
+	FUNCTION(do_madvise, FTRACE),
+	TRACE(sched_process_exit, probe_exit),
+	TRACE(sched_process_exec, probe_exec),
+	TRACE(sched_process_fork, probe_fork),
+};
+
+static bool armed; /* vh_control */
+
+static int arm_one(struct hook *h)
+{
+	int err;
+
+	if (h->how == TRACEPOINT) {
+		err = tracepoint_probe_register(h->tp, h->probe, NULL);
+		h->armed = err ? OFF : TRACEPOINT;
+		return err;
+	}
+	if (h->how == FTRACE) {
+		err = register_ftrace_function(&h->ops);
+		if (!err) {
+			h->armed = FTRACE;
+			return 0;
+		}
+	}
+	/* What a failed or earlier registration left behind is in the way. */
+	h->kp.addr = NULL;
+	h->kp.flags = 0;
+	err = register_kprobe(&h->kp);
+	h->armed = err ? OFF : KPROBE;
+	return err;
+}
+
+static void disarm_one(struct hook *h)
+{
+	switch (h->armed) {
+	case FTRACE:
+		unregister_ftrace_function(&h->ops);
+		break;
+	case KPROBE:
+		unregister_kprobe(&h->kp);
+		break;
+	case TRACEPOINT:
+		tracepoint_probe_unregister(h->tp, h->probe, NULL);
+		break;
+	case OFF:
+		break;
+	}
+	h->armed = OFF;
+}
+
+/* Under vh_control. On an error, *refusal says what could not be hooked. */
+int vh_arm(const char **refusal)
+{
+	int i, err;
+
+	if (armed)
+		return 0;
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		err = arm_one(&hooks[i]);
+		if (err) {
+			*refusal = hooks[i].refusal;
+			armed = true; /* in part */
+			vh_disarm();
+			return err;
+		}
+	}
+	armed = true;
+	return 0;
+}
+
+/* Returns when no handler runs any more. Under vh_control. */
+void vh_disarm(void)
+{
+	int i;
+
+	if (!armed)
+		return;
+	for (i = ARRAY_SIZE(hooks) - 1; i >= 0; i--)
+		disarm_one(&hooks[i]);
+	tracepoint_synchronize_unregister();
+	armed = false;
+}
+
+unsigned int vh_hooks_armed(void)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		n += hooks[i].armed != OFF;
+	return n;
+}
+
+void vh_hooks_show(struct seq_file *m)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		seq_printf(m, "hook %s: %s\n", hooks[i].symbol, how_names[hooks[i].armed]);
+}
+
+/* ------------------------------------------------- what this kernel has got */
+
+static void find_tracepoint(struct tracepoint *tp, void *unused)
+{
+	int i;
+
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (hooks[i].how == TRACEPOINT && !strcmp(hooks[i].symbol, tp->name))
+			hooks[i].tp = tp;
+}
+
+/* A kprobe that is registered but not armed finds the symbol, and no more. */
+static bool has_function(const char *symbol)
+{
+	struct kprobe kp = { .symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED };
+
+	if (register_kprobe(&kp))
+		return false;
+	unregister_kprobe(&kp);
+	return true;
+}
+
+int vh_hooks_init(void)
+{
+	int i;
+
+	for_each_kernel_tracepoint(find_tracepoint, NULL);
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		struct hook *h = &hooks[i];
+
+		if (h->how == TRACEPOINT ? !h->tp : !has_function(h->symbol)) {
+			pr_err("this kernel has no %s that could be hooked\n", h->symbol);
+			return -EOPNOTSUPP;
+		}
+		/* Not for ftrace after all (no call at its entry): a kprobe serves. */
+		if (h->how == FTRACE && ftrace_set_filter(&h->ops, (unsigned char *)h->symbol,
+							  strlen(h->symbol), 1))
+			h->how = KPROBE;
+	}
+	return 0;
+}
+
+void vh_hooks_exit(void)
+{
+	int i;
+
+	mutex_lock(&vh_control);
+	vh_disarm();
+	mutex_unlock(&vh_control);
+	for (i = 0; i < ARRAY_SIZE(hooks); i++)
+		if (hooks[i].symbol && hooks[i].ops.func)
+			ftrace_free_filter(&hooks[i].ops);
+}

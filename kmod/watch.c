@@ -1,0 +1,783 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What is watched: two hash tables, of address spaces by mm and of processes by
+ * thread group, with an entry for each session that watches it.
+ *
+ * Hooks look up under RCU by the value of a pointer that they never follow
+ * unless it is found. Entries pin what they are keyed by (mmgrab, get_pid), so
+ * a pointer that is found means what it meant.
+ *
+ * An address space is watched until it is torn down (exit_mmap) or the last
+ * process that runs in it is unwatched; a process until it exits, is unwatched,
+ * or execs without VMAHEAP_WATCH_EXEC.
+ */
+#include <linux/hashtable.h>
+#include <linux/mm.h>
+#include <linux/pid.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/seq_file.h>
+#include <linux/slab.h>
+
+#include "vh.h"
+
+#define BITS 10
+
+static DEFINE_HASHTABLE(mms, BITS);
+static DEFINE_HASHTABLE(procs, BITS);
+static DEFINE_RAW_SPINLOCK(vh_table_lock);
+static atomic64_t last_id;
+
+atomic_t vh_users;
+
+#define for_each_entry_of_mm(m, ptr) \
+	hash_for_each_possible_rcu_notrace(mms, m, hash, (unsigned long)(ptr)) \
+		if ((m)->mm == (ptr))
+
+/* ------------------------------------------------------------- the hot hooks */
+
+/* Whether anybody watches mm; a hook's filter. Preemption is off. */
+bool vh_mm_known(struct mm_struct *mm)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm)
+		return true;
+	return false;
+}
+
+/* The tree of mm changes in [lo, hi). The caller holds its mmap_lock for writing. */
+void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm) {
+		m->lo = min(m->lo, lo);
+		m->hi = max(m->hi, hi);
+	}
+}
+
+/*
+ * The write lock of mm is about to be released or downgraded, so what the tree
+ * holds now is what the section made of it.
+ *
+ * When the record does not fit, the stamp page rises all the same: a reader of
+ * the page must not take a later change for this one.
+ */
+static void release(struct vh_mm *m)
+{
+	struct vh_session *ses = m->ses;
+	struct vh_actor who;
+
+	raw_spin_lock(&ses->lock);
+	if (!ses->dead && !m->dead && !m->exited) {
+		vh_actor(ses, &who);
+		vh_tell_owed(ses);
+		if (!m->announced || !vh_emit_range(m, 0, &who)) {
+			m->sections++;
+			vh_stamp_write(READ_ONCE(m->stamp), vh_clock());
+			vh_due(ses, &m->due);
+			vh_kick(ses);
+		}
+		vh_settle(m);
+	}
+	raw_spin_unlock(&ses->lock);
+}
+
+void vh_on_release(struct mm_struct *mm)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm)
+		if (m->lo < m->hi)
+			release(m);
+}
+
+void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
+{
+	struct vh_actor who;
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm) {
+		struct vh_session *ses = m->ses;
+
+		raw_spin_lock(&ses->lock);
+		if (!ses->dead && !m->dead && !m->exited && vh_tell_owed(ses)) {
+			vh_actor(ses, &who);
+			vh_emit_madvise(m, &who, addr, len, advice);
+		}
+		raw_spin_unlock(&ses->lock);
+	}
+}
+
+void vh_on_exit_mmap(struct mm_struct *mm)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm) {
+		struct vh_session *ses = m->ses;
+
+		raw_spin_lock(&ses->lock);
+		if (!ses->dead && !m->dead && !m->exited) {
+			m->exited = true;
+			vh_fill_bye(m);
+			ses->owed++;
+			vh_due(ses, &m->due);
+			vh_tell_owed(ses);
+			vh_kick(ses);
+		}
+		raw_spin_unlock(&ses->lock);
+	}
+}
+
+/* ------------------------------------------------------- births of mm entries */
+
+static struct vh_mm *mm_alloc_entry(struct vh_session *ses, struct mm_struct *mm, gfp_t gfp)
+{
+	struct vh_mm *m = kzalloc(sizeof(*m), gfp | __GFP_NOWARN);
+
+	if (!m)
+		return NULL;
+	mmgrab(mm);
+	m->mm = mm;
+	m->ses = ses;
+	m->id = atomic64_inc_return(&last_id);
+	m->lo = ULONG_MAX;
+	INIT_LIST_HEAD(&m->due.node);
+	return m;
+}
+
+static void mm_free(struct vh_mm *m)
+{
+	vh_stamp_put(m->stamp);
+	mmdrop(m->mm);
+	kfree(m);
+}
+
+/* Under session.lock. */
+static struct vh_mm *mm_of_session(struct vh_session *ses, struct mm_struct *mm)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm)
+		if (m->ses == ses && !m->dead && !m->exited)
+			return m;
+	return NULL;
+}
+
+/*
+ * Begins to report an address space: MM now, and the whole of it with
+ * mm_report(). Under session.lock; nothing in the mm can be missed between the
+ * two if the caller holds its mmap_lock, or is the only one to know it.
+ */
+static void mm_insert(struct vh_mm *m, enum vmaheap_mm_cause cause, u64 parent_mm,
+		      const struct vh_actor *who, u32 owner, const char *comm)
+{
+	struct vh_session *ses = m->ses;
+	struct vmaheap_rec_mm *hello = &m->hello;
+	struct vh_mm *other;
+
+	hello->rec.type = VMAHEAP_REC_MM;
+	hello->rec.size = sizeof(*hello);
+	hello->rec.mm = m->id;
+	hello->rec.tgid = who->tgid;
+	hello->rec.tid = who->tid;
+	hello->cause = cause;
+	hello->parent_mm = parent_mm;
+	hello->owner = owner;
+	hello->parent = cause == VMAHEAP_MM_FORK ? who->tgid : 0;
+	strscpy(hello->comm, comm, sizeof(hello->comm));
+
+	atomic_inc(&vh_users);
+	raw_spin_lock(&vh_table_lock);
+	for_each_entry_of_mm(other, m->mm)
+		if (other->stamp && !m->stamp)
+			m->stamp = vh_stamp_get(other->stamp);
+	hash_add_rcu(mms, &m->hash, (unsigned long)m->mm);
+	raw_spin_unlock(&vh_table_lock);
+	list_add_tail(&m->node, &ses->mms);
+
+	ses->owed++;
+	vh_due(ses, &m->due);
+	vh_tell_owed(ses);
+}
+
+/* Under session.lock and the mmap_lock; what does not fit stays due. */
+static void mm_report(struct vh_mm *m, u16 flags, const struct vh_actor *who)
+{
+	m->lo = VH_LO;
+	m->hi = VH_HI;
+	if (!m->announced || !vh_emit_range(m, flags, who)) {
+		m->sections++;
+		vh_due(m->ses, &m->due);
+		vh_kick(m->ses);
+	}
+	vh_settle(m);
+}
+
+/* ----------------------------------------------------------- process entries */
+
+static struct vh_proc *proc_alloc(struct vh_session *ses, struct pid *pid, u32 flags, gfp_t gfp)
+{
+	struct vh_proc *p = kzalloc(sizeof(*p), gfp | __GFP_NOWARN);
+
+	if (!p)
+		return NULL;
+	p->pid = get_pid(pid);
+	p->ses = ses;
+	p->flags = flags;
+	p->nr = pid_nr_ns(pid, ses->ns);
+	p->due.is_proc = true;
+	INIT_LIST_HEAD(&p->due.node);
+	return p;
+}
+
+static void proc_free(struct vh_proc *p)
+{
+	put_pid(p->pid);
+	kfree(p);
+}
+
+/* Under session.lock. */
+static struct vh_proc *proc_of_session(struct vh_session *ses, struct pid *pid)
+{
+	struct vh_proc *p;
+
+	hash_for_each_possible_rcu_notrace(procs, p, hash, (unsigned long)pid)
+		if (p->pid == pid && p->ses == ses && !p->dead)
+			return p;
+	return NULL;
+}
+
+/* Under session.lock. */
+static void proc_insert(struct vh_proc *p)
+{
+	atomic_inc(&vh_users);
+	raw_spin_lock(&vh_table_lock);
+	hash_add_rcu(procs, &p->hash, (unsigned long)p->pid);
+	raw_spin_unlock(&vh_table_lock);
+	list_add_tail(&p->node, &p->ses->procs);
+}
+
+/* Under session.lock. */
+static void proc_kill(struct vh_proc *p)
+{
+	p->dead = true;
+	p->ses->reap = true;
+	vh_kick(p->ses);
+}
+
+/* p joins an address space that is already reported. Under session.lock. */
+static void proc_join(struct vh_proc *p, struct vh_mm *m, const struct vh_actor *who, u32 parent)
+{
+	struct vh_session *ses = p->ses;
+
+	p->mm = m->id;
+	p->hello = (struct vmaheap_rec_task){
+		.rec.type = VMAHEAP_REC_TASK,
+		.rec.size = sizeof(p->hello),
+		.rec.mm = m->id,
+		.rec.tgid = who->tgid,
+		.rec.tid = who->tid,
+		.owner = p->nr,
+		.parent = parent,
+	};
+	p->task_due = true;
+	ses->owed++;
+	vh_due(ses, &p->due);
+	vh_tell_owed(ses);
+}
+
+/* ------------------------------------------------------ births and deaths */
+
+#define for_each_proc_entry(p, ptr) \
+	hash_for_each_possible_rcu_notrace(procs, p, hash, (unsigned long)(ptr)) \
+		if ((p)->pid == (ptr) && !READ_ONCE((p)->dead))
+
+/*
+ * The child is not running yet (kernel/fork.c 6.1, kernel_clone), so the
+ * snapshot of its address space is the one that it was born with. The trylock
+ * fails only if somebody else found the new mm; then the worker does it.
+ */
+static void follow_fork(struct vh_proc *parent, struct task_struct *child)
+{
+	struct vh_session *ses = parent->ses;
+	struct mm_struct *mm = child->mm;
+	struct vh_proc *p = proc_alloc(ses, task_tgid(child), parent->flags, GFP_ATOMIC);
+	struct vh_mm *fresh = mm_alloc_entry(ses, mm, GFP_ATOMIC);
+	bool locked = mmap_read_trylock(mm);
+	struct vh_actor who;
+	struct vh_mm *m;
+
+	raw_spin_lock(&ses->lock);
+	if (ses->dead || parent->dead)
+		goto out;
+	if (!p || !fresh) {
+		vh_lost(ses, VMAHEAP_LOST_CHILD);
+		goto out;
+	}
+	vh_actor(ses, &who);
+	m = mm_of_session(ses, mm);
+	proc_insert(p);
+	if (m) {
+		proc_join(p, m, &who, who.tgid);
+	} else {
+		p->mm = fresh->id;
+		mm_insert(fresh, VMAHEAP_MM_FORK, parent->mm, &who, p->nr, child->comm);
+		if (locked) {
+			mm_report(fresh, 0, &who);
+		} else {
+			fresh->snapshot = true;
+			vh_due(ses, &fresh->due);
+			vh_kick(ses);
+		}
+		fresh = NULL;
+	}
+	p = NULL;
+out:
+	raw_spin_unlock(&ses->lock);
+	if (locked)
+		mmap_read_unlock(mm);
+	/* Not the last reference to mm or pid: the child holds them. */
+	if (p)
+		proc_free(p);
+	if (fresh)
+		mm_free(fresh);
+}
+
+void vh_on_fork(struct task_struct *parent, struct task_struct *child)
+{
+	struct vh_proc *p;
+
+	if (child->tgid == parent->tgid || !child->mm)
+		return;
+	rcu_read_lock();
+	for_each_proc_entry(p, task_tgid(parent))
+		if (p->flags & VMAHEAP_WATCH_FORK)
+			follow_fork(p, child);
+	rcu_read_unlock();
+}
+
+/*
+ * The new image is complete and current->mm (fs/exec.c 6.1, exec_binprm). The
+ * old one dies by exit_mmap(), or lives on in the parent of a vfork.
+ */
+static void follow_exec(struct vh_proc *p, struct task_struct *task)
+{
+	struct vh_session *ses = p->ses;
+	struct mm_struct *mm = task->mm;
+	struct vh_mm *fresh = mm_alloc_entry(ses, mm, GFP_ATOMIC);
+	bool locked = mmap_read_trylock(mm);
+	struct vh_actor who;
+	struct vh_mm *m;
+
+	raw_spin_lock(&ses->lock);
+	if (ses->dead || p->dead)
+		goto out;
+	m = mm_of_session(ses, mm);
+	if (m) { /* WATCH came between the new mm and here */
+		p->mm = m->id;
+	} else if (!(p->flags & VMAHEAP_WATCH_EXEC)) {
+		proc_kill(p);
+	} else if (!fresh) {
+		p->mm = 0;
+		vh_lost(ses, VMAHEAP_LOST_EXEC);
+	} else {
+		vh_actor(ses, &who);
+		mm_insert(fresh, VMAHEAP_MM_EXEC, p->mm, &who, p->nr, task->comm);
+		p->mm = fresh->id;
+		if (locked) {
+			mm_report(fresh, 0, &who);
+		} else {
+			fresh->snapshot = true;
+			vh_due(ses, &fresh->due);
+			vh_kick(ses);
+		}
+		fresh = NULL;
+	}
+out:
+	raw_spin_unlock(&ses->lock);
+	if (locked)
+		mmap_read_unlock(mm);
+	if (fresh)
+		mm_free(fresh);
+}
+
+void vh_on_exec(struct task_struct *task)
+{
+	struct vh_proc *p;
+
+	rcu_read_lock();
+	for_each_proc_entry(p, task_tgid(task))
+		follow_exec(p, task);
+	rcu_read_unlock();
+}
+
+/* As wait_task_zombie() computes it (kernel/exit.c 5.10 and 6.1). */
+static int wait_status(struct task_struct *task)
+{
+	struct signal_struct *sig = task->signal;
+
+	return sig->flags & SIGNAL_GROUP_EXIT ? sig->group_exit_code :
+						task->group_leader->exit_code;
+}
+
+/*
+ * Told for each thread. signal->live fell to 0 before the last ones come here
+ * (kernel/exit.c 6.1, do_exit), maybe two at once: the first one wins.
+ */
+void vh_on_exit(struct task_struct *task)
+{
+	struct vh_actor who;
+	struct vh_proc *p;
+
+	if (atomic_read(&task->signal->live))
+		return;
+	rcu_read_lock();
+	for_each_proc_entry(p, task_tgid(task)) {
+		struct vh_session *ses = p->ses;
+
+		raw_spin_lock(&ses->lock);
+		if (!ses->dead && !p->dead) {
+			vh_actor(ses, &who);
+			p->bye = (struct vmaheap_rec_task_exit){
+				.rec.type = VMAHEAP_REC_TASK_EXIT,
+				.rec.size = sizeof(p->bye),
+				.rec.mm = p->mm,
+				.rec.tgid = p->nr,
+				.rec.tid = who.tid,
+				.status = wait_status(task),
+			};
+			p->exit_due = true;
+			ses->owed++;
+			vh_due(ses, &p->due);
+			proc_kill(p);
+			vh_tell_owed(ses);
+		}
+		raw_spin_unlock(&ses->lock);
+	}
+	rcu_read_unlock();
+}
+
+/* ------------------------------------------------------------------ requests */
+
+/* The address space of any thread that has one: the leader may have exited. */
+static struct mm_struct *process_mm(struct task_struct *leader)
+{
+	struct mm_struct *mm = NULL;
+	struct task_struct *t;
+
+	rcu_read_lock();
+	for_each_thread(leader, t) {
+		mm = get_task_mm(t);
+		if (mm)
+			break;
+	}
+	rcu_read_unlock();
+	return mm;
+}
+
+/*
+ * The process first, then its address space: an exec in between finds the
+ * process and reports the new image itself. Hash insertion and snapshot happen
+ * in one read-locked section, so no change lies between them.
+ */
+static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
+{
+	static const struct vh_actor nobody = { .syscall = -1 };
+	struct vh_session *ses = p->ses;
+	struct mm_struct *mm = process_mm(leader);
+	struct vh_mm *fresh, *m;
+	int err = 0;
+
+	if (!mm)
+		return -ESRCH;
+	fresh = mm_alloc_entry(ses, mm, GFP_KERNEL_ACCOUNT);
+	if (!fresh) {
+		err = -ENOMEM;
+		goto put;
+	}
+	if (mmap_read_lock_killable(mm)) {
+		err = -EINTR;
+		goto free;
+	}
+	raw_spin_lock(&ses->lock);
+	m = mm_of_session(ses, mm);
+	if (p->dead) {
+		err = -ESRCH;
+	} else if (p->mm) {
+		*id = p->mm;
+	} else if (m) {
+		*id = m->id;
+		proc_join(p, m, &nobody, 0);
+	} else {
+		*id = p->mm = fresh->id;
+		mm_insert(fresh, VMAHEAP_MM_ATTACH, 0, &nobody, p->nr, leader->comm);
+		mm_report(fresh, VMAHEAP_F_SNAPSHOT, &nobody);
+		fresh = NULL;
+	}
+	raw_spin_unlock(&ses->lock);
+	mmap_read_unlock(mm);
+free:
+	if (fresh)
+		mm_free(fresh);
+put:
+	mmput(mm);
+	return err;
+}
+
+/*
+ * Watches the process `nr` of the caller's pid namespace. Under vh_control,
+ * with the hooks armed. Errors: see vmaheap.h.
+ */
+int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_ext_ack *extack)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct task_struct *task = pid ? get_pid_task(pid, PIDTYPE_TGID) : NULL;
+	struct vh_proc *p;
+	int err = -ESRCH;
+
+	if (!task) {
+		task = pid ? get_pid_task(pid, PIDTYPE_PID) : NULL;
+		if (task) {
+			NL_SET_ERR_MSG(extack, "this PID is a thread; name its process");
+			err = -EINVAL;
+		} else {
+			NL_SET_ERR_MSG(extack, "there is no process with this PID");
+		}
+		goto out;
+	}
+	p = proc_alloc(ses, pid, flags, GFP_KERNEL_ACCOUNT);
+	if (!p) {
+		err = -ENOMEM;
+		goto out;
+	}
+	raw_spin_lock(&ses->lock);
+	if (proc_of_session(ses, pid)) {
+		raw_spin_unlock(&ses->lock);
+		proc_free(p);
+		NL_SET_ERR_MSG(extack, "this process is already watched by this port");
+		err = -EEXIST;
+		goto out;
+	}
+	proc_insert(p);
+	raw_spin_unlock(&ses->lock);
+
+	/*
+	 * Pairs with the decrement of `live` in do_exit(): either this sees 0,
+	 * or vh_on_exit() sees the process.
+	 */
+	smp_mb();
+	err = atomic_read(&task->signal->live) ? attach_mm(p, task, id) : -ESRCH;
+	if (err) {
+		raw_spin_lock(&ses->lock);
+		proc_kill(p);
+		raw_spin_unlock(&ses->lock);
+		if (err == -ESRCH)
+			NL_SET_ERR_MSG(extack, "this process has no address space");
+	}
+out:
+	if (task)
+		put_task_struct(task);
+	put_pid(pid);
+	return err;
+}
+
+static bool mm_has_process(struct vh_session *ses, u64 id)
+{
+	struct vh_proc *p;
+
+	list_for_each_entry(p, &ses->procs, node)
+		if (p->mm == id && !p->dead)
+			return true;
+	return false;
+}
+
+int vh_unwatch(struct vh_session *ses, u32 nr)
+{
+	struct pid *pid = find_get_pid(nr);
+	struct vh_proc *p;
+	struct vh_mm *m;
+
+	raw_spin_lock(&ses->lock);
+	p = pid ? proc_of_session(ses, pid) : NULL;
+	if (p) {
+		proc_kill(p);
+		list_for_each_entry(m, &ses->mms, node)
+			if (m->id == p->mm && !mm_has_process(ses, m->id))
+				m->dead = true;
+	}
+	raw_spin_unlock(&ses->lock);
+	put_pid(pid);
+	return p ? 0 : -ENOENT;
+}
+
+/* Asks for the state of the address space `id`, or of all when 0. */
+int vh_snapshot(struct vh_session *ses, u64 id)
+{
+	struct vh_mm *m;
+	int found = 0;
+
+	raw_spin_lock(&ses->lock);
+	list_for_each_entry(m, &ses->mms, node) {
+		if (m->dead || m->exited || (id && m->id != id))
+			continue;
+		m->snapshot = true;
+		vh_due(ses, &m->due);
+		found++;
+	}
+	vh_kick(ses);
+	raw_spin_unlock(&ses->lock);
+	return found || !id ? 0 : -ENOENT;
+}
+
+/* The VMAs of a task and its name, or 0 and "?" when it is about to go. */
+static void show_task(struct seq_file *m, struct task_struct *task)
+{
+	int vmas = 0;
+
+	if (!task) {
+		seq_puts(m, " ? vmas=0");
+		return;
+	}
+	task_lock(task);
+	if (task->mm)
+		vmas = READ_ONCE(task->mm->map_count);
+	seq_printf(m, " %*pEs vmas=%d", (int)strnlen(task->comm, TASK_COMM_LEN), task->comm, vmas);
+	task_unlock(task);
+}
+
+/* A line for each process: the entry that comes first in its bucket speaks. */
+void vh_show_watched(struct seq_file *m)
+{
+	struct vh_proc *p, *other, *first;
+	int i, sessions;
+
+	rcu_read_lock();
+	hash_for_each_rcu(procs, i, p, hash) {
+		first = NULL;
+		sessions = 0;
+		for_each_proc_entry(other, p->pid) {
+			first = first ?: other;
+			sessions++;
+		}
+		if (p != first)
+			continue;
+		seq_printf(m, "%d", pid_nr_ns(p->pid, task_active_pid_ns(current)));
+		show_task(m, pid_task(p->pid, PIDTYPE_TGID));
+		seq_printf(m, " sessions=%d\n", sessions);
+	}
+	rcu_read_unlock();
+}
+
+/* ------------------------------------------------------------------- burials */
+
+static void mm_free_work(struct work_struct *work)
+{
+	mm_free(container_of(to_rcu_work(work), struct vh_mm, free));
+}
+
+static void proc_free_work(struct work_struct *work)
+{
+	proc_free(container_of(to_rcu_work(work), struct vh_proc, free));
+}
+
+static void unhash(struct hlist_node *node)
+{
+	raw_spin_lock(&vh_table_lock);
+	if (hash_hashed(node)) {
+		hash_del_rcu(node);
+		atomic_dec(&vh_users);
+	}
+	raw_spin_unlock(&vh_table_lock);
+}
+
+/*
+ * Takes out the entries about which everything has been said. Under
+ * session.send, which keeps entries for the catch-up. A hook may still look at
+ * them, so they are freed after a grace period, from a work item: mmdrop() may
+ * take locks that a softirq may not.
+ */
+void vh_reap(struct vh_session *ses)
+{
+	struct vh_mm *m, *mnext;
+	struct vh_proc *p, *pnext;
+
+	raw_spin_lock(&ses->lock);
+	if (!ses->reap || ses->dead)
+		goto out;
+	ses->reap = false;
+	list_for_each_entry_safe(m, mnext, &ses->mms, node) {
+		if (!m->dead && !m->exit_told)
+			continue;
+		ses->owed -= !m->announced + (m->exited && !m->exit_told);
+		list_del_init(&m->due.node);
+		list_del(&m->node);
+		unhash(&m->hash);
+		INIT_RCU_WORK(&m->free, mm_free_work);
+		queue_rcu_work(vh_wq, &m->free);
+	}
+	list_for_each_entry_safe(p, pnext, &ses->procs, node) {
+		if (!p->dead || p->task_due || p->exit_due)
+			continue;
+		list_del_init(&p->due.node);
+		list_del(&p->node);
+		unhash(&p->hash);
+		INIT_RCU_WORK(&p->free, proc_free_work);
+		queue_rcu_work(vh_wq, &p->free);
+	}
+out:
+	raw_spin_unlock(&ses->lock);
+}
+
+/* No hook finds an entry of this session any more. */
+void vh_forget(struct vh_session *ses)
+{
+	struct vh_proc *p;
+	struct vh_mm *m;
+
+	raw_spin_lock(&ses->lock);
+	list_for_each_entry(m, &ses->mms, node)
+		unhash(&m->hash);
+	list_for_each_entry(p, &ses->procs, node)
+		unhash(&p->hash);
+	raw_spin_unlock(&ses->lock);
+}
+
+/* After a grace period, with the worker stopped. */
+void vh_free_entries(struct vh_session *ses)
+{
+	struct vh_mm *m, *mnext;
+	struct vh_proc *p, *pnext;
+
+	list_for_each_entry_safe(m, mnext, &ses->mms, node)
+		mm_free(m);
+	list_for_each_entry_safe(p, pnext, &ses->procs, node)
+		proc_free(p);
+}
+
+/*
+ * Gives the watched mm a stamp page: the one that it has, or `fresh`. Returns
+ * it with a reference of the caller, or NULL when mm is not watched.
+ */
+struct vh_stamp *vh_stamp_adopt(struct mm_struct *mm, struct vh_stamp *fresh)
+{
+	struct vh_stamp *stamp = NULL;
+	struct vh_mm *m;
+
+	raw_spin_lock(&vh_table_lock);
+	for_each_entry_of_mm(m, mm)
+		if (m->stamp)
+			stamp = m->stamp;
+	for_each_entry_of_mm(m, mm) {
+		if (!stamp)
+			stamp = fresh;
+		if (!m->stamp)
+			WRITE_ONCE(m->stamp, vh_stamp_get(stamp));
+	}
+	if (stamp)
+		vh_stamp_get(stamp);
+	raw_spin_unlock(&vh_table_lock);
+	return stamp;
+}
