@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0
+/* What malloc handed out and free took back: the allocator's side. */
+#include <errno.h>
+
+#include "model/apply.h"
+
+static struct thread *thread_of(struct model *m, struct book *b,
+				const struct event *ev)
+{
+	struct thread *t = m->last;
+
+	if (t && t->tid == ev->tid && t->tgid == ev->tgid)
+		return t;
+	t = model_thread(m, b, ev);
+	m->last = t;
+	return t;
+}
+
+/* The window of the call is told: which VMA events lie in it? */
+static int end_call(struct thread *t, const struct call *call, uint64_t begin,
+		    const struct event *ev, struct outcome *out)
+{
+	int nr;
+
+	t->open.op = CALL_NONE;
+	if (begin >= ev->ts) {
+		join_call(t, call, ev->ts, ev->ts);
+		return 0;
+	}
+	nr = join_call(t, call, begin, ev->ts);
+	if (nr < 0)
+		return nr;
+	out->vma_events = nr;
+	t->book->s.window_no_event += nr == 0;
+	return 0;
+}
+
+static void begin_call(struct thread *t, const struct event *ev)
+{
+	const struct call none = { .op = CALL_NONE };
+
+	join_call(t, &none, ev->ts, ev->ts);
+	t->open = (struct call){ ev->call.op, ev->call.addr, 0, ev->call.caller };
+	t->entered = ev->ts;
+}
+
+/* Drops the chunks that must be dead, for *c lies where they were. */
+static int make_room(struct space *s, const struct chunk *c)
+{
+	struct chunk dead;
+
+	while (chunk_overlap(s->chunks, c->addr, c->size, &dead) == 0) {
+		int ret = chunk_remove(s->chunks, dead.addr, NULL);
+
+		if (ret)
+			return ret;
+		s->double_allocs++;
+	}
+	return 0;
+}
+
+static int birth(struct space *s, const struct chunk *c, bool *known)
+{
+	int ret = chunk_insert(s->chunks, c);
+	struct chunk_sum sum;
+
+	*known = ret != -EEXIST;
+	if (ret == -EEXIST) {
+		ret = make_room(s, c);
+		if (!ret)
+			ret = chunk_insert(s->chunks, c);
+	}
+	sum = chunk_total(s->chunks);
+	if (sum.bytes > s->live_peak)
+		s->live_peak = sum.bytes;
+	return ret;
+}
+
+static void born_here(struct chunk *c, const struct event *ev)
+{
+	c->addr = ev->call.addr;
+	c->size = ev->call.size;
+	c->ts = ev->ts;
+	c->caller = ev->call.caller;
+	c->tid = ev->tid;
+	c->op = ev->call.op;
+}
+
+static int apply_alloc(struct thread *t, const struct event *ev, struct outcome *out)
+{
+	struct space *s = &t->book->s;
+	struct op_tally *op = &s->ops[ev->call.op];
+	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
+			     ev->call.caller };
+	int ret = 0;
+
+	born_here(&out->chunk, ev);
+	if (ev->call.addr)
+		ret = birth(s, &out->chunk, &out->known);
+	if (ret)
+		return ret;
+	op->calls++;
+	if (ev->call.addr)
+		op->bytes += ev->call.size;
+	else
+		op->failed++;
+	return end_call(t, &call, ev->call.begin ? ev->call.begin : ev->ts, ev, out);
+}
+
+/* Takes the chunk of a free or realloc out; NULL is no chunk. */
+static int death(struct space *s, const struct event *ev, struct outcome *out)
+{
+	int ret;
+
+	if (!ev->call.addr)
+		return 0;
+	ret = chunk_remove(s->chunks, ev->call.addr, &out->chunk);
+	if (ret == -ENOMEM)
+		return ret;
+	out->known = ret == 0;
+	if (ret) {
+		out->chunk.addr = ev->call.addr;
+		s->unknown_frees++;
+	}
+	return 0;
+}
+
+static int apply_freed(struct thread *t, const struct event *ev, struct outcome *out)
+{
+	struct space *s = &t->book->s;
+	int ret = death(s, ev, out);
+
+	if (ret)
+		return ret;
+	s->ops[ev->call.op].calls++;
+	s->ops[ev->call.op].bytes += out->chunk.size;
+	begin_call(t, ev);
+	return 0;
+}
+
+static int apply_leave(struct thread *t, const struct event *ev, struct outcome *out)
+{
+	struct call call = t->open;
+
+	out->chunk.addr = call.addr;
+	if (call.op == CALL_NONE)
+		return end_call(t, &call, ev->ts, ev, out);
+	return end_call(t, &call, t->entered, ev, out);
+}
+
+static int apply_realloc_enter(struct thread *t, const struct event *ev,
+			       struct outcome *out)
+{
+	int ret = death(&t->book->s, ev, out);
+
+	if (ret)
+		return ret;
+	t->old = out->known ? out->chunk : (struct chunk){ .addr = 0 };
+	begin_call(t, ev);
+	return 0;
+}
+
+/* What the return of a realloc leaves behind: the new chunk, the old, or none. */
+static int realloc_result(struct thread *t, const struct event *ev,
+			  struct outcome *out)
+{
+	struct op_tally *op = &t->book->s.ops[ev->call.op];
+	bool failed = !ev->call.addr && ev->call.size;
+	int ret = 0;
+
+	born_here(&out->chunk, ev);
+	if (failed)
+		out->chunk = t->old;
+	if (out->chunk.addr)
+		ret = birth(&t->book->s, &out->chunk, &out->known);
+	if (ret)
+		return ret;
+	t->old.addr = 0;
+	op->calls++;
+	op->failed += failed;
+	op->bytes += failed ? 0 : ev->call.size;
+	return 0;
+}
+
+static int apply_realloc_return(struct thread *t, const struct event *ev,
+				struct outcome *out)
+{
+	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
+			     ev->call.caller };
+	uint64_t begin = t->open.op == CALL_NONE ? ev->ts : t->entered;
+	int ret = realloc_result(t, ev, out);
+
+	if (ret)
+		return ret;
+	return end_call(t, &call, ev->call.begin ? ev->call.begin : begin, ev, out);
+}
+
+static bool call_valid(const struct event *ev)
+{
+	return (unsigned int)ev->call.op < CALL_OP_MAX &&
+	       (ev->call.op != CALL_NONE || ev->call.phase == CALL_LEAVE);
+}
+
+int apply_call(struct model *m, const struct event *ev, struct outcome *out)
+{
+	struct book *b = model_book_of(m, ev->tgid);
+	struct thread *t;
+
+	if (!call_valid(ev))
+		return -EINVAL;
+	if (!b) {
+		m->totals.orphan_calls++;
+		return 0;
+	}
+	out->space = &b->s;
+	t = thread_of(m, b, ev);
+	if (!t)
+		return -ENOMEM;
+	b->s.has_calls = true;
+	t->seen = ev->ts;
+	switch (ev->call.phase) {
+	case CALL_ALLOC:
+		return apply_alloc(t, ev, out);
+	case CALL_FREED:
+		return apply_freed(t, ev, out);
+	case CALL_REALLOC_ENTER:
+		return apply_realloc_enter(t, ev, out);
+	case CALL_REALLOC_RETURN:
+		return apply_realloc_return(t, ev, out);
+	case CALL_LEAVE:
+		return apply_leave(t, ev, out);
+	}
+	return -EINVAL;
+}
+
+/* What was under way may have ended in what was lost. */
+int apply_calls_lost(struct model *m, const struct event *ev, struct outcome *out)
+{
+	struct book *b = model_book_of(m, ev->tgid);
+	struct thread *t;
+
+	if (!b) {
+		m->totals.orphan_calls += ev->calls_lost.count;
+		return 0;
+	}
+	out->space = &b->s;
+	b->s.has_calls = true;
+	b->s.calls_lost += ev->calls_lost.count;
+	t = hash_get(&m->threads, b->s.mm, ev->tid);
+	if (t) {
+		t->open.op = CALL_NONE;
+		t->old.addr = 0;
+	}
+	return 0;
+}
+
+bool model_early(const struct model *m, const struct event *ev)
+{
+	const struct space *s = model_process(m, ev->tgid);
+
+	if (ev->kind != EV_CALL || !s || !ev->call.addr)
+		return false;
+	switch (ev->call.phase) {
+	case CALL_ALLOC:
+	case CALL_REALLOC_RETURN:
+		return chunk_overlap(s->chunks, ev->call.addr, ev->call.size, NULL) == 0;
+	case CALL_FREED:
+	case CALL_REALLOC_ENTER:
+		return chunk_get(s->chunks, ev->call.addr, NULL) != 0;
+	case CALL_LEAVE:
+		break;
+	}
+	return false;
+}

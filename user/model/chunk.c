@@ -1,0 +1,828 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A shadow of the address space: for each 16 bytes of it one number, that of
+ * the chunk which starts there (0: none). It is reserved 1 GiB of addresses (a
+ * leaf) at a time and costs memory only where chunks lie. Chunks that start at
+ * 8 mod 16 (jemalloc and mimalloc have such) go into a second such array, which
+ * a leaf gets with its first one.
+ *
+ * Live chunks never overlap: whoever inserts sees to it. So a page needs to know
+ * little: where chunks start on it (a bit for each 16 bytes), the live bytes,
+ * and how far a chunk from an earlier page reaches into it:
+ *
+ *      page 1                page 2                page 3
+ *   |      [chunk A        |                     |     ] [B ]         |
+ *    bytes: its part        bytes 4096, into 4096  into: A's end, bytes: into + B
+ *
+ * The pages that lie wholly inside of a chunk of a MiB or more are not touched
+ * at all; a short sorted list of such chunks stands for them.
+ *
+ * A table that is not going to change (a fork that only execs, a process that is
+ * gone) is *packed*: one sorted array, no reserved memory. The first change
+ * unpacks it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "model/chunk.h"
+#include "model/pool.h"
+
+#define ADDR_BITS 47
+#define PAGE_BITS 12
+#define PAGE (1ull << PAGE_BITS)
+#define LEAF_BITS 30
+#define LEAF_PAGES (1u << (LEAF_BITS - PAGE_BITS))
+#define LEAF_GRANULES (1ull << (LEAF_BITS - 4))
+#define LEAVES (1u << (ADDR_BITS - LEAF_BITS))
+#define BLOCK_PAGES 64u
+#define LEAF_BLOCKS (LEAF_PAGES / BLOCK_PAGES)
+#define LARGE_PAGES 256u
+
+struct page {
+	uint64_t starts[4]; /* a bit for each granule in which a chunk starts */
+	uint16_t nr_starts;
+	uint16_t bytes; /* live */
+	uint16_t into; /* the first so many bytes belong to a chunk from before */
+};
+
+struct leaf {
+	uint32_t *even, *odd; /* by granule: chunks at 0 and at 8 mod 16 */
+	struct page *pages;
+	uint64_t used[LEAF_BLOCKS / 64]; /* blocks of pages that ever were */
+};
+
+/* The whole pages inside of a large chunk. */
+struct large {
+	uint64_t start, end;
+	uint32_t nr;
+};
+
+struct chunk_table {
+	struct leaf **leaves; /* NULL when packed */
+	struct pool pool;
+	struct large *large; /* sorted */
+	size_t nr_large, cap_large;
+	struct chunk *packed; /* sorted; total.chunks of them */
+	struct chunk_sum total;
+};
+
+/* --- memory */
+
+static void *reserve(size_t size)
+{
+	void *mem = mmap(NULL, size, PROT_READ | PROT_WRITE,
+			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return mem == MAP_FAILED ? NULL : mem;
+}
+
+static void unreserve(void *mem, size_t size)
+{
+	if (mem)
+		munmap(mem, size);
+}
+
+static void leaf_free(struct leaf *l)
+{
+	if (!l)
+		return;
+	unreserve(l->even, LEAF_GRANULES * sizeof(*l->even));
+	unreserve(l->odd, LEAF_GRANULES * sizeof(*l->odd));
+	unreserve(l->pages, LEAF_PAGES * sizeof(*l->pages));
+	free(l);
+}
+
+static struct leaf *leaf_new(void)
+{
+	struct leaf *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->even = reserve(LEAF_GRANULES * sizeof(*l->even));
+	l->pages = reserve(LEAF_PAGES * sizeof(*l->pages));
+	if (l->even && l->pages)
+		return l;
+	leaf_free(l);
+	return NULL;
+}
+
+static struct leaf *leaf_of(const struct chunk_table *t, uint64_t addr)
+{
+	return addr >> ADDR_BITS ? NULL : t->leaves[addr >> LEAF_BITS];
+}
+
+/* The leaf for a chunk that is about to start (or end) at addr. */
+static struct leaf *leaf_make(struct chunk_table *t, uint64_t addr)
+{
+	struct leaf **l = &t->leaves[addr >> LEAF_BITS];
+
+	if (!*l)
+		*l = leaf_new();
+	if (*l && addr & 8 && !(*l)->odd) {
+		(*l)->odd = reserve(LEAF_GRANULES * sizeof(*(*l)->odd));
+		if (!(*l)->odd)
+			return NULL;
+	}
+	return *l;
+}
+
+static struct page *page_of(const struct leaf *l, uint64_t addr)
+{
+	return &l->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
+}
+
+static struct page *page_use(struct leaf *l, uint64_t addr)
+{
+	uint32_t page = addr >> PAGE_BITS & (LEAF_PAGES - 1);
+	uint32_t block = page / BLOCK_PAGES;
+
+	l->used[block / 64] |= 1ull << block % 64;
+	return &l->pages[page];
+}
+
+static bool block_used(const struct leaf *l, uint32_t block)
+{
+	return l->used[block / 64] >> block % 64 & 1;
+}
+
+/*
+ * The first page at or above addr, below end, that may ever have been used;
+ * end when there is none.
+ */
+static uint64_t next_used(const struct chunk_table *t, uint64_t addr, uint64_t end)
+{
+	while (addr < end) {
+		const struct leaf *l = leaf_of(t, addr);
+		uint32_t block = addr >> PAGE_BITS & (LEAF_PAGES - 1);
+		uint64_t step = 1ull << LEAF_BITS;
+
+		block /= BLOCK_PAGES;
+		if (l && block_used(l, block))
+			return addr;
+		if (l)
+			step = l->used[block / 64] ? BLOCK_PAGES * PAGE :
+						     64 * BLOCK_PAGES * PAGE;
+		addr = (addr | (step - 1)) + 1;
+	}
+	return end;
+}
+
+/* --- the shadow */
+
+static uint32_t *slot(const struct leaf *l, uint64_t addr)
+{
+	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+
+	return addr & 8 ? &l->odd[granule] : &l->even[granule];
+}
+
+static uint32_t start_at(const struct chunk_table *t, uint64_t addr)
+{
+	const struct leaf *l = leaf_of(t, addr);
+
+	if (!l || addr & 7 || (addr & 8 && !l->odd))
+		return 0;
+	return *slot(l, addr);
+}
+
+/* In the granule of addr: the last chunk that starts at or below addr. */
+static uint32_t last_in_granule(const struct leaf *l, uint64_t addr)
+{
+	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+
+	if (addr & 8 && l->odd && l->odd[granule])
+		return l->odd[granule];
+	return l->even[granule];
+}
+
+static uint32_t first_in_granule(const struct leaf *l, uint64_t addr)
+{
+	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+
+	if (!(addr & 15) && l->even[granule])
+		return l->even[granule];
+	return l->odd && (addr & 15) <= 8 ? l->odd[granule] : 0;
+}
+
+/* On the page of addr: the last chunk that starts at or below addr, or 0. */
+static uint32_t last_on_page(const struct leaf *l, uint64_t addr)
+{
+	const struct page *p = page_of(l, addr);
+	int granule = addr >> 4 & 255;
+	uint64_t base = addr & ~(PAGE - 1);
+
+	for (int w = granule / 64; w >= 0; w--) {
+		uint64_t bits = p->starts[w];
+
+		if (w == granule / 64)
+			bits &= ~0ull >> (63 - granule % 64);
+		while (bits) {
+			int b = 63 - __builtin_clzll(bits);
+			uint64_t last = base + (w * 64 + b) * 16 + 15;
+			uint32_t nr = last_in_granule(l, last < addr ? last : addr);
+
+			if (nr)
+				return nr;
+			bits &= ~(1ull << b);
+		}
+	}
+	return 0;
+}
+
+/* On the page of addr: the first chunk that starts at or above addr, or 0. */
+static uint32_t first_on_page(const struct leaf *l, uint64_t addr)
+{
+	const struct page *p = page_of(l, addr);
+	int granule = addr >> 4 & 255;
+	uint64_t base = addr & ~(PAGE - 1);
+
+	for (int w = granule / 64; w < 4; w++) {
+		uint64_t bits = p->starts[w];
+
+		if (w == granule / 64)
+			bits &= ~0ull << granule % 64;
+		while (bits) {
+			int b = __builtin_ctzll(bits);
+			uint64_t first = base + (w * 64 + b) * 16;
+			uint32_t nr = first_in_granule(l, first > addr ? first : addr);
+
+			if (nr)
+				return nr;
+			bits &= bits - 1;
+		}
+	}
+	return 0;
+}
+
+/* The first chunk that starts in [addr, end), or 0. */
+static uint32_t first_start(const struct chunk_table *t, uint64_t addr, uint64_t end)
+{
+	while ((addr = next_used(t, addr, end)) < end) {
+		const struct leaf *l = leaf_of(t, addr);
+
+		if (page_of(l, addr)->nr_starts) {
+			uint32_t nr = first_on_page(l, addr);
+
+			if (nr)
+				return t->pool.chunks[nr].addr < end ? nr : 0;
+		}
+		addr = (addr | (PAGE - 1)) + 1;
+	}
+	return 0;
+}
+
+/* --- large chunks */
+
+/* The index of the first large chunk whose whole pages end above addr. */
+static size_t large_lower(const struct chunk_table *t, uint64_t addr)
+{
+	size_t lo = 0, hi = t->nr_large;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->large[mid].end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+static uint32_t large_at(const struct chunk_table *t, uint64_t addr)
+{
+	size_t i = large_lower(t, addr);
+
+	return i < t->nr_large && t->large[i].start <= addr ? t->large[i].nr : 0;
+}
+
+static int large_reserve(struct chunk_table *t)
+{
+	size_t cap = t->cap_large ? 2 * t->cap_large : 16;
+	struct large *l;
+
+	if (t->nr_large < t->cap_large)
+		return 0;
+	l = realloc(t->large, cap * sizeof(*l));
+	if (!l)
+		return -ENOMEM;
+	t->large = l;
+	t->cap_large = cap;
+	return 0;
+}
+
+static void large_add(struct chunk_table *t, uint64_t start, uint64_t end, uint32_t nr)
+{
+	size_t i = large_lower(t, start);
+
+	memmove(&t->large[i + 1], &t->large[i], (t->nr_large - i) * sizeof(*t->large));
+	t->large[i] = (struct large){ start, end, nr };
+	t->nr_large++;
+}
+
+static void large_del(struct chunk_table *t, uint64_t start)
+{
+	size_t i = large_lower(t, start);
+
+	t->nr_large--;
+	memmove(&t->large[i], &t->large[i + 1], (t->nr_large - i) * sizeof(*t->large));
+}
+
+/* --- bytes on pages */
+
+/* The whole pages behind the one on which a chunk starts: how many there are. */
+static uint64_t whole_pages(const struct chunk *c)
+{
+	uint64_t first = (c->addr | (PAGE - 1)) + 1, end = c->addr + c->size;
+
+	return end > first ? (end - first) >> PAGE_BITS : 0;
+}
+
+static bool is_large(const struct chunk *c)
+{
+	return whole_pages(c) >= LARGE_PAGES;
+}
+
+/* The pages behind the first, when `live`; else as if the chunk were not. */
+static void cover_rest(struct chunk_table *t, const struct chunk *c, uint32_t nr,
+		       bool live)
+{
+	uint64_t at = (c->addr | (PAGE - 1)) + 1, end = c->addr + c->size;
+	uint64_t whole = at + (whole_pages(c) << PAGE_BITS);
+	struct page *p;
+
+	if (is_large(c)) {
+		if (live)
+			large_add(t, at, whole, nr);
+		else
+			large_del(t, at);
+		at = whole;
+	}
+	for (; at < whole; at += PAGE) {
+		p = page_use(leaf_of(t, at), at);
+		p->bytes = p->into = live ? PAGE : 0;
+	}
+	if (at < end) {
+		p = page_use(leaf_of(t, at), at);
+		p->into = live ? end - at : 0;
+		p->bytes += live ? end - at : -(end - at);
+	}
+}
+
+static void cover(struct chunk_table *t, const struct chunk *c, uint32_t nr, bool live)
+{
+	struct page *p = page_use(leaf_of(t, c->addr), c->addr);
+	uint64_t room = PAGE - (c->addr & (PAGE - 1));
+	uint64_t here = c->size < room ? c->size : room;
+
+	p->bytes += live ? here : -here;
+	if (c->size > room)
+		cover_rest(t, c, nr, live);
+}
+
+/* --- finding */
+
+/* One past the last byte that belongs to a chunk; a chunk of size 0 has one. */
+static uint64_t chunk_end(const struct chunk *c)
+{
+	return c->addr + (c->size ? c->size : 1);
+}
+
+/* The chunk that reaches into the page of addr from an earlier page. */
+static uint32_t reaching_into(const struct chunk_table *t, uint64_t addr)
+{
+	for (addr &= ~(PAGE - 1); addr; addr -= PAGE) {
+		const struct leaf *l = leaf_of(t, addr - 1);
+		uint32_t nr = large_at(t, addr - 1);
+
+		if (!nr && l)
+			nr = last_on_page(l, addr - 1);
+		if (nr)
+			return nr;
+	}
+	return 0;
+}
+
+static uint32_t find(const struct chunk_table *t, uint64_t addr)
+{
+	const struct leaf *l = leaf_of(t, addr);
+	uint32_t nr;
+
+	if (l) {
+		nr = page_of(l, addr)->nr_starts ? last_on_page(l, addr) : 0;
+		if (nr)
+			return addr < chunk_end(&t->pool.chunks[nr]) ? nr : 0;
+		if ((addr & (PAGE - 1)) < page_of(l, addr)->into)
+			return reaching_into(t, addr);
+	}
+	return t->nr_large ? large_at(t, addr) : 0;
+}
+
+/* A live chunk that overlaps [addr, end), or 0. */
+static uint32_t overlapping(const struct chunk_table *t, uint64_t addr, uint64_t end)
+{
+	uint32_t nr = find(t, addr);
+
+	return nr ? nr : first_start(t, addr, end);
+}
+
+/* --- the packed form */
+
+static size_t packed_lower(const struct chunk_table *t, uint64_t addr)
+{
+	size_t lo = 0, hi = t->total.chunks;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (t->packed[mid].addr >= addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+static const struct chunk *packed_next(const struct chunk_table *t, uint64_t addr,
+				       uint64_t end)
+{
+	size_t i = packed_lower(t, addr);
+
+	return i < t->total.chunks && t->packed[i].addr < end ? &t->packed[i] : NULL;
+}
+
+static const struct chunk *packed_find(const struct chunk_table *t, uint64_t addr)
+{
+	size_t i = packed_lower(t, addr + 1);
+
+	return i && addr < chunk_end(&t->packed[i - 1]) ? &t->packed[i - 1] : NULL;
+}
+
+static struct chunk_sum packed_range(const struct chunk_table *t, uint64_t lo,
+				     uint64_t hi)
+{
+	size_t i = packed_lower(t, lo);
+	struct chunk_sum sum = { 0, 0 };
+
+	if (i && t->packed[i - 1].addr + t->packed[i - 1].size > lo)
+		i--;
+	for (; i < t->total.chunks && t->packed[i].addr < hi; i++) {
+		const struct chunk *c = &t->packed[i];
+		uint64_t from = c->addr > lo ? c->addr : lo;
+		uint64_t to = c->addr + c->size < hi ? c->addr + c->size : hi;
+
+		sum.chunks += c->addr >= lo;
+		sum.bytes += to - from;
+	}
+	return sum;
+}
+
+/* All live chunks, sorted. */
+static struct chunk *pack(const struct chunk_table *t)
+{
+	struct chunk *all = malloc((t->total.chunks + 1) * sizeof(*all));
+	uint64_t addr = 0, end = 1ull << ADDR_BITS;
+	size_t n = 0;
+	uint32_t nr;
+
+	if (!all)
+		return NULL;
+	if (t->packed) {
+		memcpy(all, t->packed, t->total.chunks * sizeof(*all));
+		return all;
+	}
+	while ((nr = first_start(t, addr, end))) {
+		all[n++] = t->pool.chunks[nr];
+		addr = t->pool.chunks[nr].addr + 1;
+	}
+	return all;
+}
+
+static void drop_shadow(struct chunk_table *t)
+{
+	for (uint32_t i = 0; t->leaves && i < LEAVES; i++)
+		leaf_free(t->leaves[i]);
+	unreserve(t->leaves, LEAVES * sizeof(*t->leaves));
+	pool_destroy(&t->pool);
+	free(t->large);
+	t->leaves = NULL;
+	t->pool = (struct pool){ 0 };
+	t->large = NULL;
+	t->nr_large = t->cap_large = 0;
+}
+
+static int unpack(struct chunk_table *t)
+{
+	struct chunk_table fresh = { 0 };
+	int ret = 0;
+
+	fresh.leaves = reserve(LEAVES * sizeof(*fresh.leaves));
+	if (!fresh.leaves)
+		return -ENOMEM;
+	for (size_t i = 0; i < t->total.chunks && !ret; i++)
+		ret = chunk_insert(&fresh, &t->packed[i]);
+	if (ret) {
+		drop_shadow(&fresh);
+		return ret;
+	}
+	free(t->packed);
+	*t = fresh;
+	return 0;
+}
+
+int chunk_table_pack(struct chunk_table *t)
+{
+	struct chunk *all;
+
+	if (t->packed)
+		return 0;
+	all = pack(t);
+	if (!all)
+		return -ENOMEM;
+	drop_shadow(t);
+	t->packed = all;
+	return 0;
+}
+
+/* --- what others call */
+
+struct chunk_table *chunk_table_new(void)
+{
+	struct chunk_table *t = calloc(1, sizeof(*t));
+
+	if (!t)
+		return NULL;
+	t->packed = malloc(sizeof(*t->packed));
+	if (t->packed)
+		return t;
+	free(t);
+	return NULL;
+}
+
+struct chunk_table *chunk_table_clone(const struct chunk_table *t)
+{
+	struct chunk_table *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return NULL;
+	c->packed = pack(t);
+	c->total = t->total;
+	if (c->packed)
+		return c;
+	free(c);
+	return NULL;
+}
+
+void chunk_table_free(struct chunk_table *t)
+{
+	if (!t)
+		return;
+	drop_shadow(t);
+	free(t->packed);
+	free(t);
+}
+
+static bool addr_valid(uint64_t addr, uint64_t size)
+{
+	uint64_t limit = 1ull << ADDR_BITS;
+
+	return addr && !(addr & 7) && addr < limit && size <= limit - addr;
+}
+
+int chunk_insert(struct chunk_table *t, const struct chunk *c)
+{
+	struct leaf *l;
+	uint32_t nr;
+
+	if (!addr_valid(c->addr, c->size))
+		return -EINVAL;
+	if (t->packed && unpack(t))
+		return -ENOMEM;
+	if (overlapping(t, c->addr, chunk_end(c)))
+		return -EEXIST;
+	l = leaf_make(t, c->addr);
+	if (!l || !leaf_make(t, (chunk_end(c) - 1) & ~15ull) ||
+	    (is_large(c) && large_reserve(t)))
+		return -ENOMEM;
+	nr = pool_take(&t->pool);
+	if (!nr)
+		return -ENOMEM;
+	t->pool.chunks[nr] = *c;
+	*slot(l, c->addr) = nr;
+	page_of(l, c->addr)->starts[c->addr >> 10 & 3] |= 1ull << (c->addr >> 4 & 63);
+	page_of(l, c->addr)->nr_starts++;
+	cover(t, c, nr, true);
+	t->total.chunks++;
+	t->total.bytes += c->size;
+	return 0;
+}
+
+int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
+{
+	struct leaf *l;
+	struct page *p;
+	uint32_t nr;
+
+	if (t->packed && unpack(t))
+		return -ENOMEM;
+	nr = start_at(t, addr);
+	if (!nr)
+		return -ENOENT;
+	if (old)
+		*old = t->pool.chunks[nr];
+	l = leaf_of(t, addr);
+	p = page_of(l, addr);
+	*slot(l, addr) = 0;
+	if (!l->even[addr >> 4 & (LEAF_GRANULES - 1)] &&
+	    (!l->odd || !l->odd[addr >> 4 & (LEAF_GRANULES - 1)]))
+		p->starts[addr >> 10 & 3] &= ~(1ull << (addr >> 4 & 63));
+	p->nr_starts--;
+	cover(t, &t->pool.chunks[nr], nr, false);
+	t->total.chunks--;
+	t->total.bytes -= t->pool.chunks[nr].size;
+	pool_give(&t->pool, nr);
+	return 0;
+}
+
+static int found(const struct chunk *from, struct chunk *c)
+{
+	if (!from)
+		return -ENOENT;
+	if (c)
+		*c = *from;
+	return 0;
+}
+
+static const struct chunk *by_number(const struct chunk_table *t, uint32_t nr)
+{
+	return nr ? &t->pool.chunks[nr] : NULL;
+}
+
+int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c)
+{
+	if (t->packed)
+		return found(packed_next(t, addr, addr + 1), c);
+	return found(by_number(t, start_at(t, addr)), c);
+}
+
+int chunk_find(const struct chunk_table *t, uint64_t addr, struct chunk *c)
+{
+	if (t->packed)
+		return found(packed_find(t, addr), c);
+	return found(by_number(t, find(t, addr)), c);
+}
+
+static uint64_t clamp(uint64_t addr)
+{
+	return addr < 1ull << ADDR_BITS ? addr : 1ull << ADDR_BITS;
+}
+
+int chunk_next(const struct chunk_table *t, uint64_t addr, uint64_t end,
+	       struct chunk *c)
+{
+	if (t->packed)
+		return found(packed_next(t, addr, end), c);
+	return found(by_number(t, first_start(t, addr, clamp(end))), c);
+}
+
+int chunk_overlap(const struct chunk_table *t, uint64_t addr, uint64_t size,
+		  struct chunk *c)
+{
+	uint64_t end;
+
+	if (!addr_valid(addr, size))
+		return -ENOENT;
+	end = addr + (size ? size : 1);
+	if (t->packed)
+		return found(packed_find(t, addr), c) == 0 ?
+			       0 : found(packed_next(t, addr, end), c);
+	return found(by_number(t, overlapping(t, addr, end)), c);
+}
+
+struct chunk_sum chunk_total(const struct chunk_table *t)
+{
+	return t->total;
+}
+
+static uint64_t large_bytes(const struct chunk_table *t, uint64_t lo, uint64_t hi)
+{
+	uint64_t bytes = 0;
+
+	for (size_t i = large_lower(t, lo); i < t->nr_large; i++) {
+		const struct large *l = &t->large[i];
+
+		if (l->start >= hi)
+			break;
+		bytes += (l->end < hi ? l->end : hi) - (l->start > lo ? l->start : lo);
+	}
+	return bytes;
+}
+
+struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo, uint64_t hi)
+{
+	struct chunk_sum sum = { 0, 0 };
+
+	if (t->packed)
+		return packed_range(t, lo, hi);
+	hi = clamp(hi);
+	for (uint64_t at = lo; (at = next_used(t, at, hi)) < hi; at += PAGE) {
+		const struct page *p = page_of(leaf_of(t, at), at);
+
+		sum.chunks += p->nr_starts;
+		sum.bytes += p->bytes;
+	}
+	sum.bytes += large_bytes(t, lo, hi);
+	return sum;
+}
+
+unsigned int chunk_page_bytes(const struct chunk_table *t, uint64_t addr)
+{
+	const struct leaf *l;
+
+	addr &= ~(PAGE - 1);
+	if (t->packed)
+		return packed_range(t, addr, addr + PAGE).bytes;
+	l = leaf_of(t, addr);
+	if (l && page_of(l, addr)->bytes)
+		return page_of(l, addr)->bytes;
+	return large_at(t, addr) ? PAGE : 0;
+}
+
+/* --- soundness */
+
+static const char *check_order(const struct chunk_table *t)
+{
+	struct chunk c = { .addr = 0 };
+	struct chunk_sum sum = { 0, 0 };
+	uint64_t end = 0;
+
+	while (chunk_next(t, c.addr + 1, 1ull << ADDR_BITS, &c) == 0) {
+		if (!addr_valid(c.addr, c.size))
+			return "chunk with an invalid address";
+		if (c.addr < end)
+			return "overlapping chunks";
+		if (!t->packed && t->pool.chunks[start_at(t, c.addr)].addr != c.addr)
+			return "the shadow points to another chunk";
+		end = chunk_end(&c);
+		sum.chunks++;
+		sum.bytes += c.size;
+	}
+	if (sum.chunks != t->total.chunks || sum.bytes != t->total.bytes)
+		return "total does not match the chunks";
+	return NULL;
+}
+
+static const char *check_page(const struct chunk_table *t, uint64_t addr)
+{
+	const struct page *p = page_of(leaf_of(t, addr), addr);
+	uint32_t before = addr ? find(t, addr - 1) : 0;
+	uint64_t bytes = 0, into = 0, end;
+	unsigned int nr = 0;
+	struct chunk c = { .addr = addr - 1 };
+
+	if (large_at(t, addr))
+		return p->bytes || p->into || p->nr_starts ?
+			       "a page inside of a large chunk was touched" : NULL;
+	if (before) {
+		end = t->pool.chunks[before].addr + t->pool.chunks[before].size;
+		into = end <= addr ? 0 : end - addr < PAGE ? end - addr : PAGE;
+		bytes = into;
+	}
+	while (chunk_next(t, c.addr + 1, addr + PAGE, &c) == 0) {
+		end = c.addr + c.size;
+		bytes += (end < addr + PAGE ? end : addr + PAGE) - c.addr;
+		nr++;
+	}
+	if (p->into != into)
+		return "page knows a wrong end of the chunk from before";
+	if (p->nr_starts != nr)
+		return "page has a wrong count of chunks";
+	return p->bytes != bytes ? "page has a wrong count of bytes" : NULL;
+}
+
+static const char *check_pool(const struct chunk_table *t)
+{
+	uint64_t nr = 0;
+
+	for (uint32_t i = t->pool.free; i && nr <= t->pool.used; nr++)
+		i = t->pool.chunks[i].tid;
+	nr += t->total.chunks;
+	return nr == (t->pool.used ? t->pool.used - 1 : 0) ? NULL : "chunks leaked";
+}
+
+const char *chunk_table_check(const struct chunk_table *t)
+{
+	const char *why = check_order(t);
+	uint64_t end = 1ull << ADDR_BITS;
+
+	if (why || t->packed)
+		return why;
+	for (uint64_t at = 0; (at = next_used(t, at, end)) < end; at += PAGE) {
+		why = check_page(t, at);
+		if (why)
+			return why;
+	}
+	return check_pool(t);
+}

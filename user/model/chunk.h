@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The live chunks of one address space: what malloc has handed out and free has
+ * not taken back. Keeps address order, so that "what lies on this page" and
+ * "how much is alive in this VMA" are scans of a small array (design 5).
+ *
+ * Addresses are what malloc returned (multiples of 8, below 2^47); sizes are
+ * what was asked for, in bytes. A chunk of size 0 is a chunk (and one byte long
+ * where overlap is asked for). Bytes are counted on the pages that [addr, addr +
+ * size) covers; pages are 4096 bytes. Chunks in a table never overlap.
+ */
+#ifndef MODEL_CHUNK_H
+#define MODEL_CHUNK_H
+
+#include <stddef.h>
+
+#include "model/event.h"
+
+struct chunk {
+	uint64_t addr, size;
+	uint64_t ts; /* stamp of the allocation */
+	uint64_t caller;
+	uint32_t tid;
+	enum call_op op;
+};
+
+struct chunk_table;
+
+struct chunk_table *chunk_table_new(void); /* NULL: no memory */
+struct chunk_table *chunk_table_clone(const struct chunk_table *t);
+void chunk_table_free(struct chunk_table *t);
+
+/*
+ * The table is not going to change: give back what only changes need. Any
+ * change is still possible, the first one is dear. A clone is born so, and a
+ * packed table's chunk_range is O(log n + chunks in it). 0 or -ENOMEM.
+ */
+int chunk_table_pack(struct chunk_table *t);
+
+/*
+ * 0; -EEXIST when it would overlap a chunk (chunk_overlap tells which); -EINVAL:
+ * the address is 0, no multiple of 8, or ends above 2^47; -ENOMEM.
+ */
+int chunk_insert(struct chunk_table *t, const struct chunk *c);
+/*
+ * Takes the chunk that starts at addr out, into *old when not NULL. 0 or -ENOENT
+ * (-ENOMEM: the table was packed).
+ */
+int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old);
+/* In all of these *c may be left out (NULL). The chunk that starts at addr. 0 or -ENOENT. */
+int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c);
+/* The chunk whose [addr, addr + max(size, 1)) contains addr. 0 or -ENOENT. */
+int chunk_find(const struct chunk_table *t, uint64_t addr, struct chunk *c);
+/* The first chunk that starts at or above addr and below end. 0 or -ENOENT. */
+int chunk_next(const struct chunk_table *t, uint64_t addr, uint64_t end,
+	       struct chunk *c);
+
+/* A chunk that [addr, addr + max(size, 1)) would overlap. 0 or -ENOENT. */
+int chunk_overlap(const struct chunk_table *t, uint64_t addr, uint64_t size,
+		  struct chunk *c);
+
+struct chunk_sum {
+	uint64_t chunks; /* that start in the range */
+	uint64_t bytes; /* live bytes that lie in the range */
+};
+
+/* The whole table. O(1). */
+struct chunk_sum chunk_total(const struct chunk_table *t);
+/* [lo, hi), page-aligned. O(pages that were ever used in it). */
+struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo, uint64_t hi);
+/* Live bytes on the page that contains addr: 0..4096. O(1). */
+unsigned int chunk_page_bytes(const struct chunk_table *t, uint64_t addr);
+/* NULL when the structure is sound, else what is wrong with it. O(everything). */
+const char *chunk_table_check(const struct chunk_table *t);
+
+#endif

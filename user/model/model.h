@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The two books, joined: processes, their address spaces, the VMAs and live
+ * chunks of each, and which allocator call made the kernel do what. Events go
+ * in, in order (order.h); everything else is questions. No I/O, no clock, no
+ * global state.
+ */
+#ifndef MODEL_MODEL_H
+#define MODEL_MODEL_H
+
+#include "model/chunk.h"
+#include "model/event.h"
+#include "model/vma.h"
+
+/* The kernel's side in numbers, for one kind of system call. */
+struct syscall_tally {
+	int32_t nr; /* -1: page fault (stack growth) */
+	bool compat;
+	uint64_t calls; /* VMA events of it (a RANGE told in parts is one) */
+	uint64_t in_calls; /* of these: inside an allocator call */
+	uint64_t mapped, unmapped, changed; /* bytes */
+	uint64_t mapped_in_calls, unmapped_in_calls, changed_in_calls;
+};
+
+/* The allocator's side in numbers, for one function. */
+struct op_tally {
+	uint64_t calls, failed;
+	uint64_t bytes; /* asked for (for free: given back) */
+	uint64_t to_kernel; /* calls inside of which a VMA changed */
+};
+
+/* One place in the program that made the kernel act through the allocator. */
+struct site_tally {
+	enum call_op op;
+	uint64_t caller; /* return address in the space `mm`; 0: unknown */
+	uint64_t calls; /* that went to the kernel */
+	uint64_t vma_events;
+	uint64_t mapped, unmapped, changed;
+};
+
+/* An address space, kept after its end as it was then. */
+struct space {
+	uint64_t mm;
+	uint64_t parent_mm; /* 0: none known */
+	enum mm_cause cause;
+	uint32_t owner; /* tgid */
+	char comm[16];
+	uint64_t born, died; /* ts; died 0: alive */
+
+	struct vma_map *vmas;
+	struct chunk_table *chunks; /* never NULL */
+	bool chunks_known_from_start; /* false: heap may hold chunks from before the watch */
+	bool has_calls; /* an allocator source has spoken for it */
+
+	uint64_t start_brk, brk, start_stack;
+	struct rss rss; /* as of the last RANGE, or of the exit */
+	uint64_t hiwater_rss; /* 0 until the exit */
+
+	/* counters */
+	uint64_t ranges; /* RANGE events */
+	uint64_t coalesced; /* write sections without an event of their own */
+	uint64_t map_count_mismatches; /* the checksum failed: must be 0 */
+	uint64_t madvises;
+	uint64_t late; /* VMA events whose doer is not known */
+	/* Sums of `syscalls`. An event counts as outside until a call claims it. */
+	uint64_t vma_events_in_calls, vma_events_outside;
+	uint64_t window_no_event; /* not an error: calls with a window in which only others acted */
+	uint64_t unknown_frees; /* of addresses that we never saw allocated */
+	/*
+	 * Chunks in whose place another one was born: a free was missed. The new
+	 * one is right, for it has just been seen; the old one is dropped.
+	 */
+	uint64_t double_allocs;
+	uint64_t calls_lost; /* events dropped by the source */
+	uint64_t live_peak; /* bytes */
+
+	struct op_tally ops[CALL_OP_MAX];
+	struct syscall_tally *syscalls; /* owned; nr_syscalls of them, any order */
+	size_t nr_syscalls;
+	struct site_tally *sites; /* owned; any order */
+	size_t nr_sites;
+
+	/* the last EV_RESIDENT sample, owned copy; sampled_at 0: never */
+	struct vma_resident *resident;
+	size_t nr_resident;
+	uint64_t sampled_at;
+};
+
+struct file_name { uint32_t dev; uint64_t ino; char *path; };
+
+/* What one event did, for those who tell the story (script). */
+struct outcome {
+	const struct event *ev;
+	struct space *space; /* NULL: of no known address space */
+	/* EV_RANGE */
+	const struct cause *cause;
+	const struct vma_change *changes; /* nr_changes may exceed what is stored: min with OUTCOME_CHANGES */
+	size_t nr_changes;
+	bool checksum_failed; /* ask for a snapshot of this mm */
+	/* EV_CALL */
+	struct chunk chunk; /* the one born, or gone (FREED, REALLOC_ENTER) */
+	bool known; /* FREED: the chunk was live; ALLOC: the address was not */
+	unsigned int vma_events; /* that this call is the cause of, now known */
+};
+#define OUTCOME_CHANGES 64
+
+struct model;
+
+struct model *model_new(void);
+void model_free(struct model *m);
+
+/*
+ * Applies one event; *out (may be NULL) is valid until the next call.
+ * 0, or -EINVAL: the event contradicts the protocol (RANGE of an unknown mm,
+ * VMAs unsorted ...), counted and otherwise ignored; -ENOMEM.
+ */
+int model_apply(struct model *m, const struct event *ev, struct outcome *out);
+
+/*
+ * Would applying the EV_CALL event now contradict the per-address alternation
+ * (allocation over a live chunk, free of an unknown one)? Then an event of
+ * another thread that belongs before it has not been applied yet, or never
+ * will be. Used by order.h.
+ */
+bool model_early(const struct model *m, const struct event *ev);
+
+/* NULL when not known. */
+struct space *model_space(const struct model *m, uint64_t mm);
+/* The address space that process tgid uses now, or used last. */
+struct space *model_process(const struct model *m, uint32_t tgid);
+/* All address spaces in order of birth: i < model_spaces(). */
+size_t model_spaces(const struct model *m);
+struct space *model_space_at(const struct model *m, size_t i);
+/* The path of a file, NULL when it was never told. */
+const char *model_path(const struct model *m, uint32_t dev, uint64_t ino);
+/* As /proc/PID/maps names it: path, [heap], [stack], [vdso], [vvar], or "" */
+const char *model_vma_name(const struct model *m, const struct space *s,
+			   const struct vma *v);
+
+struct model_totals {
+	uint64_t kernel_lost; /* sum of EV_LOST counts */
+	uint64_t invalid; /* events refused */
+	uint64_t no_memory; /* events not applied (whole) for lack of memory */
+	uint64_t orphan_calls; /* of processes that are not watched */
+	uint64_t checks, check_vmas, check_mismatches; /* EV_VERIFY */
+	uint64_t events; /* applied */
+};
+struct model_totals model_totals(const struct model *m);
+
+const char *call_op_name(enum call_op op);
+/*
+ * True when it is one of the shim's own mappings, which lie in a region of
+ * their own: SHIM_REGION of probe/words.h (checked in intake/words.c).
+ */
+#define OURS_START 0x100000000000ull
+#define OURS_END 0x110000000000ull
+bool vma_is_ours(const struct vma_desc *d);
+
+/* NULL when everything is sound, else what is wrong. */
+const char *model_check(const struct model *m);
+
+#endif

@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Merges the sources into one sequence of events and applies it to a model.
+ *
+ * Each source (the module, one thread's ring ...) is in order by itself. Events
+ * of different sources are ordered by ts. Allocator events have no time of
+ * their own, only the stamp that their thread saw last, so events of several
+ * threads often carry an equal ts. Among those, the alternation of each address
+ * decides: an allocation of a live address, or a free of an unknown one, waits
+ * (its source stalls) until the other sources have told the event that belongs
+ * before it. The event that it waits for cannot have a later ts: whoever freed
+ * the address loaded its stamp before whoever got it next did. So when every
+ * other source has passed that ts, the wait was in vain, and the event is
+ * applied as it is (model.h counts it).
+ *
+ * A kernel event goes before the allocator events of equal ts.
+ */
+#ifndef MODEL_ORDER_H
+#define MODEL_ORDER_H
+
+#include "model/model.h"
+
+struct order;
+struct order_source;
+
+struct source_ops {
+	/*
+	 * The next event, NULL: none now. It stays valid until pop. *sure is set
+	 * to false when the event became visible only in the latest round of
+	 * reading, so that an event which belongs before it may still be unread.
+	 */
+	const struct event *(*peek)(void *ctx, bool *sure);
+	void (*pop)(void *ctx);
+};
+
+struct order *order_new(struct model *m);
+void order_free(struct order *o);
+
+/* `ctx` is the caller's. `kernel` sources go first among equal ts. */
+struct order_source *order_add(struct order *o, const struct source_ops *ops,
+			       void *ctx, bool kernel);
+void order_remove(struct order *o, struct order_source *s);
+
+/*
+ * Applies all events with ts <= horizon, in order; calls told() after each.
+ * A stalled event that is not sure stays for the next call. Returns the number
+ * of events applied. With `final`, nothing stays: what is not sure is forced.
+ */
+uint64_t order_run(struct order *o, uint64_t horizon, bool final,
+		   void (*told)(void *ctx, const struct outcome *out), void *ctx);
+
+struct order_totals {
+	uint64_t applied;
+	uint64_t held; /* events that had to wait for another source */
+	uint64_t forced; /* that waited in vain */
+	uint64_t late; /* older than what had been applied when they became visible */
+};
+struct order_totals order_totals(const struct order *o);
+
+#endif

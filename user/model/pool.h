@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Chunks by a 32-bit number, so that the shadow array (chunk.c) needs 4 bytes
+ * for each. Numbers begin with 1; freed ones are used again, the last first.
+ */
+#ifndef MODEL_POOL_H
+#define MODEL_POOL_H
+
+#include "model/chunk.h"
+
+struct pool {
+	struct chunk *chunks; /* moves when it grows */
+	uint32_t used; /* numbers below it have been handed out once */
+	uint32_t cap;
+	uint32_t free; /* first of the freed ones, linked by `tid`; 0: none */
+};
+
+/* A zeroed pool is an empty one. Returns 0 when there is no memory. */
+uint32_t pool_take(struct pool *p);
+void pool_give(struct pool *p, uint32_t nr);
+void pool_destroy(struct pool *p);
+
+#endif

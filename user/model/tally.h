@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The counters of an address space that need more than a ++. */
+#ifndef MODEL_TALLY_H
+#define MODEL_TALLY_H
+
+#include "model/hash.h"
+#include "model/model.h"
+
+/* An address space, and what only the model needs to know of it. */
+struct book {
+	struct space s;
+	bool told; /* its first snapshot is complete */
+	struct cause *part; /* of the record whose further parts follow */
+	struct hash sites; /* op, caller -> index in s.sites + 1 */
+};
+
+struct bytes {
+	uint64_t mapped, unmapped, changed;
+};
+
+/* A VMA event begins to be told (outside of any call, as far as is known) ... */
+int tally_event(struct book *b, const struct cause *c);
+/* ... so many bytes of it ... */
+void tally_bytes(struct book *b, const struct cause *c, const struct bytes *n);
+/* ... and it was inside of an allocator call. */
+void tally_inside(struct book *b, const struct cause *c);
+/* A call that was the cause of nr VMA events, which together did this. */
+int tally_site(struct book *b, enum call_op op, uint64_t caller, unsigned int nr,
+	       const struct bytes *n);
+const char *tally_check(const struct book *b);
+
+#endif

@@ -1,0 +1,681 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The VMAs lie in one sorted array: at most 65530 of them (max_map_count), so a
+ * memmove beats a tree, and "the i-th" is free.
+ *
+ * What happened is derived from the pieces into which the borders of the old
+ * and of the new VMAs cut the range:
+ *
+ *   old    |----A----|          |--B--|
+ *   now        |------------C-------------|
+ *   piece  |-1-|--2--|----3-----|--4--|-5-|
+ *
+ * 1 went (A shrank), 2 and 4 were kept, 3 and 5 came (C grew). C continues the
+ * VMA that it kept most of, A; B is nobody's any more, so it was merged.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/vma.h"
+
+#define PAGE 4096ull
+#define NONE UINT32_MAX
+
+/* What makes a page of memory another one; the other flags can be changed. */
+#define KIND_FLAGS (VMA_SHARED | VMA_HUGETLB | VMA_FILE | VMA_VDSO | VMA_VVAR)
+#define PROT_FLAGS (VMA_READ | VMA_WRITE | VMA_EXEC)
+
+/* System calls whose arguments tell more than the VMAs do: x86-64 and i386. */
+#define NR_MMAP 9
+#define NR_MREMAP 25
+#define NR_MMAP2_32 192
+#define NR_MREMAP_32 163
+#define FLAG_MAP_FIXED 0x10
+#define FLAG_MREMAP_FIXED 2
+
+struct piece {
+	uint64_t start, end;
+	uint32_t old, now; /* index of the VMA that it is part of, or NONE */
+	bool kept; /* the same memory before and after */
+};
+
+/* How much of an old VMA is in a new one, bytes. */
+struct link {
+	uint32_t other;
+	uint64_t same, kept; /* with unchanged flags; at all */
+};
+
+struct vma_map {
+	struct vma *v;
+	size_t nr, cap;
+	/* Where the last mremap took its VMA from, if that is told before the new place. */
+	uint64_t gone_from;
+	uint32_t gone_tid;
+	struct cause *gone_made;
+};
+
+/* One replacement under way. */
+struct diff {
+	struct vma *old; /* in the map */
+	uint32_t nr_old, nr_now, nr_pieces;
+	struct vma *now; /* what replaces them, cut ends included */
+	struct piece *pieces;
+	struct link *ancestor; /* of each new VMA: whom it continues */
+	struct link *heir; /* of each old VMA: who continues it */
+	bool *left; /* of each old VMA: something of it was kept */
+	struct cause *cause;
+	struct vma_change *changes;
+	size_t nr_changes, max;
+};
+
+struct cause *cause_get(struct cause *c)
+{
+	c->refs++;
+	return c;
+}
+
+void cause_put(struct cause *c)
+{
+	if (c && --c->refs == 0)
+		free(c);
+}
+
+struct vma_map *vma_map_new(void)
+{
+	return calloc(1, sizeof(struct vma_map));
+}
+
+static void put_vmas(struct vma *v, size_t nr)
+{
+	for (size_t i = 0; i < nr; i++) {
+		cause_put(v[i].made);
+		cause_put(v[i].changed);
+	}
+}
+
+void vma_map_free(struct vma_map *m)
+{
+	if (!m)
+		return;
+	put_vmas(m->v, m->nr);
+	cause_put(m->gone_made);
+	free(m->v);
+	free(m);
+}
+
+struct vma_map *vma_map_clone(const struct vma_map *m, struct cause *made)
+{
+	struct vma_map *c = vma_map_new();
+
+	if (!c)
+		return NULL;
+	c->v = malloc((m->nr + 1) * sizeof(*c->v));
+	if (!c->v) {
+		free(c);
+		return NULL;
+	}
+	c->nr = m->nr;
+	c->cap = m->nr + 1;
+	for (size_t i = 0; i < m->nr; i++) {
+		c->v[i].d = m->v[i].d;
+		c->v[i].made = cause_get(made);
+		c->v[i].changed = cause_get(made);
+	}
+	return c;
+}
+
+size_t vma_map_count(const struct vma_map *m)
+{
+	return m->nr;
+}
+
+const struct vma *vma_map_at(const struct vma_map *m, size_t i)
+{
+	return &m->v[i];
+}
+
+size_t vma_map_lower(const struct vma_map *m, uint64_t addr)
+{
+	size_t lo = 0, hi = m->nr;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (m->v[mid].d.end > addr)
+			hi = mid;
+		else
+			lo = mid + 1;
+	}
+	return lo;
+}
+
+const struct vma *vma_map_find(const struct vma_map *m, uint64_t addr)
+{
+	size_t i = vma_map_lower(m, addr);
+
+	return i < m->nr && m->v[i].d.start <= addr ? &m->v[i] : NULL;
+}
+
+/* --- what the system call says */
+
+static bool is_mremap(const struct cause *c)
+{
+	return c->kind == CAUSE_SYSCALL &&
+	       c->syscall == (c->compat ? NR_MREMAP_32 : NR_MREMAP);
+}
+
+static bool is_mmap(const struct cause *c)
+{
+	return c->kind == CAUSE_SYSCALL &&
+	       c->syscall == (c->compat ? NR_MMAP2_32 : NR_MMAP);
+}
+
+static uint64_t page_up(uint64_t n)
+{
+	return (n + PAGE - 1) & ~(PAGE - 1);
+}
+
+/*
+ * Where the call certainly put something new in place of what was there, even
+ * if the VMAs look as before (MAP_FIXED of anonymous memory over such memory).
+ */
+static void replaced_zone(const struct cause *c, uint64_t *lo, uint64_t *hi)
+{
+	*lo = *hi = 0;
+	if (is_mmap(c) && c->args[3] & FLAG_MAP_FIXED) {
+		*lo = c->args[0];
+		*hi = c->args[0] + page_up(c->args[1]);
+	} else if (is_mremap(c) && c->args[3] & FLAG_MREMAP_FIXED) {
+		*lo = c->args[4];
+		*hi = c->args[4] + page_up(c->args[2]);
+	}
+	if (*hi < *lo || (*lo | *hi) & (PAGE - 1))
+		*lo = *hi = 0;
+}
+
+/* --- cutting into pieces */
+
+static bool same_memory(const struct vma_desc *a, const struct vma_desc *b)
+{
+	if ((a->flags ^ b->flags) & KIND_FLAGS)
+		return false;
+	if (!(a->flags & VMA_FILE))
+		return true;
+	return a->dev == b->dev && a->ino == b->ino &&
+	       a->offset - a->start == b->offset - b->start;
+}
+
+static uint64_t min_above(uint64_t pos, uint64_t border, uint64_t end)
+{
+	return border > pos && border < end ? border : end;
+}
+
+static void cut_pieces(struct diff *d)
+{
+	uint64_t lo, hi, pos = 0;
+	uint32_t o = 0, n = 0;
+
+	replaced_zone(d->cause, &lo, &hi);
+	while (o < d->nr_old || n < d->nr_now) {
+		const struct vma_desc *a = o < d->nr_old ? &d->old[o].d : NULL;
+		const struct vma_desc *b = n < d->nr_now ? &d->now[n].d : NULL;
+		struct piece *p = &d->pieces[d->nr_pieces];
+		uint64_t first = a && (!b || a->start < b->start) ? a->start : b->start;
+		uint64_t end = UINT64_MAX;
+
+		if (pos < first)
+			pos = first;
+		if (a)
+			end = min_above(pos, a->start, min_above(pos, a->end, end));
+		if (b)
+			end = min_above(pos, b->start, min_above(pos, b->end, end));
+		end = min_above(pos, lo, min_above(pos, hi, end));
+		p->start = pos;
+		p->end = end;
+		p->old = a && a->start <= pos ? o : NONE;
+		p->now = b && b->start <= pos ? n : NONE;
+		p->kept = p->old != NONE && p->now != NONE &&
+			  !(pos >= lo && pos < hi) && same_memory(a, b);
+		if (p->old != NONE || p->now != NONE)
+			d->nr_pieces++;
+		o += a && a->end == end;
+		n += b && b->end == end;
+		pos = end;
+	}
+}
+
+/* --- who continues whom */
+
+/* One more candidate; the more unchanged bytes the better, the first among equals. */
+static void link_best(struct link *best, uint32_t other, const struct link *l)
+{
+	if (l->same < best->same ||
+	    (l->same == best->same && l->kept <= best->kept))
+		return;
+	*best = *l;
+	best->other = other;
+}
+
+static struct link piece_link(const struct diff *d, uint32_t *i)
+{
+	const struct piece *p = &d->pieces[*i];
+	struct link l = { NONE, 0, 0 };
+
+	/* A replaced zone may cut what two VMAs share into several pieces. */
+	for (uint32_t old = p->old, now = p->now; *i < d->nr_pieces; ++*i, p++) {
+		if (p->old != old || p->now != now)
+			break;
+		if (!p->kept)
+			continue;
+		l.kept += p->end - p->start;
+		if (d->old[old].d.flags == d->now[now].d.flags)
+			l.same += p->end - p->start;
+	}
+	return l;
+}
+
+static void find_ancestors(struct diff *d)
+{
+	for (uint32_t i = 0; i < d->nr_pieces;) {
+		uint32_t old = d->pieces[i].old, now = d->pieces[i].now;
+		struct link l = piece_link(d, &i);
+
+		if (!l.kept)
+			continue;
+		d->left[old] = true;
+		link_best(&d->ancestor[now], old, &l);
+	}
+	for (uint32_t n = 0; n < d->nr_now; n++) {
+		if (d->ancestor[n].other != NONE)
+			link_best(&d->heir[d->ancestor[n].other], n,
+				  &d->ancestor[n]);
+	}
+}
+
+/* --- bytes */
+
+static uint32_t prot_of(const struct vma_desc *d)
+{
+	return d->flags & PROT_FLAGS;
+}
+
+static void count_bytes(const struct diff *d)
+{
+	for (uint32_t i = 0; i < d->nr_pieces; i++) {
+		const struct piece *p = &d->pieces[i];
+		uint64_t bytes = p->end - p->start;
+
+		if (!p->kept) {
+			d->cause->unmapped += p->old != NONE ? bytes : 0;
+			d->cause->mapped += p->now != NONE ? bytes : 0;
+		} else if (prot_of(&d->old[p->old].d) != prot_of(&d->now[p->now].d)) {
+			d->cause->changed += bytes;
+		}
+	}
+}
+
+/* --- telling */
+
+static void tell(struct diff *d, enum vma_change_kind kind, uint64_t start,
+		 uint64_t end, const struct piece *p)
+{
+	struct vma_change *c = &d->changes[d->nr_changes];
+
+	if (d->nr_changes++ >= d->max)
+		return;
+	*c = (struct vma_change){ .kind = kind, .start = start, .end = end };
+	if (p->old != NONE && kind != VMA_CREATED && kind != VMA_GREW &&
+	    kind != VMA_MOVED)
+		c->old_flags = d->old[p->old].d.flags;
+	if (p->now != NONE && kind != VMA_REMOVED && kind != VMA_SHRANK)
+		c->new_flags = d->now[p->now].d.flags;
+	if (kind == VMA_MOVED)
+		c->from = d->cause->args[0];
+}
+
+typedef bool (*piece_like)(const struct diff *d, const struct piece *a,
+			   const struct piece *b);
+
+static bool both_went(const struct diff *d, const struct piece *a,
+		      const struct piece *b)
+{
+	(void)d;
+	return !a->kept && !b->kept && a->old == b->old;
+}
+
+static bool both_came(const struct diff *d, const struct piece *a,
+		      const struct piece *b)
+{
+	(void)d;
+	return !a->kept && !b->kept && a->now == b->now;
+}
+
+static bool both_shared(const struct diff *d, const struct piece *a,
+			const struct piece *b)
+{
+	(void)d;
+	return a->old == b->old && a->now == b->now;
+}
+
+static bool both_protected(const struct diff *d, const struct piece *a,
+			   const struct piece *b)
+{
+	return a->kept && b->kept &&
+	       d->old[a->old].d.flags == d->old[b->old].d.flags &&
+	       d->now[a->now].d.flags == d->now[b->now].d.flags;
+}
+
+/*
+ * Where the run of pieces alike that begins with piece i ends; 0 when i only
+ * continues one.
+ */
+static uint64_t run_end(const struct diff *d, uint32_t i, piece_like alike)
+{
+	const struct piece *p = &d->pieces[i];
+
+	if (i && p[-1].end == p->start && alike(d, &p[-1], p))
+		return 0;
+	while (i + 1 < d->nr_pieces && p->end == p[1].start && alike(d, p, &p[1])) {
+		i++;
+		p++;
+	}
+	return p->end;
+}
+
+/* In place, mremap grows a VMA at its end; anything else that came was moved. */
+static bool moved(const struct diff *d, uint64_t start)
+{
+	const struct cause *c = d->cause;
+
+	return is_mremap(c) && start != c->args[0] + page_up(c->args[1]);
+}
+
+static void tell_went(struct diff *d, uint32_t i)
+{
+	const struct piece *p = &d->pieces[i];
+	const struct vma_desc *o = &d->old[p->old].d;
+
+	if (d->left[p->old]) {
+		uint64_t end = run_end(d, i, both_went);
+
+		if (end)
+			tell(d, VMA_SHRANK, p->start, end, p);
+	} else if (p->start == o->start) {
+		tell(d, VMA_REMOVED, o->start, o->end, p);
+	}
+}
+
+static void tell_came(struct diff *d, uint32_t i)
+{
+	const struct piece *p = &d->pieces[i];
+	const struct vma_desc *n = &d->now[p->now].d;
+	bool away = moved(d, p->start);
+
+	if (d->ancestor[p->now].other != NONE) {
+		uint64_t end = run_end(d, i, both_came);
+
+		if (end)
+			tell(d, away ? VMA_MOVED : VMA_GREW, p->start, end, p);
+	} else if (p->start == n->start) {
+		tell(d, away ? VMA_MOVED : VMA_CREATED, n->start, n->end, p);
+	}
+}
+
+static void tell_kept(struct diff *d, uint32_t i)
+{
+	const struct piece *p = &d->pieces[i];
+	uint64_t end;
+
+	if (d->old[p->old].d.flags != d->now[p->now].d.flags) {
+		end = run_end(d, i, both_protected);
+		if (end)
+			tell(d, VMA_PROTECTED, p->start, end, p);
+	}
+	end = run_end(d, i, both_shared);
+	if (!end)
+		return;
+	if (d->heir[p->old].other == NONE)
+		tell(d, VMA_MERGED, p->start, end, p);
+	else if (d->ancestor[p->now].other == p->old &&
+		 d->heir[p->old].other != p->now)
+		tell(d, VMA_SPLIT, p->start, end, p);
+}
+
+static void tell_all(struct diff *d)
+{
+	for (uint32_t i = 0; i < d->nr_pieces; i++) {
+		const struct piece *p = &d->pieces[i];
+
+		if (p->kept) {
+			tell_kept(d, i);
+			continue;
+		}
+		if (p->old != NONE)
+			tell_went(d, i);
+		if (p->now != NONE)
+			tell_came(d, i);
+	}
+}
+
+/* --- ancestry */
+
+/* The creator of what mremap carried away, or NULL. */
+static struct cause *origin(struct vma_map *m, const struct cause *c)
+{
+	const struct vma *from = vma_map_find(m, c->args[0]);
+
+	if (from)
+		return from->made;
+	if (m->gone_made && m->gone_tid == c->tid && m->gone_from == c->args[0])
+		return m->gone_made;
+	return NULL;
+}
+
+/*
+ * A large record comes in parts, so the old place of a mremap may be told, and
+ * forgotten, before the new one.
+ */
+static void remember_origin(struct vma_map *m, const struct diff *d)
+{
+	const struct vma *from;
+
+	if (!is_mremap(d->cause))
+		return;
+	from = vma_map_find(m, d->cause->args[0]);
+	if (!from || from < d->old || from >= d->old + d->nr_old)
+		return;
+	cause_put(m->gone_made);
+	m->gone_made = cause_get(from->made);
+	m->gone_tid = d->cause->tid;
+	m->gone_from = d->cause->args[0];
+}
+
+static bool same_desc(const struct vma_desc *a, const struct vma_desc *b)
+{
+	return a->start == b->start && a->end == b->end &&
+	       a->offset == b->offset && a->ino == b->ino &&
+	       a->dev == b->dev && a->flags == b->flags;
+}
+
+static void inherit(struct vma_map *m, const struct diff *d, uint32_t n)
+{
+	struct vma *v = &d->now[n];
+	const struct link *l = &d->ancestor[n];
+	struct cause *made = NULL;
+
+	if (l->other != NONE) {
+		const struct vma *o = &d->old[l->other];
+		bool as_before = same_desc(&o->d, &v->d) &&
+				 l->kept == v->d.end - v->d.start;
+
+		v->made = cause_get(o->made);
+		v->changed = cause_get(as_before ? o->changed : d->cause);
+		return;
+	}
+	if (moved(d, v->d.start))
+		made = origin(m, d->cause);
+	v->made = cause_get(made ? made : d->cause);
+	v->changed = cause_get(d->cause);
+}
+
+/* --- the replacement */
+
+/* The old VMAs that overlap [lo, hi). */
+static void find_old(const struct vma_map *m, uint64_t lo, uint64_t hi,
+		     struct diff *d)
+{
+	size_t i = vma_map_lower(m, lo), j = i;
+
+	while (j < m->nr && m->v[j].d.start < hi)
+		j++;
+	d->old = m->v + i;
+	d->nr_old = j - i;
+}
+
+static void add_now(struct diff *d, struct vma_desc v, uint64_t start, uint64_t end)
+{
+	if (v.flags & VMA_FILE)
+		v.offset += start - v.start;
+	v.start = start;
+	v.end = end;
+	d->now[d->nr_now++].d = v;
+}
+
+/* What sticks out of [lo, hi) stays, cut. */
+static void collect_now(struct diff *d, uint64_t lo, uint64_t hi,
+			const struct vma_desc *now, size_t nr)
+{
+	const struct vma_desc *first = d->nr_old ? &d->old[0].d : NULL;
+	const struct vma_desc *last = d->nr_old ? &d->old[d->nr_old - 1].d : NULL;
+
+	if (first && first->start < lo)
+		add_now(d, *first, first->start, lo);
+	for (size_t i = 0; i < nr; i++)
+		add_now(d, now[i], now[i].start, now[i].end);
+	if (last && last->end > hi)
+		add_now(d, *last, hi, last->end);
+}
+
+bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now, size_t nr)
+{
+	uint64_t end = lo;
+
+	if (lo > hi || (lo | hi) & (PAGE - 1))
+		return false;
+	for (size_t i = 0; i < nr; i++) {
+		if (now[i].start < end || now[i].end <= now[i].start ||
+		    now[i].end > hi || (now[i].start | now[i].end) & (PAGE - 1))
+			return false;
+		end = now[i].end;
+	}
+	return true;
+}
+
+static int reserve(struct vma_map *m, size_t nr)
+{
+	struct vma *v;
+	size_t cap = m->cap ? m->cap : 32;
+
+	while (cap < nr)
+		cap *= 2;
+	if (cap == m->cap)
+		return 0;
+	v = realloc(m->v, cap * sizeof(*v));
+	if (!v)
+		return -ENOMEM;
+	m->v = v;
+	m->cap = cap;
+	return 0;
+}
+
+static struct link *new_links(size_t nr)
+{
+	struct link *l = calloc(nr + 1, sizeof(*l));
+
+	for (size_t i = 0; l && i < nr; i++)
+		l[i].other = NONE;
+	return l;
+}
+
+static int diff_init(struct diff *d, size_t nr)
+{
+	size_t now = nr + 2;
+
+	d->now = calloc(now, sizeof(*d->now));
+	d->pieces = calloc(2 * (d->nr_old + now) + 4, sizeof(*d->pieces));
+	d->ancestor = new_links(now);
+	d->heir = new_links(d->nr_old);
+	d->left = calloc(d->nr_old + 1, sizeof(*d->left));
+	if (!d->now || !d->pieces || !d->ancestor || !d->heir || !d->left)
+		return -ENOMEM;
+	return 0;
+}
+
+static void diff_free(struct diff *d)
+{
+	free(d->now);
+	free(d->pieces);
+	free(d->ancestor);
+	free(d->heir);
+	free(d->left);
+}
+
+/* The old ones out, the new ones in. The array has room. */
+static void splice(struct vma_map *m, struct diff *d)
+{
+	size_t at = d->old - m->v, tail = m->nr - at - d->nr_old;
+
+	for (uint32_t n = 0; n < d->nr_now; n++)
+		inherit(m, d, n);
+	remember_origin(m, d);
+	put_vmas(d->old, d->nr_old);
+	memmove(d->old + d->nr_now, d->old + d->nr_old, tail * sizeof(*m->v));
+	memcpy(d->old, d->now, d->nr_now * sizeof(*m->v));
+	m->nr = at + d->nr_now + tail;
+}
+
+int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
+		    const struct vma_desc *now, size_t nr, struct cause *cause,
+		    struct vma_change *changes, size_t max)
+{
+	struct diff d = { .cause = cause, .changes = changes, .max = changes ? max : 0 };
+	int ret = -ENOMEM;
+
+	if (!vma_range_valid(lo, hi, now, nr))
+		return -EINVAL;
+	if (reserve(m, m->nr + nr + 2))
+		return -ENOMEM;
+	find_old(m, lo, hi, &d);
+	if (diff_init(&d, nr) == 0) {
+		collect_now(&d, lo, hi, now, nr);
+		cut_pieces(&d);
+		find_ancestors(&d);
+		count_bytes(&d);
+		tell_all(&d);
+		splice(m, &d);
+		ret = d.nr_changes;
+	}
+	diff_free(&d);
+	return ret;
+}
+
+const char *vma_map_check(const struct vma_map *m)
+{
+	uint64_t end = 0;
+
+	if (m->nr > m->cap)
+		return "more VMAs than room";
+	for (size_t i = 0; i < m->nr; i++) {
+		const struct vma *v = &m->v[i];
+
+		if (v->d.start < end)
+			return "VMAs unsorted or overlapping";
+		if (v->d.end <= v->d.start || (v->d.start | v->d.end) & (PAGE - 1))
+			return "empty or unaligned VMA";
+		if (!v->made || !v->changed || !v->made->refs || !v->changed->refs)
+			return "VMA without a cause";
+		end = v->d.end;
+	}
+	return NULL;
+}
