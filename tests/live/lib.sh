@@ -1,0 +1,116 @@
+# shellcheck shell=bash
+# TAP for the live tests, which run as root in the guest:
+#
+#   . "$(dirname "$0")/lib.sh"
+#   load                                # insmod $VMAHEAP_KO; unloaded at the end
+#   ok "the daemon answers" vmaheap status
+#   is "$(cat /proc/sys/kernel/tainted)" 0 "the kernel is clean"
+#   like "$(vmaheap doctor)" '^module: .*loaded' "doctor sees the module"
+#   done_testing
+#
+# Nothing here sleeps for a fixed time: until_true waits for a condition.
+
+tap_count=0
+tap_failed=0
+tap_done=
+tmp=$(mktemp -d)
+
+pass() { tap_count=$((tap_count + 1)); echo "ok $tap_count - $*"; }
+fail() { tap_count=$((tap_count + 1)); tap_failed=$((tap_failed + 1)); echo "not ok $tap_count - $*"; }
+diag() { printf '%s\n' "$*" | sed 's/^/# /'; }
+
+# ok NAME CMD...: CMD succeeds; what it says is shown when it does not.
+ok() {
+	local name=$1 status=0
+	shift
+	"$@" >"$tmp/said" 2>&1 || status=$?
+	if [ $status = 0 ]; then
+		pass "$name"
+	else
+		fail "$name"
+		diag "$* ended with $status:"
+		diag "$(head -n 40 "$tmp/said")"
+	fi
+}
+
+# is GOT WANTED NAME
+is() {
+	if [ "$1" = "$2" ]; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "$(diff -u <(printf '%s\n' "$2") <(printf '%s\n' "$1") | sed '1s/.*/--- wanted/;2s/.*/+++ got/')"
+	fi
+}
+
+# like GOT ERE NAME; unlike: no line of GOT matches
+like() {
+	if printf '%s\n' "$1" | grep -Eq -- "$2"; then
+		pass "$3"
+	else
+		fail "$3"
+		diag "nothing matches $2 in:"
+		diag "$1"
+	fi
+}
+
+unlike() {
+	if printf '%s\n' "$1" | grep -Eq -- "$2"; then
+		fail "$3"
+		diag "$2 matches:"
+		diag "$(printf '%s\n' "$1" | grep -E -- "$2")"
+	else
+		pass "$3"
+	fi
+}
+
+# exits STATUS NAME CMD...: CMD ends with exactly this status; its output is in $tmp/said.
+exits() {
+	local wanted=$1 name=$2 status=0
+	shift 2
+	"$@" >"$tmp/said" 2>&1 || status=$?
+	if [ $status = "$wanted" ]; then
+		pass "$name"
+	else
+		fail "$name"
+		diag "$* ended with $status, not $wanted:"
+		diag "$(head -n 40 "$tmp/said")"
+	fi
+}
+
+# until_true SECONDS CMD...: false when CMD was not true within this time.
+until_true() {
+	local end=$((SECONDS + $1))
+	shift
+	until "$@" >/dev/null 2>&1; do
+		[ $SECONDS -lt $end ] || return 1
+		sleep 0.05
+	done
+}
+
+loaded() { grep -q '^vmaheap ' /proc/modules; }
+load() { loaded || insmod "${VMAHEAP_KO:?}" "$@" || bail "insmod $VMAHEAP_KO failed"; }
+unload() { ! loaded || rmmod vmaheap; }
+in_guest() { [ -x /vm/busybox ]; }
+
+bail() {
+	echo "Bail out! $*"
+	exit 255
+}
+
+# plan N at the beginning or done_testing at the end; a script that ends with neither fails.
+plan() { echo "1..$1"; tap_done=yes; }
+done_testing() { [ -n "$tap_done" ] || echo "1..$tap_count"; tap_done=yes; }
+
+at_exit() {
+	local status=$?
+	! in_guest || unload || echo "# the module cannot be unloaded"
+	rm -rf "$tmp"
+	if [ -z "$tap_done" ]; then
+		echo "# the test ended early (status $status)"
+		exit 254
+	fi
+	[ $tap_failed = 0 ] || exit 1
+	exit $status
+}
+trap at_exit EXIT
