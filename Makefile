@@ -31,6 +31,7 @@ lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
 main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
 unit_src := $(wildcard tests/unit/*_test.c)
 victim_src := $(wildcard tests/victims/*.c)
+live_src := $(wildcard tests/live/*.c)
 
 skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
 lib_obj := $(lib_src:%.c=build/%.o)
@@ -39,9 +40,10 @@ programs := $(main_src:user/%.c=build/%)
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%)
+live := $(live_src:%.c=build/%)
 
 all: user module
-user: build/libvmaheap.a $(shim) $(programs) $(victims)
+user: build/libvmaheap.a $(shim) $(programs) $(victims) $(live)
 
 # --- user space
 
@@ -94,6 +96,11 @@ build/tests/unit/%: tests/unit/%.c build/san/libvmaheap.a
 build/tests/victims/%: tests/victims/%.c
 	@mkdir -p $(@D)
 	$(CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -pthread $(DEPS) -o $@ $<
+
+# Clients of the live tests share nothing with user/.
+build/tests/live/%: tests/live/%.c
+	@mkdir -p $(@D)
+	$(CC) -D_GNU_SOURCE -Ikmod $(CFLAGS) $(DEPS) -o $@ $< -lmnl
 
 unit: $(unit)
 
