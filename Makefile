@@ -3,7 +3,7 @@
 # make check      unit tests under sanitizers
 # make test       installs what is missing, builds, unit tests, live tests in a guest
 # make demo       the main job on a real program
-# make style      clang-format, sparse, checkpatch, the direction of the includes
+# make style      clang-format, checkpatch, direction of the includes, sparse; make format
 # make install    DESTDIR, PREFIX; make uninstall; make clean
 
 MAKEFLAGS += --no-builtin-rules
@@ -142,6 +142,9 @@ module-check:
 	@$(MAKE) --no-print-directory $(KMOD)-check/vmaheap.ko KMOD=$(KMOD)-check W=1 C=2 KCFLAGS=-Werror \
 		CF="-Wsparse-error -D__CHECK_ENDIAN__"
 
+format:
+	scripts/style --fix
+
 style:
 	@scripts/deps style
 	@scripts/style
@@ -169,6 +172,6 @@ clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check unit check warn test demo style install uninstall clean FORCE
+.PHONY: all user module module-check unit check warn test demo format style install uninstall clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
