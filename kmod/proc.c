@@ -85,7 +85,7 @@ static int watch_pid(u32 pid)
 		ses->wait = &vh_events_wait;
 		smp_store_release(&vh_proc_session, ses);
 	}
-	err = vh_watch(vh_proc_session, pid, VMAHEAP_WATCH_ALL, &id, NULL);
+	err = vh_watch(vh_proc_session, pid, VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &id, NULL);
 	if (err && !atomic_read(&vh_users))
 		vh_disarm();
 	return err;

@@ -548,6 +548,9 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 		}
 		goto out;
 	}
+	*id = 0;
+	if (flags & VMAHEAP_WATCH_ON_EXEC)
+		flags |= VMAHEAP_WATCH_EXEC;
 	p = proc_alloc(ses, pid, flags, GFP_KERNEL_ACCOUNT);
 	if (!p) {
 		err = -ENOMEM;
@@ -569,7 +572,10 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 	 * or vh_on_exit() sees the process.
 	 */
 	smp_mb();
-	err = atomic_read(&task->signal->live) ? attach_mm(p, task, id) : -ESRCH;
+	if (!atomic_read(&task->signal->live))
+		err = -ESRCH;
+	else
+		err = flags & VMAHEAP_WATCH_ON_EXEC ? 0 : attach_mm(p, task, id);
 	if (err) {
 		raw_spin_lock(&ses->lock);
 		proc_kill(p);
