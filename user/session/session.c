@@ -43,6 +43,7 @@ struct session {
 	uint64_t began;
 
 	struct kernel *kernel;
+	bool kernel_gone; /* the module was unloaded, or does not keep its word */
 	struct rings *rings;
 	struct uprobes *uprobes;
 	int stamp_fd;
@@ -65,6 +66,7 @@ struct session {
 	uint64_t next_verify, next_sample, next_flush; /* ns */
 	uint64_t skipped;
 	uint64_t last_gaps;
+	struct vmaheap_stats stats; /* as last heard */
 };
 
 static uint64_t now_ns(void)
@@ -148,6 +150,8 @@ bool session_alive(const struct session *s)
 {
 	size_t i;
 
+	if (s->kernel_gone)
+		return false; /* nobody would tell us of an exit */
 	for (i = 0; i < s->nr_processes; i++)
 		if (s->processes[i].alive)
 			return true;
@@ -221,6 +225,24 @@ static void told(void *ctx, const struct outcome *out)
 		want_snapshot(s, out->space->mm);
 }
 
+/*
+ * Everything that the module knows up to this moment. Without the module (rmmod
+ * in the middle) the allocator's side goes on, so that no target waits for us.
+ */
+static void sync_kernel(struct session *s)
+{
+	if (s->kernel_gone) {
+		s->horizon = now_ns();
+		return;
+	}
+	if (!kernel_sync(s->kernel, &s->horizon))
+		return;
+	s->kernel_gone = true;
+	s->horizon = now_ns();
+	say(s, "the module does not answer any more (%s): VMA changes from here on are not known",
+	    kernel_why(s->kernel));
+}
+
 /* What went wrong is healed by asking for the state; it stays counted. */
 static void heal(struct session *s)
 {
@@ -254,11 +276,8 @@ static bool run_round(struct session *s, bool final)
 {
 	uint64_t applied;
 	size_t words = 0;
-	int err;
 
-	err = kernel_sync(s->kernel, &s->horizon);
-	if (err)
-		say(s, "the module does not answer: %s", kernel_why(s->kernel));
+	sync_kernel(s);
 	if (s->rings)
 		words = rings_drain(s->rings);
 	if (s->uprobes)
@@ -426,6 +445,8 @@ static int compare(struct session *s, uint32_t tgid, FILE *f)
 	sp = living_space(s, tgid);
 	if (!sp)
 		return -ESRCH;
+	if (s->kernel_gone)
+		return -ENOTCONN;
 	nr = proc_maps(tgid, &maps);
 	if (nr <= 0) /* no line at all: it is exiting */
 		return nr ? (int)nr : -ESRCH;
@@ -523,7 +544,7 @@ static void on_bye(void *ctx, uint32_t tgid)
 {
 	struct session *s = ctx;
 
-	if (session_has(s, tgid))
+	if (session_has(s, tgid) && !s->kernel_gone)
 		session_refresh(s, tgid);
 }
 
@@ -658,10 +679,11 @@ static int start_sources(struct session *s, char **why)
 {
 	int err = start_kernel(s, why);
 
-	if (!err && s->o.alloc == ALLOC_SHIM)
-		err = start_shim(s, why);
+	/* The watch first: its refusals say more than those of the others. */
 	if (!err)
 		err = start_watch(s, why);
+	if (!err && s->o.alloc == ALLOC_SHIM)
+		err = start_shim(s, why);
 	if (!err && s->o.alloc == ALLOC_UPROBE)
 		err = start_uprobes(s, why);
 	return err ? err : start_trace(s, why);
@@ -744,7 +766,7 @@ static void do_due(struct session *s)
 {
 	uint64_t now = now_ns();
 
-	if (s->o.verify_ms && now >= s->next_verify) {
+	if (s->o.verify_ms && now >= s->next_verify && !s->kernel_gone) {
 		verify_all(s);
 		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
 	}
@@ -811,7 +833,11 @@ struct session_totals session_totals(struct session *s)
 				    .module_gaps = kernel_gaps(s->kernel),
 				    .skipped = s->skipped };
 
-	kernel_stats(s->kernel, &t.module);
+	struct vmaheap_stats now;
+
+	if (!s->kernel_gone && !kernel_stats(s->kernel, &now))
+		s->stats = now;
+	t.module = s->stats;
 	if (s->trace)
 		t.trace = trace_written(s->trace);
 	if (s->rings) {
@@ -836,6 +862,8 @@ void session_print_losses(struct session *s, FILE *f)
 		t.model.kernel_lost + t.module_gaps + t.calls_lost +
 			t.trace.discarded,
 		(uint64_t)t.module.coalesced);
+	if (s->kernel_gone)
+		fprintf(f, "the module was gone before the end: lost and coalesced are what was known then\n");
 	if (t.broken)
 		fprintf(f, "%" PRIu64 " allocator sources were cut off: nonsense in their rings\n",
 			t.broken);
