@@ -20,7 +20,8 @@ KMOD ?= build/kmod
 CC = gcc
 CLANG = clang
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
-CPPFLAGS = -D_GNU_SOURCE -Iuser -Ikmod -Ibuild
+# _GNU_SOURCE is empty, so that a source may define it as well.
+CPPFLAGS = -D_GNU_SOURCE= -Iuser -Ikmod -Ibuild
 LDLIBS = -lmnl -ljansson -ldw -lelf -lbpf -lpthread
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEPS = -MMD -MP
@@ -95,12 +96,12 @@ build/tests/unit/%: tests/unit/%.c build/san/libvmaheap.a
 # Victims keep their calls as written: no optimiser that removes a malloc.
 build/tests/victims/%: tests/victims/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE -Iuser -pthread $(DEPS) -o $@ $<
+	$(CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE= -Iuser -pthread $(DEPS) -o $@ $<
 
 # Clients of the live tests share nothing with user/.
 build/tests/live/%: tests/live/%.c
 	@mkdir -p $(@D)
-	$(CC) -D_GNU_SOURCE -Ikmod $(CFLAGS) $(DEPS) -o $@ $< -lmnl
+	$(CC) -D_GNU_SOURCE= -Ikmod $(CFLAGS) $(DEPS) -o $@ $< -lmnl
 
 unit: $(unit)
 
