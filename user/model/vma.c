@@ -351,13 +351,6 @@ static bool both_came(const struct diff *d, const struct piece *a,
 	return !a->kept && !b->kept && a->now == b->now;
 }
 
-static bool both_shared(const struct diff *d, const struct piece *a,
-			const struct piece *b)
-{
-	(void)d;
-	return a->old == b->old && a->now == b->now;
-}
-
 static bool both_protected(const struct diff *d, const struct piece *a,
 			   const struct piece *b)
 {
@@ -381,6 +374,30 @@ static uint64_t run_end(const struct diff *d, uint32_t i, piece_like alike)
 		p++;
 	}
 	return p->end;
+}
+
+/*
+ * The end of what the old and the new VMA of piece i share; 0 when i is not the
+ * first piece of it. A replaced zone may leave a hole in it.
+ */
+static uint64_t shared_end(const struct diff *d, uint32_t i)
+{
+	const struct piece *p = &d->pieces[i];
+	uint64_t end = p->end;
+
+	for (uint32_t k = i; k-- > 0;) {
+		if (d->pieces[k].old != p->old || d->pieces[k].now != p->now)
+			break;
+		if (d->pieces[k].kept)
+			return 0;
+	}
+	for (uint32_t k = i; k < d->nr_pieces; k++) {
+		if (d->pieces[k].old != p->old || d->pieces[k].now != p->now)
+			break;
+		if (d->pieces[k].kept)
+			end = d->pieces[k].end;
+	}
+	return end;
 }
 
 /* In place, mremap grows a VMA at its end; anything else that came was moved. */
@@ -432,7 +449,7 @@ static void tell_kept(struct diff *d, uint32_t i)
 		if (end)
 			tell(d, VMA_PROTECTED, p->start, end, p);
 	}
-	end = run_end(d, i, both_shared);
+	end = shared_end(d, i);
 	if (!end)
 		return;
 	if (d->heir[p->old].other == NONE)
