@@ -40,7 +40,7 @@ struct fixture {
 	/* What ops->words got. */
 	uint64_t *raw;
 	uint32_t *raw_tid;
-	size_t nr_raw;
+	size_t nr_raw, cap_raw;
 	void (*in_words)(struct fixture *f);
 	void *in_words_arg;
 };
@@ -70,14 +70,18 @@ static void closing(void *ctx, struct ring *r)
 	f->closed++;
 }
 
-static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w, size_t nr)
+static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		  size_t nr)
 {
 	struct fixture *f = ctx;
 	size_t i;
 
 	assert_int_equal(tgid, getpid());
-	f->raw = realloc(f->raw, (f->nr_raw + nr) * 8);
-	f->raw_tid = realloc(f->raw_tid, (f->nr_raw + nr) * 4);
+	if (f->nr_raw + nr > f->cap_raw) {
+		f->cap_raw = 2 * (f->nr_raw + nr);
+		f->raw = realloc(f->raw, f->cap_raw * 8);
+		f->raw_tid = realloc(f->raw_tid, f->cap_raw * 4);
+	}
 	for (i = 0; i < nr; i++) {
 		f->raw[f->nr_raw] = w[i];
 		f->raw_tid[f->nr_raw++] = tid;
@@ -161,7 +165,8 @@ static int client(const struct fixture *f)
 	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
 	strcpy(addr.sun_path, f->path);
-	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)), 0);
+	assert_int_equal(connect(fd, (struct sockaddr *)&addr, sizeof(addr)),
+			 0);
 	return fd;
 }
 
@@ -174,7 +179,8 @@ static void serve(struct fixture *f)
 }
 
 /* Sends a request; takes the reply, and up to two descriptors. */
-static struct shim_reply ask(struct fixture *f, uint32_t op, uint32_t tid, int fds[2])
+static struct shim_reply ask(struct fixture *f, uint32_t op, uint32_t tid,
+			     int fds[2])
 {
 	struct shim_request q = { SHIM_MAGIC, op, tid, 0 };
 	struct shim_reply a;
@@ -210,7 +216,8 @@ static struct producer produce(struct fixture *f, uint32_t tid)
 	a = ask(f, SHIM_RING, tid, fds);
 	assert_int_equal(a.error, 0);
 	assert_true(fds[0] >= 0 && fds[1] >= 0);
-	p.h = mmap(NULL, a.ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fds[0], 0);
+	p.h = mmap(NULL, a.ring_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+		   fds[0], 0);
 	assert_ptr_not_equal(p.h, MAP_FAILED);
 	assert_int_equal(ftruncate(fds[0], 0), -1);
 	close(fds[0]);
@@ -331,10 +338,15 @@ static void test_rude_clients(void **state)
 		fd = client(f);
 		q.op = i == 1 ? SHIM_RING : 99;
 		q.magic = i == 1 ? 5 : SHIM_MAGIC;
-		assert_true(send(fd, &q, i < 2 ? sizeof(q) : i == 2 ? 3 : 0, 0) >= 0);
+		assert_true(send(fd, &q,
+				 i < 2	? sizeof(q) :
+				 i == 2 ? 3 :
+					  0,
+				 0) >= 0);
 		serve(f);
 		if (i < 3) {
-			assert_int_equal(recv(fd, &a, sizeof(a), MSG_DONTWAIT), sizeof(a));
+			assert_int_equal(recv(fd, &a, sizeof(a), MSG_DONTWAIT),
+					 sizeof(a));
 			assert_int_equal(a.error, i == 0 ? EINVAL : EPROTO);
 		}
 		close(fd);
@@ -367,7 +379,8 @@ static void test_around(void **state)
 
 			n++;
 			if (rnd_below(4) == 0) {
-				all[nr++] = word_value(WORD_HDR_WINDOW_CALLER, n);
+				all[nr++] =
+					word_value(WORD_HDR_WINDOW_CALLER, n);
 				all[nr++] = word_value(0, n);
 				all[nr++] = word_value(0, n);
 			}
@@ -543,7 +556,8 @@ static void test_scribble(void **state)
 		for (i = 0; i < 5; i++) {
 			size_t k;
 
-			for (k = 0; k < RING_DATA / 8 + WORDS; k += 1 + rnd_below(40))
+			for (k = 0; k < RING_DATA / 8 + WORDS;
+			     k += 1 + rnd_below(40))
 				whole[k] = rnd_below(2) ? rnd_below(~0ull) :
 							  rnd_below(600);
 			rings_drain(f->rs);
@@ -746,12 +760,22 @@ static void test_close(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		TEST(test_handshake),	TEST(test_rude_clients), TEST(test_around),
-		TEST(test_sure),	TEST(test_wake),	 TEST(test_head_jumps),
-		TEST(test_head_runs_back), TEST(test_nonsense),	 TEST(test_scribble),
-		TEST(test_half_an_event), TEST(test_control),	 TEST(test_foreign),
-		TEST(test_exec),	TEST(test_gone),
-		cmocka_unit_test_setup_teardown(test_back_pressure, setup_big, teardown),
+		TEST(test_handshake),
+		TEST(test_rude_clients),
+		TEST(test_around),
+		TEST(test_sure),
+		TEST(test_wake),
+		TEST(test_head_jumps),
+		TEST(test_head_runs_back),
+		TEST(test_nonsense),
+		TEST(test_scribble),
+		TEST(test_half_an_event),
+		TEST(test_control),
+		TEST(test_foreign),
+		TEST(test_exec),
+		TEST(test_gone),
+		cmocka_unit_test_setup_teardown(test_back_pressure, setup_big,
+						teardown),
 		cmocka_unit_test(test_close),
 	};
 

@@ -83,8 +83,10 @@ static void opened(void *ctx, struct ring *r)
 {
 	struct run *run = ctx;
 
-	run->tapes = realloc(run->tapes, (run->nr_tapes + 1) * sizeof(*run->tapes));
-	run->tapes[run->nr_tapes++] = (struct tape){ .ring = r, .tgid = ring_tgid(r) };
+	run->tapes =
+		realloc(run->tapes, (run->nr_tapes + 1) * sizeof(*run->tapes));
+	run->tapes[run->nr_tapes++] =
+		(struct tape){ .ring = r, .tgid = ring_tgid(r) };
 }
 
 static struct tape *tape_of(struct run *run, const struct ring *r)
@@ -120,7 +122,8 @@ static void closing(void *ctx, struct ring *r)
 	t->ring = NULL;
 }
 
-static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w, size_t nr)
+static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		  size_t nr)
 {
 	struct run *run = ctx;
 
@@ -184,7 +187,8 @@ static char *victim(const char *name)
 	const char *dir = getenv("VMAHEAP_VICTIMS");
 	char *path;
 
-	if (asprintf(&path, "%s/%s", dir ? dir : "build/tests/victims", name) < 0)
+	if (asprintf(&path, "%s/%s", dir ? dir : "build/tests/victims", name) <
+	    0)
 		abort();
 	return path;
 }
@@ -214,14 +218,16 @@ static void append(struct run *run, int fd)
 	run->out[run->out_len] = 0;
 }
 
-static void serve(struct run *run, const struct setup *how, struct rings *rs, int out)
+static void serve(struct run *run, const struct setup *how, struct rings *rs,
+		  int out)
 {
 	struct pollfd fds[2] = { { out, POLLIN, 0 }, { -1, POLLIN, 0 } };
 	uint64_t begin = now_ns();
 	bool paused = false;
 
 	for (;;) {
-		if (rs && how->leave_ms && now_ns() - begin > how->leave_ms * 1000000ull) {
+		if (rs && how->leave_ms &&
+		    now_ns() - begin > how->leave_ms * 1000000ull) {
 			drain(run, rs);
 			rings_close(rs);
 			rs = NULL;
@@ -239,7 +245,8 @@ static void serve(struct run *run, const struct setup *how, struct rings *rs, in
 		if (fds[0].revents)
 			append(run, out);
 		if ((fds[0].revents & POLLHUP) &&
-		    waitpid((pid_t)run->pid, &run->status, WNOHANG) == (pid_t)run->pid)
+		    waitpid((pid_t)run->pid, &run->status, WNOHANG) ==
+			    (pid_t)run->pid)
 			break;
 	}
 	if (rs) {
@@ -263,7 +270,8 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	run->refuse = how->refuse;
 	run->stamp_fd = memfd_create("stamp", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
-	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, run->stamp_fd, 0);
+	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  run->stamp_fd, 0);
 	if (!how->no_socket) {
 		rs = rings_open(sock, how->ring_bytes ? how->ring_bytes : 65536,
 				!how->drop, &ops, run);
@@ -339,7 +347,8 @@ static struct count *table_find(const struct table *t, uint64_t addr)
 {
 	size_t i = (addr * 0x9e3779b97f4a7c15ull) >> 20;
 
-	while (t->at[i & (t->cap - 1)].addr && t->at[i & (t->cap - 1)].addr != addr)
+	while (t->at[i & (t->cap - 1)].addr &&
+	       t->at[i & (t->cap - 1)].addr != addr)
 		i++;
 	return &t->at[i & (t->cap - 1)];
 }
@@ -374,7 +383,8 @@ static void table_add(struct table *t, uint64_t addr, int n)
 
 static bool gives(const struct event *ev)
 {
-	return ev->call.phase == CALL_FREED || ev->call.phase == CALL_REALLOC_ENTER;
+	return ev->call.phase == CALL_FREED ||
+	       ev->call.phase == CALL_REALLOC_ENTER;
 }
 
 /* An event with its tape, to be sorted. */
@@ -422,7 +432,8 @@ static void apply(struct table *t, const struct frame *f)
 
 	if (ev->call.phase == CALL_LEAVE)
 		return;
-	if (ev->call.phase == CALL_REALLOC_RETURN && !ev->call.addr && ev->call.size)
+	if (ev->call.phase == CALL_REALLOC_RETURN && !ev->call.addr &&
+	    ev->call.size)
 		table_add(t, f->old, 1);
 	else
 		table_add(t, ev->call.addr, gives(ev) ? -1 : 1);
@@ -447,7 +458,8 @@ static void check_stamp(struct table *t, const struct frame *f, size_t nr,
 	}
 }
 
-static struct verdict judge(struct run *run, uint32_t tgid, uint64_t lo, uint64_t hi)
+static struct verdict judge(struct run *run, uint32_t tgid, uint64_t lo,
+			    uint64_t hi)
 {
 	struct verdict v = { 0 };
 	struct table t = { 0 };
@@ -497,8 +509,8 @@ static void text_range(const struct run *run, uint64_t *lo, uint64_t *hi)
 
 /* ---- the tests ---- */
 
-static void victim_run(struct run *run, const struct setup *how, const char *name,
-		       const char *arg)
+static void victim_run(struct run *run, const struct setup *how,
+		       const char *name, const char *arg)
 {
 	char *argv[] = { victim(name), (char *)(uintptr_t)arg, NULL };
 
@@ -509,9 +521,9 @@ static void victim_run(struct run *run, const struct setup *how, const char *nam
 static const char *op_name(enum call_op op)
 {
 	static const char *const names[] = {
-		"none",		"malloc",	 "free",	   "calloc", "realloc",
-		"reallocarray", "memalign",	 "aligned_alloc",  "posix_memalign",
-		"valloc",	"pvalloc",
+		"none",		  "malloc",	  "free",     "calloc",
+		"realloc",	  "reallocarray", "memalign", "aligned_alloc",
+		"posix_memalign", "valloc",	  "pvalloc",
 	};
 
 	return names[op];
@@ -520,8 +532,8 @@ static const char *op_name(enum call_op op)
 /* What alloc_calls would have printed for the event. */
 static void put_line(FILE *f, const struct event *ev, uint64_t lo, uint64_t hi)
 {
-	if (ev->kind != EV_CALL || ev->call.caller < lo || ev->call.caller >= hi ||
-	    ev->call.phase == CALL_LEAVE)
+	if (ev->kind != EV_CALL || ev->call.caller < lo ||
+	    ev->call.caller >= hi || ev->call.phase == CALL_LEAVE)
 		return;
 	fprintf(f, "%s %s %#lx %lu %lu\n", op_name(ev->call.op),
 		gives(ev) ? "enter" : "return", ev->call.addr, ev->call.size,
@@ -561,8 +573,9 @@ static void check_counts(struct run *run)
 
 	assert_int_equal(run->status, 0);
 	text_range(run, &lo, &hi);
-	assert_int_equal(sscanf(strstr(run->out, "allocs"), "allocs %lu frees %lu live %lu",
-				&allocs, &frees, &live),
+	assert_int_equal(sscanf(strstr(run->out, "allocs"),
+				"allocs %lu frees %lu live %lu", &allocs,
+				&frees, &live),
 			 3);
 	v = judge_sound(run, lo, hi);
 	assert_int_equal(v.allocs, allocs);
@@ -623,8 +636,8 @@ static void check_nothing_silent(struct run *run)
 	uint64_t allocs, frees, told = counted(run) + run->lost;
 
 	assert_int_equal(run->status, 0);
-	assert_int_equal(sscanf(strstr(run->out, "allocs"), "allocs %lu frees %lu", &allocs,
-				&frees),
+	assert_int_equal(sscanf(strstr(run->out, "allocs"),
+				"allocs %lu frees %lu", &allocs, &frees),
 			 2);
 	assert_true(run->lost > 0);
 	assert_true(told >= allocs + frees);
@@ -676,7 +689,8 @@ static void test_daemon_leaves(void **state)
 
 static void test_not_wanted(void **state)
 {
-	struct setup refused = { .refuse = true }, alone = { .no_socket = true };
+	struct setup refused = { .refuse = true },
+		     alone = { .no_socket = true };
 	struct run run = { 0 };
 
 	(void)state;
@@ -708,8 +722,8 @@ static void test_fork(void **state)
 	assert_int_equal(run.totals.broken, 0);
 	text_range(&run, &lo, &hi);
 	line = strchr(run.out, '\n') + 1;
-	while (sscanf(line, "%19s pid %u allocs %lu frees %lu%n", what, &pid, &allocs,
-		      &frees, &n) == 4) {
+	while (sscanf(line, "%19s pid %u allocs %lu frees %lu%n", what, &pid,
+		      &allocs, &frees, &n) == 4) {
 		bool main_one = pid == run.pid;
 		struct verdict v = judge(&run, pid, main_one ? lo : 0,
 					 main_one ? hi : UINT64_MAX);
@@ -721,7 +735,8 @@ static void test_fork(void **state)
 			assert_int_equal(v.frees, frees);
 			assert_int_equal(v.unknown, main_one ? 0 : 1);
 		} else { /* another place in memory; libc's own calls count too */
-			assert_true(v.allocs >= allocs && v.allocs < allocs + 10);
+			assert_true(v.allocs >= allocs &&
+				    v.allocs < allocs + 10);
 			assert_true(v.frees >= frees && v.frees < frees + 10);
 			assert_int_equal(v.unknown, 0);
 		}
@@ -752,35 +767,47 @@ static void same(char *const argv[], bool judge_it)
 
 static void test_programs(void **state)
 {
-	char *python[] = { "python3", "-c",
-			   "import os, json, sys, threading\n"
-			   "print(sorted(os.listdir('/proc/self/fd')))\n"
-			   "d = {str(i): list(range(i % 50)) for i in range(3000)}\n"
-			   "t = threading.Thread(target=lambda: json.dumps(d)); t.start()\n"
-			   "print(len(json.dumps(d)), os.environ.get('HOME'))\n"
-			   "t.join()\nsys.exit(3)",
-			   NULL };
-	char *py_malloc[] = { "env", "PYTHONMALLOC=malloc", "python3", "-c",
-			      "print(sum(len(str(i)) for i in range(20000)))", NULL };
-	char *perl[] = { "perl", "-e",
-			 "my %h; $h{$_ % 999} .= $_ for 1..40000;"
-			 "print length(join ',', map { $h{$_} } sort keys %h); kill 9, $$",
-			 NULL };
-	char *sqlite[] = { "sqlite3", ":memory:",
-			   "create table t(a, b); with recursive c(x) as (select 1 union "
-			   "all select x + 1 from c limit 5000) insert into t select x, "
-			   "hex(x * 7) from c; create index i on t(b); "
-			   "select count(*), sum(length(b)) from t group by a % 3;",
-			   NULL };
+	char *python[] = {
+		"python3", "-c",
+		"import os, json, sys, threading\n"
+		"print(sorted(os.listdir('/proc/self/fd')))\n"
+		"d = {str(i): list(range(i % 50)) for i in range(3000)}\n"
+		"t = threading.Thread(target=lambda: json.dumps(d)); t.start()\n"
+		"print(len(json.dumps(d)), os.environ.get('HOME'))\n"
+		"t.join()\nsys.exit(3)",
+		NULL
+	};
+	char *py_malloc[] = { "env",
+			      "PYTHONMALLOC=malloc",
+			      "python3",
+			      "-c",
+			      "print(sum(len(str(i)) for i in range(20000)))",
+			      NULL };
+	char *perl[] = {
+		"perl", "-e",
+		"my %h; $h{$_ % 999} .= $_ for 1..40000;"
+		"print length(join ',', map { $h{$_} } sort keys %h); kill 9, $$",
+		NULL
+	};
+	char *sqlite[] = {
+		"sqlite3", ":memory:",
+		"create table t(a, b); with recursive c(x) as (select 1 union "
+		"all select x + 1 from c limit 5000) insert into t select x, "
+		"hex(x * 7) from c; create index i on t(b); "
+		"select count(*), sum(length(b)) from t group by a % 3;",
+		NULL
+	};
 	char *shell[] = { "sh", "-c",
 			  "for i in 1 2 3; do ls / | sort -r | head -n 2; done; "
 			  "echo $(seq 1000 | md5sum); (exit 5)",
 			  NULL };
-	char *git[] = { "sh", "-c",
-			"d=$(mktemp -d) && cd $d && git init -q . 2>&1 && seq 3000 >f && "
-			"git add f && git -c user.name=a -c user.email=b commit -qm x && "
-			"git log -p --format=%s | md5sum; rm -rf $d",
-			NULL };
+	char *git[] = {
+		"sh", "-c",
+		"d=$(mktemp -d) && cd $d && git init -q . 2>&1 && seq 3000 >f && "
+		"git add f && git -c user.name=a -c user.email=b commit -qm x && "
+		"git log -p --format=%s | md5sum; rm -rf $d",
+		NULL
+	};
 	char *cxx[] = { "apt-config", "dump", NULL };
 
 	(void)state;
@@ -796,11 +823,16 @@ static void test_programs(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),	     cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_back_pressure), cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_drop),	     cmocka_unit_test(test_stall),
-		cmocka_unit_test(test_daemon_leaves), cmocka_unit_test(test_not_wanted),
-		cmocka_unit_test(test_fork),	     cmocka_unit_test(test_programs),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_back_pressure),
+		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_drop),
+		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_daemon_leaves),
+		cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_programs),
 	};
 
 	if (!shim_path()) {

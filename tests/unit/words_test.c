@@ -43,14 +43,16 @@ struct said {
 
 static struct said rnd_said(void)
 {
-	static const enum word_id ids[] = { WORD_MALLOC,    WORD_FREE,	WORD_CALLOC,
-					    WORD_REALLOC,   WORD_REALLOCED, WORD_ALLOC,
+	static const enum word_id ids[] = { WORD_MALLOC,    WORD_FREE,
+					    WORD_CALLOC,    WORD_REALLOC,
+					    WORD_REALLOCED, WORD_ALLOC,
 					    WORD_LEAVE };
 	struct said s = { .id = ids[rnd_below(7)] };
 
 	if (s.id != WORD_LEAVE)
 		s.addr = rnd_bits(WORD_ADDR_BITS);
-	if (s.id == WORD_MALLOC || s.id == WORD_CALLOC || s.id == WORD_REALLOCED)
+	if (s.id == WORD_MALLOC || s.id == WORD_CALLOC ||
+	    s.id == WORD_REALLOCED)
 		s.size = rnd_bits(WORD_SIZE_BITS);
 	if (s.id == WORD_ALLOC) {
 		do
@@ -111,7 +113,8 @@ static enum call_op op_of(const struct said *s)
 }
 
 /* Puts a header in front, in each of its six forms; returns its length. */
-static size_t say_header(uint64_t *w, uint64_t *begin, uint64_t *ts, uint64_t *caller)
+static size_t say_header(uint64_t *w, uint64_t *begin, uint64_t *ts,
+			 uint64_t *caller)
 {
 	unsigned int form = (unsigned int)rnd_below(6);
 	uint64_t later = *ts + rnd_bits(20), c = rnd_bits(60);
@@ -132,7 +135,8 @@ static size_t say_header(uint64_t *w, uint64_t *begin, uint64_t *ts, uint64_t *c
 	case 5:
 		*begin = *ts + 1;
 		*ts = *begin + rnd_bits(20);
-		w[0] = word_value(form == 4 ? WORD_HDR_WINDOW : WORD_HDR_WINDOW_CALLER,
+		w[0] = word_value(form == 4 ? WORD_HDR_WINDOW :
+					      WORD_HDR_WINDOW_CALLER,
 				  *begin);
 		w[1] = word_value(0, *ts);
 		if (form == 5)
@@ -143,8 +147,8 @@ static size_t say_header(uint64_t *w, uint64_t *begin, uint64_t *ts, uint64_t *c
 	}
 }
 
-static void check_event(const struct said *s, const struct event *ev, uint64_t begin,
-			uint64_t ts, uint64_t caller)
+static void check_event(const struct said *s, const struct event *ev,
+			uint64_t begin, uint64_t ts, uint64_t caller)
 {
 	assert_int_equal(ev->kind, EV_CALL);
 	assert_int_equal(ev->tgid, 11);
@@ -176,13 +180,15 @@ static int decode_exact(struct words_state *st, const uint64_t *w, size_t n,
 static void test_round_trip(void **state)
 {
 	struct words_state st = { .tgid = 11, .tid = 12 };
-	uint64_t ts = 0, alloc_caller = 0, free_caller = 0, begin, w[WORD_EVENT_WORDS];
+	uint64_t ts = 0, alloc_caller = 0, free_caller = 0, begin,
+		 w[WORD_EVENT_WORDS];
 	int i;
 
 	(void)state;
 	for (i = 0; i < 300000; i++) {
 		struct said s = rnd_said();
-		bool gives = phase_of(&s) == CALL_FREED || phase_of(&s) == CALL_LEAVE ||
+		bool gives = phase_of(&s) == CALL_FREED ||
+			     phase_of(&s) == CALL_LEAVE ||
 			     phase_of(&s) == CALL_REALLOC_ENTER;
 		uint64_t *caller = gives ? &free_caller : &alloc_caller;
 		struct words_state before = st;
@@ -202,7 +208,9 @@ static void test_round_trip(void **state)
 
 static void test_ctrl(void **state)
 {
-	struct words_state st = { .tgid = 1, .tid = 2, .ts = 9, .alloc_caller = 5 };
+	struct words_state st = {
+		.tgid = 1, .tid = 2, .ts = 9, .alloc_caller = 5
+	};
 	uint64_t w = word_ctrl(CTRL_LOST, 1234567890123);
 	struct event ev;
 
@@ -240,7 +248,8 @@ static void test_refused(void **state)
 		{ word_value(WORD_HDR_TS, 5), word_ctrl(CTRL_LOST, 6) },
 		{ word_value(WORD_HDR_WINDOW, 5), word_value(0, 4) },
 		{ word_value(WORD_HDR_WINDOW, 5), word_value(1, 6) },
-		{ word_value(WORD_HDR_TS_CALLER, 5), word_body(WORD_MALLOC, 1, 16) },
+		{ word_value(WORD_HDR_TS_CALLER, 5),
+		  word_body(WORD_MALLOC, 1, 16) },
 	};
 	struct words_state st = { 0 };
 	struct event ev;
@@ -264,13 +273,15 @@ static void test_garbage(void **state)
 		int len;
 
 		for (j = 0; j < 8; j++) /* often an id that leads further */
-			w[j] = rnd() & 1 ? rnd() : rnd_bits(60) << 4 | (rnd() & 15);
+			w[j] = rnd() & 1 ? rnd() :
+					   rnd_bits(60) << 4 | (rnd() & 15);
 		len = decode_exact(&st, w, n, &ev);
 		assert_true(len == -EINVAL || (len >= 0 && (size_t)len <= n));
 		assert_int_equal(len, words_length(w, n));
 		taken += len > 0;
 		if (len > 0 && ev.kind == EV_CALL) {
-			assert_true(ev.call.op > CALL_NONE && ev.call.op < CALL_OP_MAX);
+			assert_true(ev.call.op > CALL_NONE &&
+				    ev.call.op < CALL_OP_MAX);
 			assert_true(ev.call.begin <= ev.ts);
 		}
 	}

@@ -16,10 +16,10 @@ extern char __executable_start, etext;
 static char lines[LINES][96];
 static int nr;
 
-#define TELL(op, phase, addr, size, align)                                      \
-	snprintf(lines[nr++], sizeof(lines[0]), "%s %s %#lx %lu %lu", op, phase, \
-		 (unsigned long)(uintptr_t)(addr), (unsigned long)(size),       \
-		 (unsigned long)(align))
+#define TELL(op, phase, addr, size, align)                                \
+	snprintf(lines[nr++], sizeof(lines[0]), "%s %s %#lx %lu %lu", op, \
+		 phase, (unsigned long)(uintptr_t)(addr),                 \
+		 (unsigned long)(size), (unsigned long)(align))
 
 static void give(void *p)
 {
@@ -48,7 +48,8 @@ static void *renew(void *p, size_t size)
 
 static void plain(void)
 {
-	static const size_t sizes[] = { 0, 1, 24, 8191, 8192, 100000, 1 << 20, 40 << 20 };
+	static const size_t sizes[] = { 0,    1,      24,      8191,
+					8192, 100000, 1 << 20, 40 << 20 };
 	volatile size_t many = SIZE_MAX / 2;
 	size_t i;
 
@@ -66,7 +67,8 @@ static void plain(void)
 static void again(void)
 {
 	volatile size_t many = SIZE_MAX / 2;
-	void *volatile p = renew(NULL, 10); /* volatile: gcc cannot see use after free */
+	void *volatile p =
+		renew(NULL, 10); /* volatile: gcc cannot see use after free */
 	void *q;
 
 	p = renew(p, 8191);

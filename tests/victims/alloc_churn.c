@@ -64,6 +64,7 @@ int main(int argc, char **argv)
 	}
 	printf("text %#lx %#lx\n", (unsigned long)&__executable_start,
 	       (unsigned long)&etext);
-	printf("allocs %lu frees %lu live %lu\n", allocs, frees, allocs - frees);
+	printf("allocs %lu frees %lu live %lu\n", allocs, frees,
+	       allocs - frees);
 	return 0;
 }

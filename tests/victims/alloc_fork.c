@@ -36,7 +36,8 @@ static void put(void *p)
 static void tell(const char *what)
 {
 	char line[160];
-	int n = snprintf(line, sizeof(line), "%s pid %ld allocs %lu frees %lu\n", what,
+	int n = snprintf(line, sizeof(line),
+			 "%s pid %ld allocs %lu frees %lu\n", what,
 			 syscall(SYS_getpid), allocs, frees);
 
 	if (write(1, line, (size_t)n) != n)

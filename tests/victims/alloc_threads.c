@@ -35,10 +35,12 @@ static void *work(void *arg)
 		void *p = NULL;
 
 		if (r & 3) {
-			p = r & 0x300 ? malloc(r >> 10 & 511) : malloc(r >> 10 & 0xffff);
+			p = r & 0x300 ? malloc(r >> 10 & 511) :
+					malloc(r >> 10 & 0xffff);
 			a++;
 		}
-		p = __atomic_exchange_n(&shared[(r >> 20) % SHARED], p, __ATOMIC_ACQ_REL);
+		p = __atomic_exchange_n(&shared[(r >> 20) % SHARED], p,
+					__ATOMIC_ACQ_REL);
 		if (p) {
 			free(p);
 			f++;
@@ -62,6 +64,7 @@ int main(int argc, char **argv)
 		pthread_join(t[i], NULL);
 	printf("text %#lx %#lx\n", (unsigned long)&__executable_start,
 	       (unsigned long)&etext);
-	printf("allocs %lu frees %lu live %lu\n", allocs, frees, allocs - frees);
+	printf("allocs %lu frees %lu live %lu\n", allocs, frees,
+	       allocs - frees);
 	return 0;
 }

@@ -31,20 +31,24 @@
 #include "probe/words.h"
 
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3; without it 6.3 and later print a warning */
+#define MFD_NOEXEC_SEAL \
+	0x0008U /* Linux 6.3; without it 6.3 and later print a warning */
 #endif
 
-#define PEERS 64 /* connections that have not asked yet; the oldest makes place */
+#define PEERS \
+	64 /* connections that have not asked yet; the oldest makes place */
 /* What has not been taken of one ring; beyond it words stay in the ring. */
 #define BACKLOG_WORDS (64u << 20 >> 3)
 #define KEEP_WORDS (1u << 16) /* a drained buffer larger than this is freed */
-#define ANONYMOUS_RINGS 1024 /* of a process whose thread ids mean nothing to us */
+#define ANONYMOUS_RINGS \
+	1024 /* of a process whose thread ids mean nothing to us */
 
 struct ring {
 	struct ring *next;
 	struct ring_header *shared; /* hostile */
 	size_t words; /* of the ring */
-	uint64_t head, tail; /* our copies; everything below tail was copied out */
+	uint64_t head,
+		tail; /* our copies; everything below tail was copied out */
 	uint32_t tgid;
 	bool foreign; /* thread ids are of another pid namespace: reported as 0 */
 	bool gone; /* its process is: free it when all is taken */
@@ -88,11 +92,12 @@ static size_t ring_bytes(const struct rings *rs)
 
 static int ring_memfd(size_t bytes)
 {
-	int fd = memfd_create("vmaheap-ring",
-			      MFD_CLOEXEC | MFD_ALLOW_SEALING | MFD_NOEXEC_SEAL);
+	int fd = memfd_create("vmaheap-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING |
+						      MFD_NOEXEC_SEAL);
 
 	if (fd < 0 && errno == EINVAL)
-		fd = memfd_create("vmaheap-ring", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+		fd = memfd_create("vmaheap-ring",
+				  MFD_CLOEXEC | MFD_ALLOW_SEALING);
 	if (fd < 0)
 		return -1;
 	if (ftruncate(fd, (off_t)bytes) ||
@@ -114,7 +119,8 @@ static struct ring *ring_new(const struct rings *rs, int *fd)
 	*fd = ring_memfd(ring_bytes(rs));
 	if (*fd < 0)
 		goto out_free;
-	r->shared = mmap(NULL, ring_bytes(rs), PROT_READ | PROT_WRITE, MAP_SHARED, *fd, 0);
+	r->shared = mmap(NULL, ring_bytes(rs), PROT_READ | PROT_WRITE,
+			 MAP_SHARED, *fd, 0);
 	if (r->shared == MAP_FAILED)
 		goto out_close;
 	r->shared->magic = RING_MAGIC;
@@ -145,7 +151,8 @@ static void ring_free(struct rings *rs, struct ring *r)
 static void ring_wake(struct ring *r)
 {
 	__atomic_fetch_add(&r->shared->wakeups, 1, __ATOMIC_SEQ_CST);
-	syscall(SYS_futex, &r->shared->wakeups, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
+	syscall(SYS_futex, &r->shared->wakeups, FUTEX_WAKE, INT_MAX, NULL, NULL,
+		0);
 }
 
 static void ring_detach(struct ring *r)
@@ -226,11 +233,12 @@ static void ring_break(struct rings *rs, struct ring *r)
 		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, 1);
 }
 
-static void ring_tell_words(struct rings *rs, struct ring *r, size_t from, size_t to)
+static void ring_tell_words(struct rings *rs, struct ring *r, size_t from,
+			    size_t to)
 {
 	if (to > from && rs->ops->words)
-		rs->ops->words(rs->ctx, r->told.tgid, r->told.tid, r->buf + from,
-			       to - from);
+		rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,
+			       r->buf + from, to - from);
 }
 
 static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
@@ -244,7 +252,8 @@ static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 		return;
 	rs->totals.lost += ev.calls_lost.count;
 	if (rs->ops->lost)
-		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, ev.calls_lost.count);
+		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid,
+			      ev.calls_lost.count);
 }
 
 /* Finds the whole events in what was copied, and passes them on. */
@@ -314,8 +323,8 @@ const struct event *ring_peek(void *ring, bool *sure)
 		if (r->taken == r->checked)
 			return NULL;
 		/* checked, so it decodes */
-		len = words_decode(&r->st, r->buf + r->taken, r->checked - r->taken,
-				   &r->ev);
+		len = words_decode(&r->st, r->buf + r->taken,
+				   r->checked - r->taken, &r->ev);
 		if (len <= 0)
 			return NULL;
 		if (r->ev.kind)
@@ -358,8 +367,8 @@ static void rings_reap(struct rings *rs)
 
 	while ((r = *at)) {
 		/* An event that will never be whole (killed in the middle) goes too. */
-		if (!(r->gone || r->retired) || r->behind || r->taken != r->checked ||
-		    r->ev_words) {
+		if (!(r->gone || r->retired) || r->behind ||
+		    r->taken != r->checked || r->ev_words) {
 			ring_relax(r);
 			at = &r->next;
 			continue;
@@ -547,7 +556,8 @@ static void peer_drop(struct rings *rs, unsigned int i)
 {
 	close(rs->peers[i]);
 	rs->nr_peers--;
-	memmove(rs->peers + i, rs->peers + i + 1, (rs->nr_peers - i) * sizeof(int));
+	memmove(rs->peers + i, rs->peers + i + 1,
+		(rs->nr_peers - i) * sizeof(int));
 }
 
 /* The request of a peer, if it is there. False: not yet. */
@@ -589,7 +599,8 @@ static void accept_peers(struct rings *rs)
 	int i, fd;
 
 	for (i = 0; i < PEERS; i++) {
-		fd = accept4(rs->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+		fd = accept4(rs->listen_fd, NULL, NULL,
+			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0)
 			return;
 		if (peer_serve(rs, fd))

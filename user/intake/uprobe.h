@@ -25,8 +25,8 @@ struct uprobe_ops {
  * with *why an allocated sentence: no malloc found ("allocator opaque"), no
  * BPF, no permission ...
  */
-struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops, void *ctx,
-			     char **why);
+struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops,
+			     void *ctx, char **why);
 void uprobes_close(struct uprobes *u);
 /* Takes what is in the BPF ring; call it about every 5 ms. */
 void uprobes_drain(struct uprobes *u);

@@ -18,8 +18,10 @@ static_assert((int)OP_CALLOC == CALL_CALLOC, "call_op is alloc_op");
 static_assert((int)OP_REALLOC == CALL_REALLOC, "call_op is alloc_op");
 static_assert((int)OP_REALLOCARRAY == CALL_REALLOCARRAY, "call_op is alloc_op");
 static_assert((int)OP_MEMALIGN == CALL_MEMALIGN, "call_op is alloc_op");
-static_assert((int)OP_ALIGNED_ALLOC == CALL_ALIGNED_ALLOC, "call_op is alloc_op");
-static_assert((int)OP_POSIX_MEMALIGN == CALL_POSIX_MEMALIGN, "call_op is alloc_op");
+static_assert((int)OP_ALIGNED_ALLOC == CALL_ALIGNED_ALLOC,
+	      "call_op is alloc_op");
+static_assert((int)OP_POSIX_MEMALIGN == CALL_POSIX_MEMALIGN,
+	      "call_op is alloc_op");
 static_assert((int)OP_VALLOC == CALL_VALLOC, "call_op is alloc_op");
 static_assert((int)OP_PVALLOC == CALL_PVALLOC, "call_op is alloc_op");
 static_assert((int)OP_MAX == CALL_OP_MAX, "call_op is alloc_op");
@@ -95,7 +97,8 @@ static int check_header(const uint64_t *w, size_t header, size_t nr)
 	for (i = 1; i < header && i < nr; i++)
 		if (word_id(w[i]))
 			return -EINVAL;
-	if (nr >= 2 && (id == WORD_HDR_WINDOW || id == WORD_HDR_WINDOW_CALLER) &&
+	if (nr >= 2 &&
+	    (id == WORD_HDR_WINDOW || id == WORD_HDR_WINDOW_CALLER) &&
 	    word_get_value(w[0]) > word_get_value(w[1]))
 		return -EINVAL;
 	return 0;
@@ -178,10 +181,12 @@ static void read_body(const uint64_t *w, struct event *ev)
 	case WORD_ALLOC:
 		ev->call.op = (enum call_op)alloc_op_of(w[0]);
 		ev->call.phase = ev->call.op == CALL_REALLOC ||
-						 ev->call.op == CALL_REALLOCARRAY ?
+						 ev->call.op ==
+							 CALL_REALLOCARRAY ?
 					 CALL_REALLOC_RETURN :
 					 CALL_ALLOC;
-		ev->call.align = alloc_align_of(w[0]) ? 1ull << alloc_align_of(w[0]) : 0;
+		ev->call.align =
+			alloc_align_of(w[0]) ? 1ull << alloc_align_of(w[0]) : 0;
 		ev->call.size = w[1];
 		break;
 	}
@@ -213,7 +218,8 @@ static void decode_ctrl(struct words_state *st, uint64_t w, struct event *ev)
 	ev->calls_lost.count = value;
 }
 
-int words_decode(struct words_state *st, const uint64_t *w, size_t nr, struct event *ev)
+int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
+		 struct event *ev)
 {
 	int len = words_length(w, nr);
 	struct header h;

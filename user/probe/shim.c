@@ -39,7 +39,8 @@ static void slot_word(struct slot *s, uint64_t word)
  */
 INLINE void slot_publish(struct slot *s)
 {
-	struct ring_header *ring = (struct ring_header *)((char *)s->data - RING_DATA);
+	struct ring_header *ring =
+		(struct ring_header *)((char *)s->data - RING_DATA);
 
 	__atomic_store_n(&ring->head, s->head, __ATOMIC_RELEASE);
 }
@@ -54,15 +55,19 @@ static COLD void slot_header(struct slot *s, uint64_t begin, uint64_t ts,
 	bool moved = ts != s->ts, called = caller != *caller_was;
 
 	if (begin != ts) {
-		slot_word(s, word_value(called ? WORD_HDR_WINDOW_CALLER : WORD_HDR_WINDOW,
+		slot_word(s, word_value(called ? WORD_HDR_WINDOW_CALLER :
+						 WORD_HDR_WINDOW,
 					begin));
 		slot_word(s, word_value(0, ts));
 	} else if (moved) {
-		slot_word(s, word_value(called ? WORD_HDR_TS_CALLER : WORD_HDR_TS, ts));
+		slot_word(s,
+			  word_value(called ? WORD_HDR_TS_CALLER : WORD_HDR_TS,
+				     ts));
 	}
 	if (called)
-		slot_word(s, word_value(begin != ts || moved ? 0 : WORD_HDR_CALLER,
-					caller));
+		slot_word(s,
+			  word_value(begin != ts || moved ? 0 : WORD_HDR_CALLER,
+				     caller));
 	s->ts = ts;
 	*caller_was = caller;
 }
@@ -71,16 +76,17 @@ static COLD void slot_header(struct slot *s, uint64_t begin, uint64_t ts,
  * ts == s->ts implies begin == ts: stamps only rise, and s->ts is not younger
  * than begin.
  */
-INLINE void slot_sticky(struct slot *s, uint64_t begin, uint64_t ts, uint64_t caller,
-			uint64_t *caller_was)
+INLINE void slot_sticky(struct slot *s, uint64_t begin, uint64_t ts,
+			uint64_t caller, uint64_t *caller_was)
 {
 	if (unlikely(ts != s->ts || caller != *caller_was))
 		slot_header(s, begin, ts, caller, caller_was);
 }
 
 /* A call that returned p; begin: the stamp as it was entered. */
-INLINE void tell_alloc(struct slot *s, enum word_id id, enum alloc_op op, uint64_t begin,
-		       uint64_t caller, const void *p, uint64_t size)
+INLINE void tell_alloc(struct slot *s, enum word_id id, enum alloc_op op,
+		       uint64_t begin, uint64_t caller, const void *p,
+		       uint64_t size)
 {
 	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
 	if (likely(size <= WORD_SIZE_MAX)) {
@@ -94,7 +100,8 @@ INLINE void tell_alloc(struct slot *s, enum word_id id, enum alloc_op op, uint64
 
 /* The same with all that the short words cannot say. */
 static void tell_long(struct slot *s, enum alloc_op op, unsigned int align_log2,
-		      uint64_t begin, uint64_t caller, const void *p, uint64_t size)
+		      uint64_t begin, uint64_t caller, const void *p,
+		      uint64_t size)
 {
 	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
 	slot_word(s, word_alloc(op, align_log2, (uintptr_t)p));
@@ -103,7 +110,8 @@ static void tell_long(struct slot *s, enum alloc_op op, unsigned int align_log2,
 }
 
 /* A call that is about to give p up. */
-INLINE void tell_give(struct slot *s, enum word_id id, uint64_t caller, const void *p)
+INLINE void tell_give(struct slot *s, enum word_id id, uint64_t caller,
+		      const void *p)
 {
 	uint64_t ts = slot_stamp(s);
 
@@ -170,7 +178,8 @@ INLINE void tell_free(struct slot *s, uint64_t caller, void *p)
 		tell_leave(s, ts);
 }
 
-INLINE void *tell_calloc(struct slot *s, uint64_t caller, size_t nmemb, size_t size)
+INLINE void *tell_calloc(struct slot *s, uint64_t caller, size_t nmemb,
+			 size_t size)
 {
 	uint64_t begin = slot_stamp(s);
 	void *p;
@@ -178,7 +187,8 @@ INLINE void *tell_calloc(struct slot *s, uint64_t caller, size_t nmemb, size_t s
 	quiet_begin(s);
 	p = next.calloc(nmemb, size);
 	quiet_end(s);
-	tell_alloc(s, WORD_CALLOC, OP_CALLOC, begin, caller, p, total(nmemb, size));
+	tell_alloc(s, WORD_CALLOC, OP_CALLOC, begin, caller, p,
+		   total(nmemb, size));
 	return p;
 }
 
@@ -191,12 +201,13 @@ INLINE void *tell_realloc(struct slot *s, uint64_t caller, void *p, size_t size)
 	quiet_begin(s);
 	q = next.realloc(p, size);
 	quiet_end(s);
-	tell_alloc(s, WORD_REALLOCED, OP_REALLOC, slot_stamp(s), caller, q, size);
+	tell_alloc(s, WORD_REALLOCED, OP_REALLOC, slot_stamp(s), caller, q,
+		   size);
 	return q;
 }
 
-INLINE void *tell_reallocarray(struct slot *s, uint64_t caller, void *p, size_t nmemb,
-			       size_t size)
+INLINE void *tell_reallocarray(struct slot *s, uint64_t caller, void *p,
+			       size_t nmemb, size_t size)
 {
 	void *q;
 
@@ -204,11 +215,13 @@ INLINE void *tell_reallocarray(struct slot *s, uint64_t caller, void *p, size_t 
 	quiet_begin(s);
 	q = next.reallocarray(p, nmemb, size);
 	quiet_end(s);
-	tell_long(s, OP_REALLOCARRAY, 0, slot_stamp(s), caller, q, total(nmemb, size));
+	tell_long(s, OP_REALLOCARRAY, 0, slot_stamp(s), caller, q,
+		  total(nmemb, size));
 	return q;
 }
 
-INLINE void *tell_memalign(struct slot *s, uint64_t caller, size_t align, size_t size)
+INLINE void *tell_memalign(struct slot *s, uint64_t caller, size_t align,
+			   size_t size)
 {
 	uint64_t begin = slot_stamp(s);
 	void *p;
@@ -233,8 +246,8 @@ INLINE void *tell_aligned_alloc(struct slot *s, uint64_t caller, size_t align,
 	return p;
 }
 
-INLINE int tell_posix_memalign(struct slot *s, uint64_t caller, void **out, size_t align,
-			       size_t size)
+INLINE int tell_posix_memalign(struct slot *s, uint64_t caller, void **out,
+			       size_t align, size_t size)
 {
 	uint64_t begin = slot_stamp(s);
 	int err;
@@ -242,8 +255,8 @@ INLINE int tell_posix_memalign(struct slot *s, uint64_t caller, void **out, size
 	quiet_begin(s);
 	err = next.posix_memalign(out, align, size);
 	quiet_end(s);
-	tell_long(s, OP_POSIX_MEMALIGN, log2_up(align), begin, caller, err ? NULL : *out,
-		  size);
+	tell_long(s, OP_POSIX_MEMALIGN, log2_up(align), begin, caller,
+		  err ? NULL : *out, size);
 	return err;
 }
 
@@ -276,34 +289,36 @@ INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
  * event, else the slow one. The slow path ends before the stamp is loaded, so
  * nothing that it maps falls into the window of the call.
  */
-#define SHIM(ret, name, params, args)                                           \
-	static COLD ret name##_slow(uint64_t caller, ARGS params)               \
-	{                                                                       \
-		struct slot_loan loan;                                          \
-		struct slot *s = slot_get(&loan);                               \
-		ret result = s ? tell_##name(s, caller, ARGS args) :            \
-				 next.name(ARGS args);                          \
-                                                                                \
-		slot_put(&loan);                                                \
-		return result;                                                  \
-	}                                                                       \
-                                                                                \
-	INLINE ret name##_fast(uint64_t caller, ARGS params)                    \
-	{                                                                       \
-		struct slot *s = my_slot;                                       \
-                                                                                \
-		if (unlikely(!s || s->head >= s->limit))                        \
-			return name##_slow(caller, ARGS args);                  \
-		return tell_##name(s, caller, ARGS args);                       \
+#define SHIM(ret, name, params, args)                                \
+	static COLD ret name##_slow(uint64_t caller, ARGS params)    \
+	{                                                            \
+		struct slot_loan loan;                               \
+		struct slot *s = slot_get(&loan);                    \
+		ret result = s ? tell_##name(s, caller, ARGS args) : \
+				 next.name(ARGS args);               \
+                                                                     \
+		slot_put(&loan);                                     \
+		return result;                                       \
+	}                                                            \
+                                                                     \
+	INLINE ret name##_fast(uint64_t caller, ARGS params)         \
+	{                                                            \
+		struct slot *s = my_slot;                            \
+                                                                     \
+		if (unlikely(!s || s->head >= s->limit))             \
+			return name##_slow(caller, ARGS args);       \
+		return tell_##name(s, caller, ARGS args);            \
 	}
 
 SHIM(void *, malloc, (size_t size), (size))
 SHIM(void *, calloc, (size_t nmemb, size_t size), (nmemb, size))
 SHIM(void *, realloc, (void *p, size_t size), (p, size))
-SHIM(void *, reallocarray, (void *p, size_t nmemb, size_t size), (p, nmemb, size))
+SHIM(void *, reallocarray, (void *p, size_t nmemb, size_t size),
+     (p, nmemb, size))
 SHIM(void *, memalign, (size_t align, size_t size), (align, size))
 SHIM(void *, aligned_alloc, (size_t align, size_t size), (align, size))
-SHIM(int, posix_memalign, (void **out, size_t align, size_t size), (out, align, size))
+SHIM(int, posix_memalign, (void **out, size_t align, size_t size),
+     (out, align, size))
 SHIM(void *, valloc, (size_t size), (size))
 SHIM(void *, pvalloc, (size_t size), (size))
 

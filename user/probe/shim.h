@@ -83,16 +83,16 @@ void *link_wiped_memory(size_t bytes);
 
 /* shim_next.c */
 
-#define SHIM_FUNCTIONS(X)                                                       \
-	X(void *, malloc, (size_t size))                                        \
-	X(void, free, (void *p))                                                \
-	X(void *, calloc, (size_t nmemb, size_t size))                          \
-	X(void *, realloc, (void *p, size_t size))                              \
-	X(void *, reallocarray, (void *p, size_t nmemb, size_t size))           \
-	X(void *, memalign, (size_t align, size_t size))                        \
-	X(void *, aligned_alloc, (size_t align, size_t size))                   \
-	X(int, posix_memalign, (void **out, size_t align, size_t size))         \
-	X(void *, valloc, (size_t size))                                        \
+#define SHIM_FUNCTIONS(X)                                               \
+	X(void *, malloc, (size_t size))                                \
+	X(void, free, (void *p))                                        \
+	X(void *, calloc, (size_t nmemb, size_t size))                  \
+	X(void *, realloc, (void *p, size_t size))                      \
+	X(void *, reallocarray, (void *p, size_t nmemb, size_t size))   \
+	X(void *, memalign, (size_t align, size_t size))                \
+	X(void *, aligned_alloc, (size_t align, size_t size))           \
+	X(int, posix_memalign, (void **out, size_t align, size_t size)) \
+	X(void *, valloc, (size_t size))                                \
 	X(void *, pvalloc, (size_t size))
 
 struct next_functions {

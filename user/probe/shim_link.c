@@ -26,8 +26,8 @@
  * another thread's mmap the child may hold a ring that nobody knows of, so an
  * occupied place is nothing bad.
  */
-static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot, int flags,
-			      int fd)
+static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot,
+			      int flags, int fd)
 {
 	for (;;) {
 		uint32_t n = __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
@@ -36,7 +36,8 @@ static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot, int flags
 
 		if (WIPED_PLACES + n >= PLACES || bytes > PLACE_BYTES)
 			return 0;
-		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE, fd);
+		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE,
+			       fd);
 		if (got == (long)want)
 			return want;
 		if (got > 0) { /* before Linux 4.17 it is only a hint */
@@ -71,6 +72,22 @@ void *link_wiped_memory(size_t bytes)
 	return (void *)(uintptr_t)at;
 }
 
+/*
+ * With a time-out set, a socket call that is interrupted is not restarted by the
+ * kernel (include/net/sock.h, sock_intr_errno()): being stopped by a tracer for a
+ * moment, vmaheap's own verification say, ends it with EINTR even though signals
+ * are blocked.
+ */
+static long again3(long nr, long a, long b, long c)
+{
+	long n;
+
+	do {
+		n = sys6(nr, a, b, c, nr == SYS_sendto ? MSG_NOSIGNAL : 0, 0, 0);
+	} while (n == -EINTR);
+	return n;
+}
+
 static int link_connect(const char *path, long seconds)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -84,9 +101,11 @@ static int link_connect(const char *path, long seconds)
 	fd = sys3(SYS_socket, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 	if (fd < 0)
 		return (int)fd;
-	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)limit, sizeof(limit), 0);
-	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)limit, sizeof(limit), 0);
-	err = sys3(SYS_connect, fd, (long)&addr, sizeof(addr));
+	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_RCVTIMEO, (long)limit,
+	     sizeof(limit), 0);
+	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)limit,
+	     sizeof(limit), 0);
+	err = again3(SYS_connect, fd, (long)&addr, sizeof(addr));
 	if (err) {
 		sys_close((int)fd);
 		return (int)err;
@@ -125,15 +144,17 @@ static int link_ask(const char *path, uint32_t op, long seconds,
 	struct msghdr msg = { .msg_iov = &iov,
 			      .msg_iovlen = 1,
 			      .msg_control = fds ? control.bytes : NULL,
-			      .msg_controllen = fds ? sizeof(control.bytes) : 0 };
+			      .msg_controllen = fds ? sizeof(control.bytes) :
+						      0 };
 	int fd = link_connect(path, seconds);
 	long n;
 
 	if (fd < 0)
 		return fd;
-	n = sys6(SYS_sendto, fd, (long)&request, sizeof(request), MSG_NOSIGNAL, 0, 0);
+	n = sys6(SYS_sendto, fd, (long)&request, sizeof(request), MSG_NOSIGNAL,
+		 0, 0);
 	if (n == sizeof(request))
-		n = sys3(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC);
+		n = again3(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC);
 	sys_close(fd);
 	if (n < 0)
 		return n == -EAGAIN ? -ETIMEDOUT : (int)n;
@@ -177,7 +198,8 @@ static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 	ring = (struct ring_header *)(uintptr_t)at;
 	if (ring->magic != RING_MAGIC || !ring->words ||
 	    (ring->words & (ring->words - 1)) ||
-	    RING_DATA + 8ull * ring->words > bytes || ring->words < 2 * SLOT_RESERVE) {
+	    RING_DATA + 8ull * ring->words > bytes ||
+	    ring->words < 2 * SLOT_RESERVE) {
 		sys_munmap(at, bytes);
 		return -EPROTO;
 	}
@@ -188,7 +210,8 @@ static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 	return 0;
 }
 
-int link_ring(const char *path, struct slot *s, const uint64_t **stamp, uint32_t *place)
+int link_ring(const char *path, struct slot *s, const uint64_t **stamp,
+	      uint32_t *place)
 {
 	struct shim_reply reply;
 	uint64_t mask;

@@ -135,9 +135,9 @@ void next_resolve(void)
 	struct next_functions found = next;
 	void *f;
 
-#define X(ret, name, params)                                                    \
-	f = dlsym(RTLD_NEXT, #name);                                            \
-	if (f)                                                                  \
+#define X(ret, name, params)         \
+	f = dlsym(RTLD_NEXT, #name); \
+	if (f)                       \
 		memcpy(&found.name, &f, sizeof(f));
 	SHIM_FUNCTIONS(X)
 #undef X

@@ -65,8 +65,8 @@ static void list_lock(void)
 {
 	uint32_t was = 0;
 
-	if (__atomic_compare_exchange_n(&process->lock, &was, 1, false, __ATOMIC_ACQUIRE,
-					__ATOMIC_RELAXED))
+	if (__atomic_compare_exchange_n(&process->lock, &was, 1, false,
+					__ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return;
 	while (__atomic_exchange_n(&process->lock, 2, __ATOMIC_ACQUIRE))
 		sys_futex_wait(&process->lock, 2, WAIT_MAX_NS);
@@ -109,7 +109,8 @@ static struct slot *slot_reuse(void)
 
 static struct slot *slot_new(void)
 {
-	uint32_t n = __atomic_fetch_add(&process->nr_slots, 1, __ATOMIC_RELAXED);
+	uint32_t n =
+		__atomic_fetch_add(&process->nr_slots, 1, __ATOMIC_RELAXED);
 
 	return n < MAX_SLOTS ? &process->slots[n] : NULL;
 }
@@ -117,8 +118,8 @@ static struct slot *slot_new(void)
 /* May a later try succeed? */
 static bool is_passing(int err)
 {
-	return err == -EMFILE || err == -ENFILE || err == -ENOMEM || err == -ENOBUFS ||
-	       err == -EAGAIN;
+	return err == -EMFILE || err == -ENFILE || err == -ENOMEM ||
+	       err == -ENOBUFS || err == -EAGAIN;
 }
 
 static int slot_link(struct slot *s)
@@ -299,8 +300,8 @@ static void start(void)
 	enum state was = NEW, now = SILENT;
 	const char *path;
 
-	if (!__atomic_compare_exchange_n(&state, &was, STARTING, false, __ATOMIC_ACQUIRE,
-					 __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&state, &was, STARTING, false,
+					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
 		return;
 	next_resolve();
 	path = getenv(SHIM_SOCK_ENV);
@@ -321,7 +322,8 @@ static struct slot *slot_find(struct slot_loan *loan)
 
 	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == NEW)
 		start();
-	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != ACTIVE || s == &dead_slot)
+	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != ACTIVE ||
+	    s == &dead_slot)
 		return NULL;
 	if (!s || !s->ring) {
 		s = slot_acquire();
@@ -366,7 +368,8 @@ __attribute__((destructor)) static void process_exit(void)
 {
 	int saved = errno;
 
-	if (state == ACTIVE && process->has_rings && process->pid == sys_getpid())
+	if (state == ACTIVE && process->has_rings &&
+	    process->pid == sys_getpid())
 		link_bye(sock_path);
 	errno = saved;
 }

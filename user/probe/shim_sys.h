@@ -28,7 +28,8 @@ static inline long sys6(long nr, long a, long b, long c, long d, long e, long f)
 
 	__asm__ volatile("syscall"
 			 : "=a"(ret)
-			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8), "r"(r9)
+			 : "a"(nr), "D"(a), "S"(b), "d"(c), "r"(r10), "r"(r8),
+			   "r"(r9)
 			 : "rcx", "r11", "memory");
 	return ret;
 }
@@ -53,7 +54,8 @@ static inline void sys_close(int fd)
 	sys3(SYS_close, fd, 0, 0);
 }
 
-static inline long sys_mmap(uint64_t addr, size_t len, int prot, int flags, int fd)
+static inline long sys_mmap(uint64_t addr, size_t len, int prot, int flags,
+			    int fd)
 {
 	return sys6(SYS_mmap, (long)addr, (long)len, prot, flags, fd, 0);
 }
@@ -73,7 +75,8 @@ static inline void sys_block_signals(uint64_t *old)
 {
 	uint64_t all = ~0ull;
 
-	sys6(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, (long)&all, (long)old, 8, 0, 0);
+	sys6(SYS_rt_sigprocmask, 0 /* SIG_BLOCK */, (long)&all, (long)old, 8, 0,
+	     0);
 }
 
 static inline void sys_restore_signals(const uint64_t *old)
@@ -83,7 +86,8 @@ static inline void sys_restore_signals(const uint64_t *old)
 
 static inline void sys_futex_wait(uint32_t *word, uint32_t value, long ns)
 {
-	struct timespec ts = { .tv_sec = ns / 1000000000, .tv_nsec = ns % 1000000000 };
+	struct timespec ts = { .tv_sec = ns / 1000000000,
+			       .tv_nsec = ns % 1000000000 };
 
 	sys6(SYS_futex, (long)word, FUTEX_WAIT, value, (long)&ts, 0, 0);
 }
