@@ -158,7 +158,7 @@ void proc_reap(void)
 	}
 }
 
-/* A thread in uninterruptible sleep (a vfork parent, say) would not stop now. */
+/* Is it in uninterruptible sleep (a vfork parent, a read from disk)? */
 static bool in_kernel_sleep(uint32_t pid, pid_t tid)
 {
 	char path[64], line[256], state = 0;
@@ -178,9 +178,14 @@ static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
 {
 	int rc;
 
-	if (stuck.nr == sizeof(stuck.tid) / sizeof(stuck.tid[0]) ||
-	    in_kernel_sleep(pid, tid))
+	if (stuck.nr == sizeof(stuck.tid) / sizeof(stuck.tid[0]))
 		return -ETIMEDOUT;
+	/* Such a thread would stop only later: then it is not seized at all. */
+	while (in_kernel_sleep(pid, tid)) {
+		if (now_ms() > deadline)
+			return -ETIMEDOUT;
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+	}
 	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
 		return -errno;
 	/* Fails only when the thread is dead. */

@@ -24,7 +24,7 @@
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define SAMPLE_MS 1000 /* residency, at most this often */
 #define FLUSH_MS 1000 /* partial packets of the trace */
-#define STOP_MS 500 /* how long a thread may take to stop */
+#define STOP_MS 100 /* how long a process may take to stop */
 /*
  * Above this a VMA's residency is not sampled: 8 bytes a page would have to be
  * read. Address-space reservations (sanitizers, Go, Java) are like that.
@@ -494,7 +494,10 @@ static void verify_all(struct session *s)
 		rc = session_verify(s, s->processes[i].tgid, f);
 		if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
 			say(s, "a verification of process %u was left out: %s",
-			    s->processes[i].tgid, strerror(-rc));
+			    s->processes[i].tgid,
+			    rc == -ETIMEDOUT ? "a thread did not stop in time" :
+			    rc == -EPERM	? "another tracer holds it" :
+					       strerror(-rc));
 	}
 	fclose(f);
 	say_lines(s, text);
