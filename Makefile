@@ -14,7 +14,7 @@ PREFIX ?= /usr/local
 # Debian 12's kernel, as scripts/deps installs its headers; for modules loaded natively:
 # make KDIR=/lib/modules/$(uname -r)/build
 KDIR ?= $(shell ls -d /usr/src/linux-headers-6.1.*-cloud-amd64 2>/dev/null | sort -V | tail -n 1)
-KVER = $(shell cat $(KDIR)/include/config/kernel.release)
+KVER = $(shell sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' $(KDIR)/include/generated/utsrelease.h)
 KMOD ?= build/kmod
 
 CC = gcc
