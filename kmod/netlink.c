@@ -103,9 +103,24 @@ static int reply(struct genl_info *info, int attr, u64 value, int attr2, u64 val
 }
 
 /*
- * Whether the port exists is found out by sending to it: the first records are
- * there already. A socket that closes later is told by its URELEASE.
+ * A session for the port, if there is a socket with it: an empty message finds
+ * out. The session is listed before that, so that a socket which closes after
+ * it has taken the message finds the session to end (released() below).
  */
+static struct vh_session *session_begin(struct genl_info *info, u32 port)
+{
+	struct vh_session *ses = vh_session_new(port);
+
+	if (!ses)
+		return ERR_PTR(-ENOMEM);
+	if (vh_send_records(port, NULL, 0) != -ECONNREFUSED)
+		return ses;
+	vh_session_end(ses);
+	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMAHEAP_A_PORT],
+			    "no netlink socket has this port");
+	return ERR_PTR(-ENOTCONN);
+}
+
 static int watch(struct genl_info *info, u32 port, u64 *id)
 {
 	u32 flags = info->attrs[VMAHEAP_A_FLAGS] ? nla_get_u32(info->attrs[VMAHEAP_A_FLAGS]) : 0;
@@ -115,19 +130,10 @@ static int watch(struct genl_info *info, u32 port, u64 *id)
 	int err;
 
 	if (fresh)
-		ses = vh_session_new(port);
-	if (!ses)
-		return -ENOMEM;
+		ses = session_begin(info, port);
+	if (IS_ERR(ses))
+		return PTR_ERR(ses);
 	err = vh_watch(ses, pid, flags, id, info->extack);
-	if (!err) {
-		mutex_lock(&ses->send);
-		if (vh_send(ses, U64_MAX) == -ECONNREFUSED) {
-			NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMAHEAP_A_PORT],
-					    "no netlink socket has this port");
-			err = -ENOTCONN;
-		}
-		mutex_unlock(&ses->send);
-	}
 	if (err && fresh)
 		vh_session_end(ses);
 	return err;
@@ -157,6 +163,8 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 	} else {
 		err = watch(info, nla_get_u32(info->attrs[VMAHEAP_A_PORT]), &id);
 	}
+	if (!atomic_read(&vh_users))
+		vh_disarm();
 	mutex_unlock(&vh_control);
 	return err ?: reply(info, VMAHEAP_A_MM, id, 0, 0);
 }
@@ -286,7 +294,7 @@ static struct genl_family family __ro_after_init = {
 /* ------------------------------------------------------------------- messages */
 
 /*
- * One EVENTS message. -EAGAIN: the socket has no room for it now (an empty one
+ * One EVENTS message; without records when len is 0. -EAGAIN: the socket has no room for it now (an empty one
  * takes any message); -ECONNREFUSED: there is no such socket. The records begin
  * 24 bytes into the message, so they are as aligned as the reader's buffer.
  */
@@ -298,7 +306,7 @@ int vh_send_records(u32 port, const void *records, u32 len)
 	if (!skb)
 		return -ENOMEM;
 	hdr = genlmsg_put(skb, 0, 0, &family, 0, VMAHEAP_CMD_EVENTS);
-	if (!hdr || nla_put(skb, VMAHEAP_A_RECORDS, len, records)) {
+	if (!hdr || (len && nla_put(skb, VMAHEAP_A_RECORDS, len, records))) {
 		nlmsg_free(skb);
 		return -EMSGSIZE;
 	}

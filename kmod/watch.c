@@ -354,7 +354,8 @@ void vh_on_fork(struct task_struct *parent, struct task_struct *child)
 		return;
 	rcu_read_lock();
 	for_each_proc_entry(p, task_tgid(parent))
-		if (p->flags & VMAHEAP_WATCH_FORK)
+		if ((READ_ONCE(p->flags) & (VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_ON_EXEC)) ==
+		    VMAHEAP_WATCH_FORK)
 			follow_fork(p, child);
 	rcu_read_unlock();
 }
@@ -378,7 +379,7 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 	m = mm_of_session(ses, mm);
 	if (m) { /* WATCH came between the new mm and here */
 		p->mm = m->id;
-	} else if (!(p->flags & VMAHEAP_WATCH_EXEC)) {
+	} else if (!(p->flags & (VMAHEAP_WATCH_EXEC | VMAHEAP_WATCH_ON_EXEC))) {
 		proc_kill(p);
 	} else if (!fresh) {
 		p->mm = 0;
@@ -396,6 +397,8 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 		}
 		fresh = NULL;
 	}
+	if (p->flags & VMAHEAP_WATCH_ON_EXEC)
+		WRITE_ONCE(p->flags, p->flags ^ (VMAHEAP_WATCH_ON_EXEC | VMAHEAP_WATCH_EXEC));
 out:
 	raw_spin_unlock(&ses->lock);
 	if (locked)
@@ -551,6 +554,8 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 	*id = 0;
 	if (flags & VMAHEAP_WATCH_ON_EXEC)
 		flags |= VMAHEAP_WATCH_EXEC;
+	if (flags & VMAHEAP_WATCH_ON_EXEC)
+		flags &= ~VMAHEAP_WATCH_EXEC; /* from that exec on */
 	p = proc_alloc(ses, pid, flags, GFP_KERNEL_ACCOUNT);
 	if (!p) {
 		err = -ENOMEM;

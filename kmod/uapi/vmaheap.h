@@ -24,7 +24,8 @@
  *
  * WATCH   starts to report the process PID (in the pid namespace of the
  *         sender) to the event socket PORT. The first records are a MM record
- *         and the whole address space. Errors: EPERM, ESRCH (no such process,
+ *         and the whole address space; with VMAHEAP_WATCH_ON_EXEC they come at
+ *         its next exec (or a TASK_EXIT, if there is none). Errors: EPERM, ESRCH (no such process,
  *         or it has no address space), EEXIST (already watched by this port),
  *         EINVAL (unknown flag, or a thread that is no process), ENOMEM,
  *         ENOTCONN (no such port), EOPNOTSUPP (a hook could not be armed; the
@@ -36,7 +37,9 @@
  *         socket, then answers with the number of the last record. When the
  *         reader has applied that record, its model is the state of the moment
  *         of TS. EAGAIN: the event socket is full; read it and ask again.
- * A session ends, with all its watches, when the event socket closes.
+ * A session ends, with all its watches, when the event socket closes. It begins
+ * with an EVENTS message without RECORDS, by which the module learns whether
+ * the port exists; readers ignore it.
  *
  * Records. RECORDS holds one or more records, each 8-byte aligned, each
  * starting with struct vmaheap_record; `size` leads to the next one, so that a
