@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Views of a model, as text for people or as JSON. All print to a stdio stream
+ * that the caller owns, and return 0 or -errno (of the stream: -ENOSPC ...).
+ * What is not known is printed as "?" (JSON: null), never as 0.
+ */
+#ifndef OUTPUT_OUTPUT_H
+#define OUTPUT_OUTPUT_H
+
+#include <stdbool.h>
+#include <stdio.h>
+
+#include "model/model.h"
+#include "output/symbol.h"
+
+struct output {
+	FILE *f;
+	bool json;
+	const struct model *model;
+	struct symbols *symbols; /* may be NULL: addresses stay numbers */
+	uint64_t now; /* CLOCK_MONOTONIC ns: ages are relative to it */
+	uint64_t start; /* of the watch: times are printed relative to it */
+	const char *alloc; /* allocator source: "shim", "uprobe", "none" */
+};
+
+/* /proc/PID/maps, annotated, of one address space; totals and "unknown" close it. */
+int output_maps(const struct output *o, const struct space *s);
+/* Wholesale and retail of all address spaces (or one, `only` not NULL). */
+int output_report(const struct output *o, const struct space *only);
+/* address -> chunk -> VMA -> the event that created it -> resident or not. */
+int output_why(const struct output *o, const struct space *s, uint64_t addr);
+/* One line for one applied event, in strace's spirit. */
+int output_event(const struct output *o, const struct outcome *out);
+
+#endif

@@ -1,0 +1,698 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The two books of each address space: what the program asked the allocator for
+ * (retail), what the kernel did (wholesale), and where the one made the other.
+ *
+ * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
+ *   alloc, now, start
+ *   spaces: [ pid, comm, mm, parent_mm (null: none known), cause (attach, fork,
+ *     exec), born, died (null: it lives),
+ *     functions: [ name, calls, failed, asked, given_back, to_kernel ]
+ *     calls: null without allocator events, or { calls, failed, asked,
+ *       given_back, to_kernel }
+ *     live: null, or { chunks, bytes, peak, from_start }
+ *     syscalls: [ name (null: page fault), compat, events, in_calls, mapped,
+ *       unmapped, changed, mapped_in_calls, unmapped_in_calls, changed_in_calls ]
+ *     kernel: { events, in_calls, outside, mapped, unmapped, changed, madvises }
+ *     callers: [ op, caller, calls, events, mapped, unmapped, changed ], all,
+ *       most events first
+ *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,
+ *       map_count_mismatches } ]
+ *   sum: { calls, failed, asked, given_back, to_kernel, events, in_calls, mapped,
+ *     unmapped, changed } over all spaces of this report
+ *   lost: { kernel_lost, invalid, orphan_calls }, verify: { checks, vmas,
+ *     mismatches }, events: of the whole watch
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "output/syscall.h"
+#include "output/table.h"
+#include "output/text.h"
+
+#define TOP 10 /* callers in the text */
+
+/* One space's books, or the sum of several. */
+struct sums {
+	uint64_t calls, failed, asked, given_back, to_kernel;
+	uint64_t events, in_calls, mapped, unmapped, changed;
+};
+
+static void add_ops(struct sums *t, const struct space *s)
+{
+	enum call_op op;
+
+	for (op = CALL_NONE; op < CALL_OP_MAX; op++) {
+		const struct op_tally *o = &s->ops[op];
+
+		t->calls += o->calls;
+		t->failed += o->failed;
+		t->to_kernel += o->to_kernel;
+		if (op == CALL_FREE)
+			t->given_back += o->bytes;
+		else
+			t->asked += o->bytes;
+	}
+}
+
+static void add_syscalls(struct sums *t, const struct space *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_syscalls; i++) {
+		const struct syscall_tally *c = &s->syscalls[i];
+
+		t->events += c->calls;
+		t->in_calls += c->in_calls;
+		t->mapped += c->mapped;
+		t->unmapped += c->unmapped;
+		t->changed += c->changed;
+	}
+}
+
+static void add_space(struct sums *t, const struct space *s)
+{
+	add_ops(t, s);
+	add_syscalls(t, s);
+}
+
+static struct sums sum_up(const struct output *o, const struct space *only)
+{
+	struct sums t = { 0 };
+	size_t i;
+
+	if (only)
+		add_space(&t, only);
+	else
+		for (i = 0; i < model_spaces(o->model); i++)
+			add_space(&t, model_space_at(o->model, i));
+	return t;
+}
+
+/* Sorted copies, so that the same events give the same report. */
+static int by_events(const void *va, const void *vb)
+{
+	const struct syscall_tally *a = va, *b = vb;
+
+	if (a->calls != b->calls)
+		return a->calls > b->calls ? -1 : 1;
+	if (a->nr != b->nr)
+		return a->nr < b->nr ? -1 : 1;
+	return a->compat - b->compat;
+}
+
+static int by_kernel_work(const void *va, const void *vb)
+{
+	const struct site_tally *a = va, *b = vb;
+	uint64_t wa = a->mapped + a->unmapped + a->changed;
+	uint64_t wb = b->mapped + b->unmapped + b->changed;
+
+	if (a->vma_events != b->vma_events)
+		return a->vma_events > b->vma_events ? -1 : 1;
+	if (wa != wb)
+		return wa > wb ? -1 : 1;
+	if (a->caller != b->caller)
+		return a->caller < b->caller ? -1 : 1;
+	return (int)a->op - (int)b->op;
+}
+
+/* malloc'ed; NULL when there are none (or no memory for them). */
+static void *sorted(const void *array, size_t nr, size_t size,
+		    int (*cmp)(const void *, const void *))
+{
+	char *copy = nr ? malloc(nr * size) : NULL;
+	size_t i;
+
+	for (i = 0; copy && i < nr * size; i++)
+		copy[i] = ((const char *)array)[i];
+	if (copy)
+		qsort(copy, nr, size, cmp);
+	return copy;
+}
+
+/* --- text */
+
+static void headings(struct table *t, const char *const *names)
+{
+	for (; *names; names++)
+		table_cell(t, "%s", *names);
+}
+
+static void cell_kib(struct table *t, uint64_t bytes)
+{
+	char buf[32];
+
+	table_cell(t, "%s", kib(bytes, buf));
+}
+
+static void cell_count(struct table *t, uint64_t n)
+{
+	table_cell(t, "%" PRIu64, n);
+}
+
+static int finish(struct table *t, FILE *f)
+{
+	int err = table_print(t, f);
+
+	table_free(t);
+	return err;
+}
+
+static void retail_row(struct table *t, const char *name, const struct sums *n,
+		       bool asks, bool gives)
+{
+	table_cell(t, "%s", name);
+	cell_count(t, n->calls);
+	cell_count(t, n->failed);
+	if (asks)
+		cell_kib(t, n->asked);
+	else
+		table_cell(t, "-");
+	if (gives)
+		cell_kib(t, n->given_back);
+	else
+		table_cell(t, "-");
+	cell_count(t, n->to_kernel);
+	table_cell(t, "%.3f %%",
+		   n->calls ? 100.0 * (double)n->to_kernel / (double)n->calls :
+			      0.0);
+}
+
+static struct sums op_sums(const struct space *s, enum call_op op)
+{
+	const struct op_tally *t = &s->ops[op];
+
+	return (struct sums){ .calls = t->calls,
+			      .failed = t->failed,
+			      .asked = op == CALL_FREE ? 0 : t->bytes,
+			      .given_back = op == CALL_FREE ? t->bytes : 0,
+			      .to_kernel = t->to_kernel };
+}
+
+static int print_retail(const struct output *o, const struct space *s)
+{
+	static const char *const names[] = { "allocator call", "calls",
+					     "failed",	       "asked KiB",
+					     "given back KiB", "to the kernel",
+					     "share",	       NULL };
+	struct table *t = table_new("lrrrrrr");
+	struct sums all = { 0 };
+	enum call_op op;
+
+	if (!t)
+		return -ENOMEM;
+	headings(t, names);
+	for (op = CALL_NONE; op < CALL_OP_MAX; op++) {
+		struct sums n = op_sums(s, op);
+
+		if (n.calls)
+			retail_row(t, call_op_name(op), &n, op != CALL_FREE,
+				   op == CALL_FREE);
+	}
+	add_ops(&all, s);
+	retail_row(t, "all", &all, true, true);
+	return finish(t, o->f);
+}
+
+static void print_live(const struct output *o, const struct space *s)
+{
+	struct chunk_sum live = chunk_total(s->chunks);
+	char a[32], b[32];
+
+	fprintf(o->f,
+		"Live %s: %" PRIu64
+		" chunk%s, %s KiB; at most %s KiB at once.\n",
+		s->died ? "at the end" : "now", live.chunks,
+		plural(live.chunks), kib(live.bytes, a), kib(s->live_peak, b));
+}
+
+static int retail(const struct output *o, const struct space *s)
+{
+	int err;
+
+	fprintf(o->f,
+		"\nRetail: what it asked the allocator for (source: %s)\n\n",
+		o->alloc);
+	if (!s->has_calls) {
+		fputs("Not known: there are no allocator events of it.\n",
+		      o->f);
+		return 0;
+	}
+	err = print_retail(o, s);
+	if (err)
+		return err;
+	fputc('\n', o->f);
+	print_live(o, s);
+	return 0;
+}
+
+static void wholesale_row(struct table *t, const char *name, uint64_t events,
+			  uint64_t in_calls, const uint64_t bytes[3])
+{
+	int i;
+
+	table_cell(t, "%s", name);
+	cell_count(t, events);
+	cell_count(t, in_calls);
+	cell_count(t, events - in_calls);
+	for (i = 0; i < 3; i++)
+		cell_kib(t, bytes[i]);
+}
+
+static const char *tally_name(const struct syscall_tally *c, char buf[32])
+{
+	return c->nr < 0 ? "none (page fault, or not known)" :
+			   syscall_name(c->nr, c->compat, buf);
+}
+
+static int print_wholesale(const struct output *o, const struct space *s)
+{
+	static const char *const names[] = {
+		"system call", "VMA events",   "in allocator calls", "outside",
+		"mapped KiB",  "unmapped KiB", "re-protected KiB",   NULL
+	};
+	struct syscall_tally *calls =
+		sorted(s->syscalls, s->nr_syscalls, sizeof(*calls), by_events);
+	struct table *t = table_new("lrrrrrr");
+	struct sums all = { 0 };
+	char buf[32];
+	size_t i;
+
+	if (!t || (s->nr_syscalls && !calls)) {
+		table_free(t);
+		free(calls);
+		return -ENOMEM;
+	}
+	headings(t, names);
+	for (i = 0; i < s->nr_syscalls; i++) {
+		const struct syscall_tally *c = &calls[i];
+
+		wholesale_row(t, tally_name(c, buf), c->calls, c->in_calls,
+			      (uint64_t[]){ c->mapped, c->unmapped,
+					    c->changed });
+	}
+	add_syscalls(&all, s);
+	wholesale_row(t, "all", all.events, all.in_calls,
+		      (uint64_t[]){ all.mapped, all.unmapped, all.changed });
+	free(calls);
+	return finish(t, o->f);
+}
+
+static void print_share(const struct output *o, const struct space *s)
+{
+	struct sums n = { 0 };
+
+	add_space(&n, s);
+	fputc('\n', o->f);
+	if (s->has_calls)
+		fprintf(o->f,
+			"%" PRIu64 " of %" PRIu64
+			" allocator calls (%.3f %%) went to the kernel. ",
+			n.to_kernel, n.calls,
+			n.calls ?
+				100.0 * (double)n.to_kernel / (double)n.calls :
+				0.0);
+	fprintf(o->f,
+		"Of %" PRIu64 " VMA events, %" PRIu64
+		" were inside an allocator call, %" PRIu64 " outside of any.\n",
+		n.events, n.in_calls, n.events - n.in_calls);
+	if (s->madvises)
+		fprintf(o->f, "madvise was called %" PRIu64 " time%s.\n",
+			s->madvises, plural(s->madvises));
+}
+
+static void site_row(const struct output *o, const struct space *s,
+		     struct table *t, const struct site_tally *c)
+{
+	char *who = caller_text(o, s, c->caller);
+
+	cell_count(t, c->vma_events);
+	cell_count(t, c->calls);
+	cell_kib(t, c->mapped);
+	cell_kib(t, c->unmapped);
+	cell_kib(t, c->changed);
+	table_cell(t, "%s", call_op_name(c->op));
+	table_cell(t, "%s", who ? who : "?");
+	free(who);
+}
+
+static int print_sites(const struct output *o, const struct space *s)
+{
+	static const char *const names[] = { "VMA events",	 "calls",
+					     "mapped KiB",	 "unmapped KiB",
+					     "re-protected KiB", "by",
+					     "called from",	 NULL };
+	struct site_tally *sites =
+		sorted(s->sites, s->nr_sites, sizeof(*sites), by_kernel_work);
+	struct table *t = table_new("rrrrrll");
+	size_t i;
+
+	if (!t || !sites) {
+		table_free(t);
+		free(sites);
+		return s->nr_sites ? -ENOMEM : 0;
+	}
+	fprintf(o->f,
+		"\nWho made the kernel act through the allocator (%zu of %zu place%s)\n\n",
+		s->nr_sites < TOP ? s->nr_sites : TOP, s->nr_sites,
+		plural(s->nr_sites));
+	headings(t, names);
+	for (i = 0; i < s->nr_sites && i < TOP; i++)
+		site_row(o, s, t, &sites[i]);
+	free(sites);
+	return finish(t, o->f);
+}
+
+static int doubt(FILE *f, uint64_t n, const char *what)
+{
+	if (n)
+		fprintf(f, "%" PRIu64 " %s\n", n, what);
+	return n != 0;
+}
+
+static void print_doubts(const struct output *o, const struct space *s)
+{
+	int any = 0;
+
+	fputc('\n', o->f);
+	any += doubt(
+		o->f, s->calls_lost,
+		"allocator events were dropped by their source: counts and live chunks are not complete");
+	any += doubt(
+		o->f, s->unknown_frees,
+		s->chunks_known_from_start ?
+			"frees of what was not live, or not known to be" :
+			"frees of what was not known to be live (most likely from before the attach)");
+	any += doubt(
+		o->f, s->double_allocs,
+		"chunks must have been freed unseen: something else was allocated on them");
+	any += doubt(
+		o->f, s->coalesced,
+		"VMA changes were merged into later events: the state is exact, the history between is not");
+	any += doubt(o->f, s->late,
+		     "VMA events were sent late: who caused them is not known");
+	any += doubt(
+		o->f, s->map_count_mismatches,
+		"times the kernel counted other VMAs than we did, until it was asked for all");
+	if (!any)
+		fputs("Nothing was lost, coalesced or doubtful here.\n", o->f);
+}
+
+static void print_space_head(const struct output *o, const struct space *s)
+{
+	static const char *const began[] = { [MM_ATTACH] = "watched from",
+					     [MM_FORK] = "forked at",
+					     [MM_EXEC] = "exec at" };
+
+	put_process(o->f, s);
+	fprintf(o->f, ", %s ",
+		s->cause >= MM_ATTACH && s->cause <= MM_EXEC ? began[s->cause] :
+							       "?");
+	put_time(o, o->f, s->born);
+	fputs(" to ", o->f);
+	put_time(o, o->f, s->died ? s->died : o->now);
+	fputs(s->died ? " s, then it ended\n" : " s\n", o->f);
+}
+
+static int space_text(const struct output *o, const struct space *s)
+{
+	int err;
+
+	print_space_head(o, s);
+	err = retail(o, s);
+	if (err)
+		return err;
+	fputs("\nWholesale: what the kernel did to its VMAs\n\n", o->f);
+	err = print_wholesale(o, s);
+	if (err)
+		return err;
+	print_share(o, s);
+	err = print_sites(o, s);
+	if (err)
+		return err;
+	print_doubts(o, s);
+	return 0;
+}
+
+static void print_sum(const struct output *o)
+{
+	struct sums n = sum_up(o, NULL);
+	char a[32], b[32], c[32];
+
+	fprintf(o->f,
+		"\nAll %zu address spaces: %" PRIu64
+		" allocator calls asked for %s KiB, %" PRIu64
+		" of them went to the kernel; %" PRIu64 " VMA events, %" PRIu64
+		" inside allocator calls, mapped %s KiB and unmapped %s KiB.\n",
+		model_spaces(o->model), n.calls, kib(n.asked, a), n.to_kernel,
+		n.events, n.in_calls, kib(n.mapped, b), kib(n.unmapped, c));
+}
+
+static void print_watch(const struct output *o)
+{
+	struct model_totals t = model_totals(o->model);
+
+	doubt(o->f, t.kernel_lost,
+	      "events could not be reported by the module");
+	doubt(o->f, t.invalid,
+	      "events contradicted the protocol and were refused");
+	doubt(o->f, t.orphan_calls,
+	      "allocator events came from processes that are not watched");
+	if (t.checks)
+		fprintf(o->f,
+			"Compared with /proc/PID/maps %" PRIu64
+			" time%s, %" PRIu64 " VMAs: %" PRIu64 " mismatches.\n",
+			t.checks, plural(t.checks), t.check_vmas,
+			t.check_mismatches);
+}
+
+static int report_text(const struct output *o, const struct space *only)
+{
+	size_t i, nr = only ? 1 : model_spaces(o->model);
+	int err = 0;
+
+	for (i = 0; i < nr && !err; i++) {
+		if (i)
+			fputc('\n', o->f);
+		err = space_text(o, only ? only : model_space_at(o->model, i));
+	}
+	if (err)
+		return err;
+	if (nr > 1)
+		print_sum(o);
+	print_watch(o);
+	return 0;
+}
+
+/* --- JSON */
+
+static json_t *json_sums(const struct sums *n)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "calls",
+			 json_u64(n->calls), "failed", json_u64(n->failed),
+			 "asked", json_u64(n->asked), "given_back",
+			 json_u64(n->given_back), "to_kernel",
+			 json_u64(n->to_kernel));
+}
+
+static json_t *json_functions(const struct space *s)
+{
+	json_t *a = json_array(), *j;
+	enum call_op op;
+
+	for (op = CALL_NONE; op < CALL_OP_MAX; op++) {
+		struct sums n = op_sums(s, op);
+
+		if (!n.calls)
+			continue;
+		j = json_sums(&n);
+		json_object_set_new(j, "name", json_string(call_op_name(op)));
+		json_array_append_new(a, j);
+	}
+	return a;
+}
+
+static json_t *json_live(const struct space *s)
+{
+	struct chunk_sum live = chunk_total(s->chunks);
+
+	if (!s->has_calls)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:b}", "chunks",
+			 json_u64(live.chunks), "bytes", json_u64(live.bytes),
+			 "peak", json_u64(s->live_peak), "from_start",
+			 (int)s->chunks_known_from_start);
+}
+
+static json_t *json_syscall(const struct syscall_tally *c)
+{
+	char buf[32];
+	json_t *j = json_object();
+
+	json_object_set_new(
+		j, "name",
+		c->nr < 0 ? json_null() :
+			    json_string(syscall_name(c->nr, c->compat, buf)));
+	json_object_set_new(j, "compat", json_boolean(c->compat));
+	json_object_set_new(j, "events", json_u64(c->calls));
+	json_object_set_new(j, "in_calls", json_u64(c->in_calls));
+	json_object_set_new(j, "mapped", json_u64(c->mapped));
+	json_object_set_new(j, "unmapped", json_u64(c->unmapped));
+	json_object_set_new(j, "changed", json_u64(c->changed));
+	json_object_set_new(j, "mapped_in_calls", json_u64(c->mapped_in_calls));
+	json_object_set_new(j, "unmapped_in_calls",
+			    json_u64(c->unmapped_in_calls));
+	json_object_set_new(j, "changed_in_calls",
+			    json_u64(c->changed_in_calls));
+	return j;
+}
+
+static json_t *json_syscalls(const struct space *s)
+{
+	struct syscall_tally *calls =
+		sorted(s->syscalls, s->nr_syscalls, sizeof(*calls), by_events);
+	json_t *a = json_array();
+	size_t i;
+
+	for (i = 0; calls && i < s->nr_syscalls; i++)
+		json_array_append_new(a, json_syscall(&calls[i]));
+	free(calls);
+	return a;
+}
+
+static json_t *json_kernel(const struct space *s)
+{
+	struct sums n = { 0 };
+
+	add_syscalls(&n, s);
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "events",
+			 json_u64(n.events), "in_calls", json_u64(n.in_calls),
+			 "outside", json_u64(n.events - n.in_calls), "mapped",
+			 json_u64(n.mapped), "unmapped", json_u64(n.unmapped),
+			 "changed", json_u64(n.changed), "madvises",
+			 json_u64(s->madvises));
+}
+
+static json_t *json_sites(const struct output *o, const struct space *s)
+{
+	struct site_tally *sites =
+		sorted(s->sites, s->nr_sites, sizeof(*sites), by_kernel_work);
+	json_t *a = json_array();
+	size_t i;
+
+	for (i = 0; sites && i < s->nr_sites; i++) {
+		const struct site_tally *c = &sites[i];
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o}",
+				     "op", call_op_name(c->op), "caller",
+				     json_caller(o, s, c->caller), "calls",
+				     json_u64(c->calls), "events",
+				     json_u64(c->vma_events), "mapped",
+				     json_u64(c->mapped), "unmapped",
+				     json_u64(c->unmapped), "changed",
+				     json_u64(c->changed)));
+	}
+	free(sites);
+	return a;
+}
+
+static json_t *json_doubts(const struct space *s)
+{
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "calls_lost",
+			 json_u64(s->calls_lost), "unknown_frees",
+			 json_u64(s->unknown_frees), "double_allocs",
+			 json_u64(s->double_allocs), "coalesced",
+			 json_u64(s->coalesced), "late", json_u64(s->late),
+			 "map_count_mismatches",
+			 json_u64(s->map_count_mismatches));
+}
+
+static const char *mm_cause_name(enum mm_cause c)
+{
+	return c == MM_FORK ? "fork" : c == MM_EXEC ? "exec" : "attach";
+}
+
+static json_t *json_space(const struct output *o, const struct space *s)
+{
+	struct sums n = { 0 };
+	json_t *j = json_object();
+
+	add_ops(&n, s);
+	json_object_set_new(j, "pid", json_u64(s->owner));
+	json_object_set_new(j, "comm", json_name(s->comm));
+	json_object_set_new(j, "mm", json_u64(s->mm));
+	json_object_set_new(j, "parent_mm",
+			    s->parent_mm ? json_u64(s->parent_mm) :
+					   json_null());
+	json_object_set_new(j, "cause", json_string(mm_cause_name(s->cause)));
+	json_object_set_new(j, "born", json_u64(s->born));
+	json_object_set_new(j, "died",
+			    s->died ? json_u64(s->died) : json_null());
+	json_object_set_new(j, "functions", json_functions(s));
+	json_object_set_new(j, "calls",
+			    s->has_calls ? json_sums(&n) : json_null());
+	json_object_set_new(j, "live", json_live(s));
+	json_object_set_new(j, "syscalls", json_syscalls(s));
+	json_object_set_new(j, "kernel", json_kernel(s));
+	json_object_set_new(j, "callers", json_sites(o, s));
+	json_object_set_new(j, "doubts", json_doubts(s));
+	return j;
+}
+
+static json_t *json_sum(const struct output *o, const struct space *only)
+{
+	struct sums n = sum_up(o, only);
+	json_t *j = json_sums(&n);
+
+	json_object_set_new(j, "events", json_u64(n.events));
+	json_object_set_new(j, "in_calls", json_u64(n.in_calls));
+	json_object_set_new(j, "mapped", json_u64(n.mapped));
+	json_object_set_new(j, "unmapped", json_u64(n.unmapped));
+	json_object_set_new(j, "changed", json_u64(n.changed));
+	return j;
+}
+
+static void json_watch(json_t *j, const struct output *o)
+{
+	struct model_totals t = model_totals(o->model);
+
+	json_object_set_new(j, "lost",
+			    json_pack("{s:o, s:o, s:o}", "kernel_lost",
+				      json_u64(t.kernel_lost), "invalid",
+				      json_u64(t.invalid), "orphan_calls",
+				      json_u64(t.orphan_calls)));
+	json_object_set_new(j, "verify",
+			    json_pack("{s:o, s:o, s:o}", "checks",
+				      json_u64(t.checks), "vmas",
+				      json_u64(t.check_vmas), "mismatches",
+				      json_u64(t.check_mismatches)));
+	json_object_set_new(j, "events", json_u64(t.events));
+}
+
+static int report_json(const struct output *o, const struct space *only)
+{
+	size_t i, nr = only ? 1 : model_spaces(o->model);
+	json_t *j = json_object(), *spaces = json_array();
+
+	for (i = 0; i < nr; i++)
+		json_array_append_new(
+			spaces,
+			json_space(o,
+				   only ? only : model_space_at(o->model, i)));
+	json_object_set_new(j, "alloc", json_string(o->alloc));
+	json_object_set_new(j, "now", json_u64(o->now));
+	json_object_set_new(j, "start", json_u64(o->start));
+	json_object_set_new(j, "spaces", spaces);
+	json_object_set_new(j, "sum", json_sum(o, only));
+	json_watch(j, o);
+	return json_print(o, j, false);
+}
+
+int output_report(const struct output *o, const struct space *only)
+{
+	int err = o->json ? report_json(o, only) : report_text(o, only);
+
+	return err ? err : output_status(o->f);
+}

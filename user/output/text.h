@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The pieces that all views are made of. */
+#ifndef OUTPUT_TEXT_H
+#define OUTPUT_TEXT_H
+
+#include <jansson.h>
+
+#include "output/output.h"
+
+/* KiB, as pmap prints them: "132", and one decimal only when there is a part. */
+const char *kib(uint64_t bytes, char buf[32]);
+/* Exact, with the largest unit that is: "132K", "2M", "400". */
+void put_size(FILE *f, uint64_t bytes);
+/* A name that came from outside, with its control characters as \ooo. */
+void put_name(FILE *f, const char *name);
+/* Seconds since the watch began, "0.001234"; what was before is "before". */
+void put_time(const struct output *o, FILE *f, uint64_t ts);
+/* "rw-p" */
+const char *perms(const struct vma_desc *d, char buf[5]);
+/* "[heap]", a path, "" */
+const char *vma_name(const struct output *o, const struct space *s,
+		     const struct vma *v);
+
+/* "malloc(400)", "free(0x55...)" */
+void put_call(FILE *f, enum call_op op, uint64_t addr, uint64_t size);
+/* "main+0x12 (a.out)", for a return address; "?" for 0. */
+void put_caller(const struct output *o, const struct space *s, FILE *f,
+		uint64_t caller);
+/* "brk in malloc(400) from main+0x12 (a.out)", "exec", "stack growth" */
+void put_cause(const struct output *o, const struct space *s, FILE *f,
+	       const struct cause *c);
+/* The same as malloc'ed strings; NULL: no memory. */
+char *caller_text(const struct output *o, const struct space *s,
+		  uint64_t caller);
+char *cause_text(const struct output *o, const struct space *s,
+		 const struct cause *c);
+
+/* "process 12 (python3)" */
+void put_process(FILE *f, const struct space *s);
+const char *plural(uint64_t n); /* "" or "s" */
+
+/*
+ * --- JSON. Addresses are strings ("0x7f..."), bytes and counts numbers, times
+ * CLOCK_MONOTONIC ns, what is not known null. NULL: no memory.
+ *
+ * A cause: {kind: attach|syscall|fault|exec|fork|late|other, ts, tgid, tid,
+ *   syscall: null | {name, args: [6 addresses]},
+ *   call: null | {op, caller, size, or addr for a free}}
+ * A caller: null | {addr, symbol}
+ */
+
+json_t *json_addr(uint64_t addr); /* "0x55..." */
+json_t *json_u64(uint64_t n);
+json_t *json_name(const char *s); /* what is no UTF-8 becomes "?" */
+json_t *json_caller(const struct output *o, const struct space *s,
+		    uint64_t caller);
+json_t *json_cause(const struct output *o, const struct space *s,
+		   const struct cause *c);
+/* Prints (indented, or one line) and frees. 0 or -errno. */
+int json_print(const struct output *o, json_t *root, bool line);
+
+/* What stdio kept silent about so far: 0 or -errno. */
+int output_status(FILE *f);
+
+#endif

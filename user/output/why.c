@@ -1,0 +1,304 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What backs this pointer: address -> chunk -> VMA -> the event that made it,
+ * the last one that changed it -> resident or not.
+ *
+ * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
+ *   addr, pid, comm, mm, now, start
+ *   chunk: null (none live there, or not known), or { addr, size, offset, op,
+ *     caller, tid, ts }
+ *   chunks_known: false when a chunk that is not known may lie there (no
+ *     allocator events, or memory from before the attach)
+ *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset
+ *     (of addr in it), made, changed (null: as it was made) }
+ *   resident: null (not known), or { bytes, swapped, sampled_at } of the VMA
+ *   before, after: null, or { start, end, perms, name }: the neighbours of an
+ *     address that is not mapped
+ */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "output/syscall.h"
+#include "output/text.h"
+#include "output/view.h"
+
+struct answer {
+	uint64_t addr;
+	struct chunk chunk;
+	bool has_chunk, chunks_known;
+	bool mapped;
+	struct view view; /* when mapped */
+	const struct vma *before, *after; /* when not; may be NULL */
+};
+
+/* Could a chunk be there that we do not know of? */
+static bool chunks_known(const struct space *s, const struct answer *a)
+{
+	if (!s->has_calls)
+		return false;
+	if (s->chunks_known_from_start || !a->mapped)
+		return true;
+	return a->view.v->made->kind != CAUSE_ATTACH;
+}
+
+static struct answer find(const struct space *s, uint64_t addr)
+{
+	struct answer a = { .addr = addr };
+	size_t i = vma_map_lower(s->vmas, addr);
+	const struct vma *v =
+		i < vma_map_count(s->vmas) ? vma_map_at(s->vmas, i) : NULL;
+
+	a.has_chunk = !chunk_find(s->chunks, addr, &a.chunk);
+	a.mapped = v && v->d.start <= addr;
+	if (a.mapped) {
+		a.view = view_of(s, i);
+	} else {
+		a.after = v;
+		a.before = i ? vma_map_at(s->vmas, i - 1) : NULL;
+	}
+	a.chunks_known = chunks_known(s, &a);
+	return a;
+}
+
+/* --- text */
+
+static void put_age(const struct output *o, FILE *f, uint64_t ts)
+{
+	fputs("at ", f);
+	put_time(o, f, ts);
+	if (ts >= o->start && o->now >= ts)
+		fprintf(f, " s, %" PRIu64 ".%06" PRIu64 " s ago",
+			(o->now - ts) / 1000000000,
+			(o->now - ts) % 1000000000 / 1000);
+}
+
+static void text_chunk(const struct output *o, const struct space *s,
+		       const struct answer *a)
+{
+	const struct chunk *c = &a->chunk;
+
+	if (!a->has_chunk) {
+		fprintf(o->f, "  chunk     %s\n",
+			!a->chunks_known && !s->has_calls ?
+				"not known: there are no allocator events" :
+			!a->chunks_known ?
+				"none known: free, never allocated, or allocated before the attach" :
+				"no live chunk: free, or never allocated");
+		return;
+	}
+	fprintf(o->f,
+		"  chunk     %#" PRIx64 ", %" PRIu64 " bytes, +%" PRIu64 "\n",
+		c->addr, c->size, a->addr - c->addr);
+	fputs("  by        ", o->f);
+	put_call(o->f, c->op, c->addr, c->size);
+	fputs(" from ", o->f);
+	put_caller(o, s, o->f, c->caller);
+	fprintf(o->f, ", thread %u, ", c->tid);
+	put_age(o, o->f, c->ts);
+	fputc('\n', o->f);
+}
+
+static void put_vma(const struct output *o, const struct space *s,
+		    const struct vma *v)
+{
+	char buf[5];
+
+	fprintf(o->f, "%08" PRIx64 "-%08" PRIx64 " %s ", v->d.start, v->d.end,
+		perms(&v->d, buf));
+	put_size(o->f, v->d.end - v->d.start);
+	fputs(" ", o->f);
+	put_name(o->f, vma_name(o, s, v));
+}
+
+static void text_cause(const struct output *o, const struct space *s,
+		       const char *what, const struct cause *c)
+{
+	fputs(what, o->f);
+	if (c->kind == CAUSE_SYSCALL) {
+		put_syscall(o->f, c->syscall, c->compat, c->args);
+		fprintf(o->f, ", thread %u, ", c->tid);
+	} else {
+		put_cause(o, s, o->f, c);
+		fputs(", ", o->f);
+	}
+	put_age(o, o->f, c->ts);
+	fputc('\n', o->f);
+	if (c->op == CALL_NONE)
+		return;
+	fputs("  inside    ", o->f);
+	put_call(o->f, c->op, c->call_addr, c->call_size);
+	fputs(" from ", o->f);
+	put_caller(o, s, o->f, c->caller);
+	fputc('\n', o->f);
+}
+
+static void text_resident(const struct output *o, const struct space *s,
+			  const struct view *w)
+{
+	fputs("  resident  ", o->f);
+	if (!w->res) {
+		fputs(s->sampled_at ? "? (changed since the sample)\n" :
+				      "? (never sampled)\n",
+		      o->f);
+		return;
+	}
+	put_size(o->f, w->res->resident);
+	fputs(" of its ", o->f);
+	put_size(o->f, w->v->d.end - w->v->d.start);
+	if (w->res->swapped) {
+		fputs(", swapped ", o->f);
+		put_size(o->f, w->res->swapped);
+	}
+	fputs(", sampled ", o->f);
+	put_age(o, o->f, s->sampled_at);
+	fputc('\n', o->f);
+}
+
+static void text_mapped(const struct output *o, const struct space *s,
+			const struct answer *a)
+{
+	const struct vma *v = a->view.v;
+
+	fputs("  VMA       ", o->f);
+	put_vma(o, s, v);
+	fprintf(o->f, " (%s), +%" PRIu64 "\n", view_kind_name(a->view.kind),
+		a->addr - v->d.start);
+	text_cause(o, s, "  made by   ", v->made);
+	if (v->changed != v->made)
+		text_cause(o, s, "  last by   ", v->changed);
+	text_resident(o, s, &a->view);
+}
+
+static void text_neighbour(const struct output *o, const struct space *s,
+			   const char *what, const struct vma *v,
+			   const char *how, uint64_t distance)
+{
+	fputs(what, o->f);
+	if (v) {
+		put_vma(o, s, v);
+		fprintf(o->f, ", %s %" PRIu64 " bytes\n", how, distance);
+	} else {
+		fputs("nothing\n", o->f);
+	}
+}
+
+static void text_unmapped(const struct output *o, const struct space *s,
+			  const struct answer *a)
+{
+	fputs("  VMA       not mapped\n", o->f);
+	text_neighbour(o, s, "  below     ", a->before, "passed its end by",
+		       a->before ? a->addr - a->before->d.end : 0);
+	text_neighbour(o, s, "  above     ", a->after, "short of its start by",
+		       a->after ? a->after->d.start - a->addr : 0);
+}
+
+static void why_text(const struct output *o, const struct space *s,
+		     const struct answer *a)
+{
+	fprintf(o->f, "%#" PRIx64 " in ", a->addr);
+	put_process(o->f, s);
+	if (s->died)
+		fputs(", as it was when it ended", o->f);
+	fputc('\n', o->f);
+	text_chunk(o, s, a);
+	if (a->mapped)
+		text_mapped(o, s, a);
+	else
+		text_unmapped(o, s, a);
+}
+
+/* --- JSON */
+
+static json_t *json_chunk(const struct output *o, const struct space *s,
+			  const struct answer *a)
+{
+	const struct chunk *c = &a->chunk;
+
+	if (!a->has_chunk)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "addr",
+			 json_addr(c->addr), "size", json_u64(c->size),
+			 "offset", json_u64(a->addr - c->addr), "op",
+			 call_op_name(c->op), "caller",
+			 json_caller(o, s, c->caller), "tid", json_u64(c->tid),
+			 "ts", json_u64(c->ts));
+}
+
+static json_t *json_place(const struct output *o, const struct space *s,
+			  const struct vma *v)
+{
+	char buf[5];
+
+	if (!v)
+		return json_null();
+	return json_pack("{s:o, s:o, s:s, s:o}", "start", json_addr(v->d.start),
+			 "end", json_addr(v->d.end), "perms", perms(&v->d, buf),
+			 "name", json_name(vma_name(o, s, v)));
+}
+
+static json_t *json_vma(const struct output *o, const struct space *s,
+			const struct answer *a)
+{
+	const struct vma *v = a->view.v;
+	json_t *j;
+
+	if (!a->mapped)
+		return json_null();
+	j = json_place(o, s, v);
+	json_object_set_new(j, "kind",
+			    json_string(view_kind_name(a->view.kind)));
+	json_object_set_new(j, "size", json_u64(v->d.end - v->d.start));
+	json_object_set_new(j, "offset", json_u64(a->addr - v->d.start));
+	json_object_set_new(j, "made", json_cause(o, s, v->made));
+	json_object_set_new(j, "changed",
+			    v->changed == v->made ?
+				    json_null() :
+				    json_cause(o, s, v->changed));
+	return j;
+}
+
+static json_t *json_resident(const struct space *s, const struct answer *a)
+{
+	if (!a->mapped || !a->view.res)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o}", "bytes",
+			 json_u64(a->view.res->resident), "swapped",
+			 json_u64(a->view.res->swapped), "sampled_at",
+			 json_u64(s->sampled_at));
+}
+
+static int why_json(const struct output *o, const struct space *s,
+		    const struct answer *a)
+{
+	json_t *j = json_object();
+
+	json_object_set_new(j, "addr", json_addr(a->addr));
+	json_object_set_new(j, "pid", json_u64(s->owner));
+	json_object_set_new(j, "comm", json_name(s->comm));
+	json_object_set_new(j, "mm", json_u64(s->mm));
+	json_object_set_new(j, "now", json_u64(o->now));
+	json_object_set_new(j, "start", json_u64(o->start));
+	json_object_set_new(j, "chunk", json_chunk(o, s, a));
+	json_object_set_new(j, "chunks_known", json_boolean(a->chunks_known));
+	json_object_set_new(j, "vma", json_vma(o, s, a));
+	json_object_set_new(j, "resident", json_resident(s, a));
+	json_object_set_new(j, "before", json_place(o, s, a->before));
+	json_object_set_new(j, "after", json_place(o, s, a->after));
+	return json_print(o, j, false);
+}
+
+int output_why(const struct output *o, const struct space *s, uint64_t addr)
+{
+	struct answer a;
+	int err = 0;
+
+	if (!s)
+		return -ESRCH;
+	a = find(s, addr);
+	if (o->json)
+		err = why_json(o, s, &a);
+	else
+		why_text(o, s, &a);
+	return err ? err : output_status(o->f);
+}
