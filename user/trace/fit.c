@@ -19,7 +19,8 @@ static const struct layout layouts[] = {
 			       offsetof(struct vmaheap_rec_file, len) },
 	[VMAHEAP_REC_MM_EXIT] = { sizeof(struct vmaheap_rec_mm_exit), 0, 0 },
 	[VMAHEAP_REC_TASK] = { sizeof(struct vmaheap_rec_task), 0, 0 },
-	[VMAHEAP_REC_TASK_EXIT] = { sizeof(struct vmaheap_rec_task_exit), 0, 0 },
+	[VMAHEAP_REC_TASK_EXIT] = { sizeof(struct vmaheap_rec_task_exit), 0,
+				    0 },
 	[VMAHEAP_REC_MADVISE] = { sizeof(struct vmaheap_rec_madvise), 0, 0 },
 	[VMAHEAP_REC_LOST] = { sizeof(struct vmaheap_rec_lost), 0, 0 },
 	[TRACE_NOTE_RESIDENT] = { sizeof(struct trace_resident),
@@ -44,7 +45,8 @@ static uint32_t elements(const struct vmaheap_record *r, const struct layout *l)
 
 	if (!l->element || r->size < l->fixed)
 		return 0;
-	if (r->type == VMAHEAP_REC_FILE) /* CTF: a string ends at its first NUL */
+	if (r->type ==
+	    VMAHEAP_REC_FILE) /* CTF: a string ends at its first NUL */
 		return (uint32_t)strnlen(p + l->fixed, r->size - l->fixed);
 	memcpy(&n, p + l->count_at, sizeof(n));
 	if (n > (r->size - l->fixed) / l->element)

@@ -24,6 +24,8 @@
 #define VERSION_MAJOR 0
 #define VERSION_MINOR 1
 
+/* TSDL, line by line. */
+/* clang-format off */
 static const char types[] =
 	"typealias integer { size = 4; align = 1; } := u4;\n"
 	"typealias integer { size = 6; align = 1; } := u6;\n"
@@ -133,18 +135,19 @@ static const char structs[] =
 	"	u64 live_resident;\n"
 	"};\n"
 	"\n";
+/* clang-format on */
 
 #define SHORT "u13 size; x47 addr;"
 #define SHORT_OLD "u13 unused; x47 addr;"
-#define LONG                                                                \
-	"enum : u6 { none, malloc, free, calloc, realloc, reallocarray, "   \
-	"memalign, aligned_alloc, posix_memalign, valloc, pvalloc } op; "   \
+#define LONG                                                              \
+	"enum : u6 { none, malloc, free, calloc, realloc, reallocarray, " \
+	"memalign, aligned_alloc, posix_memalign, valloc, pvalloc } op; " \
 	"u7 align_log2; x47 addr; size64 size;"
 /* What follows a body that is packed with PACKED_MORE (format.h). */
-#define MORE                                                                \
-	" enum : u4 { caller = 11, begin = 14, begin_caller = 15 } more; "  \
-	"variant <more> { struct { x60 caller; } caller; "                  \
-	"struct { u60 begin; } begin; "                                     \
+#define MORE                                                               \
+	" enum : u4 { caller = 11, begin = 14, begin_caller = 15 } more; " \
+	"variant <more> { struct { x60 caller; } caller; "                 \
+	"struct { u60 begin; } begin; "                                    \
 	"struct { u60 begin; u4 unused; x60 caller; } begin_caller; } with;"
 
 static const struct {
@@ -174,7 +177,8 @@ static const struct {
 
 	{ TRACE_NOTE_RESIDENT, TRACE_NOTES, "resident",
 	  "u32 nr_vmas; u32 unused; struct vma_resident vmas[nr_vmas];" },
-	{ TRACE_NOTE_VERIFY, TRACE_NOTES, "verify", "u32 vmas; u32 mismatches;" },
+	{ TRACE_NOTE_VERIFY, TRACE_NOTES, "verify",
+	  "u32 vmas; u32 mismatches;" },
 
 	{ WORD_MALLOC, TRACE_ALLOC, "malloc", SHORT },
 	{ WORD_FREE, TRACE_ALLOC, "free", SHORT_OLD },
@@ -216,8 +220,8 @@ static void put_uuid(FILE *f, const uint8_t u[16])
 
 	fputs("	uuid = \"", f);
 	for (i = 0; i < 16; i++)
-		fprintf(f, "%s%02x", i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "",
-			u[i]);
+		fprintf(f, "%s%02x",
+			i == 4 || i == 6 || i == 8 || i == 10 ? "-" : "", u[i]);
 	fputs("\";\n", f);
 }
 
@@ -316,7 +320,8 @@ static const char *value_of(const char *text, const char *name)
 }
 
 /* Undoes put_string(); what does not fit is cut. */
-static void get_string(const char *text, const char *name, char *out, size_t size)
+static void get_string(const char *text, const char *name, char *out,
+		       size_t size)
 {
 	const char *p = value_of(text, name);
 	size_t n = 0;
@@ -326,8 +331,8 @@ static void get_string(const char *text, const char *name, char *out, size_t siz
 		return;
 	while (*p && *p != '"' && n + 1 < size) {
 		if (*p == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
-			out[n++] = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 |
-					  (p[3] - '0'));
+			out[n++] = (char)((p[1] - '0') << 6 |
+					  (p[2] - '0') << 3 | (p[3] - '0'));
 			p += 4;
 			continue;
 		}
@@ -362,7 +367,8 @@ static bool get_uuid(const char *text, uint8_t uuid[16])
 	return true;
 }
 
-__attribute__((format(printf, 1, 2))) static char *sentence(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static char *sentence(const char *fmt,
+							    ...)
 {
 	char *s = NULL;
 	va_list ap;
@@ -384,19 +390,21 @@ char *metadata_parse(const char *text, uint8_t uuid[16], struct trace_env *env)
 		return sentence("its metadata is not CTF 1.8 text");
 	get_string(text, "tracer_name", tracer, sizeof(tracer));
 	if (strcmp(tracer, "vmaheap"))
-		return sentence("it is a trace of '%s', not of vmaheap", tracer);
+		return sentence("it is a trace of '%s', not of vmaheap",
+				tracer);
 	major = get_number(text, "tracer_major");
 	minor = get_number(text, "tracer_minor");
 	if (major != VERSION_MAJOR || minor != VERSION_MINOR)
-		return sentence("it is in format %lld.%lld, this program reads %d.%d",
-				major, minor, VERSION_MAJOR, VERSION_MINOR);
+		return sentence(
+			"it is in format %lld.%lld, this program reads %d.%d",
+			major, minor, VERSION_MAJOR, VERSION_MINOR);
 	if (!get_uuid(text, uuid))
 		return sentence("its metadata has no uuid");
 	get_string(text, "kernel_release", env->release, sizeof(env->release));
 	get_string(text, "command", env->command, sizeof(env->command));
 	get_string(text, "alloc_source", env->alloc, sizeof(env->alloc));
-	env->clock_offset_ns = (int64_t)(
-		(uint64_t)get_number(text, "offset_s") * 1000000000 +
-		(uint64_t)get_number(text, "offset"));
+	env->clock_offset_ns =
+		(int64_t)((uint64_t)get_number(text, "offset_s") * 1000000000 +
+			  (uint64_t)get_number(text, "offset"));
 	return NULL;
 }

@@ -110,7 +110,8 @@ static int list_streams(struct trace_reader *r)
 		err = add_stream(r, e->d_name);
 	closedir(d);
 	if (r->nr)
-		qsort(r->streams, r->nr, sizeof(*r->streams), by_kind_and_thread);
+		qsort(r->streams, r->nr, sizeof(*r->streams),
+		      by_kind_and_thread);
 	return err;
 }
 
@@ -132,10 +133,14 @@ static char *read_metadata(int dirfd, char **why)
 
 	if (fd < 0) {
 		*why = errno == ENOENT ?
-			       sentence("not a trace: there is no file 'metadata' in it", "") :
+			       sentence(
+				       "not a trace: there is no file 'metadata' in it",
+				       "") :
 		       errno == ENOTDIR ?
-			       sentence("not a trace: it is not a directory", "") :
-			       sentence("cannot open its metadata: ", strerror(errno));
+			       sentence("not a trace: it is not a directory",
+					"") :
+			       sentence("cannot open its metadata: ",
+					strerror(errno));
 		return NULL;
 	}
 	text = malloc(METADATA_MAX + 1);
@@ -308,13 +313,14 @@ static bool reserve(struct stream *s, size_t bytes)
 }
 
 /* The next packet into s->buf. Its bytes, 0: no sound packet is there. */
-static size_t load_packet(const struct trace_reader *r, struct stream *s, int fd,
-			  uint64_t left)
+static size_t load_packet(const struct trace_reader *r, struct stream *s,
+			  int fd, uint64_t left)
 {
 	struct packet_head h;
 	size_t packet;
 
-	if (left < head_bytes(s->kind) || !read_at(fd, &h, sizeof(h), s->offset) ||
+	if (left < head_bytes(s->kind) ||
+	    !read_at(fd, &h, sizeof(h), s->offset) ||
 	    !head_sound(r, s, &h, left))
 		return 0;
 	packet = h.packet_bits / 8;

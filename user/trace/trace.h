@@ -79,7 +79,8 @@ int trace_note(struct trace_writer *w, const struct vmaheap_record *note);
 int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 		const uint64_t *words, size_t nr);
 /* That many events of the thread were lost at this point. */
-int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr);
+int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid,
+	       uint64_t nr);
 /*
  * After a write error (full disk) the packet that did not fit is dropped whole,
  * its events are counted in events_discarded, what was written before stays
@@ -102,7 +103,8 @@ struct trace_block {
 	enum trace_stream_kind kind;
 	uint32_t tgid, tid; /* TRACE_ALLOC */
 	uint64_t ts; /* timestamp_begin: the stamp as the packet begins */
-	uint64_t alloc_caller, free_caller; /* TRACE_ALLOC: the sticky callers */
+	uint64_t alloc_caller,
+		free_caller; /* TRACE_ALLOC: the sticky callers */
 	uint64_t lost; /* events lost between the packet before and this one */
 	const void *data; /* 8-byte aligned */
 	size_t bytes;

@@ -18,7 +18,8 @@
 #include "trace/format.h"
 
 #define PACKET_BYTES (64 * 1024) /* of a packet, unless one event is longer */
-#define BUFFER_BYTES (4 * 1024) /* to begin with: many threads allocate little */
+#define BUFFER_BYTES \
+	(4 * 1024) /* to begin with: many threads allocate little */
 /* A process has 1024 descriptors by default; threads may be more. */
 #define OPEN_FILES 256
 
@@ -60,7 +61,8 @@ static void stream_name(const struct stream *s, char name[40])
 	if (s->kind == TRACE_ALLOC)
 		snprintf(name, 40, "alloc-%u-%u", s->tgid, s->tid);
 	else
-		snprintf(name, 40, "%s", s->kind == TRACE_KERNEL ? "kernel" : "notes");
+		snprintf(name, 40, "%s",
+			 s->kind == TRACE_KERNEL ? "kernel" : "notes");
 }
 
 static void close_oldest(struct trace_writer *w)
@@ -90,8 +92,8 @@ static int open_stream(struct trace_writer *w, struct stream *s)
 	if (w->open >= OPEN_FILES)
 		close_oldest(w);
 	stream_name(s, name);
-	s->fd = openat(w->dirfd, name, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW,
-		       0644);
+	s->fd = openat(w->dirfd, name,
+		       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
 	if (s->fd < 0)
 		return -errno;
 	w->open++;
@@ -183,7 +185,8 @@ static int put_first(struct trace_writer *w, struct stream *s)
 	return put_packet(w, s, &h, head_bytes(s->kind));
 }
 
-static int discard(struct trace_writer *w, struct stream *s, uint64_t events, int err)
+static int discard(struct trace_writer *w, struct stream *s, uint64_t events,
+		   int err)
 {
 	if (!w->total.error)
 		w->total.error = -err;
@@ -382,13 +385,13 @@ int trace_note(struct trace_writer *w, const struct vmaheap_record *note)
 /* --- allocator events */
 
 struct header {
-	bool has_ts;
-	uint64_t ts, caller; /* caller 0: it has none */
+	bool has_ts, has_caller;
+	uint64_t ts, caller;
 };
 
 static struct header read_header(const uint64_t *ev)
 {
-	struct header h = { false, 0, 0 };
+	struct header h = { false, false, 0, 0 };
 	unsigned int id = word_id(ev[0]);
 
 	if (id < WORD_HDR_CALLER)
@@ -398,7 +401,8 @@ static struct header read_header(const uint64_t *ev)
 	h.has_ts = id != WORD_HDR_CALLER;
 	if (h.has_ts)
 		h.ts = word_get_value(*ev++);
-	if (id != WORD_HDR_TS && id != WORD_HDR_WINDOW)
+	h.has_caller = id != WORD_HDR_TS && id != WORD_HDR_WINDOW;
+	if (h.has_caller)
 		h.caller = word_get_value(*ev);
 	return h;
 }
@@ -418,7 +422,8 @@ static int write_event(struct trace_writer *w, struct stream *s,
 	 * A packet begins with the stamp that its events without one inherit; the
 	 * first of a thread has inherited none.
 	 */
-	to = (void *)next_event(w, s, nr * sizeof(*ev), begin ? begin : s->ts, &err);
+	to = (void *)next_event(w, s, nr * sizeof(*ev), begin ? begin : s->ts,
+				&err);
 	if (!to)
 		return err;
 	if (nr == 1)
@@ -428,9 +433,11 @@ static int write_event(struct trace_writer *w, struct stream *s,
 	if (h.has_ts && h.ts < s->ts) /* it runs back: a hostile ring */
 		to[0] = word_value(PACKED_STAMP, s->ts);
 	body = word_id(ev[word_header_words(word_id(ev[0]))]);
-	if (h.caller && (body == WORD_FREE || body == WORD_REALLOC))
+	if (!h.has_caller)
+		return err;
+	if (body == WORD_FREE || body == WORD_REALLOC || body == WORD_LEAVE)
 		s->free_caller = h.caller;
-	else if (h.caller && body != WORD_LEAVE)
+	else
 		s->alloc_caller = h.caller;
 	return err;
 }
@@ -548,8 +555,8 @@ static int write_metadata(struct trace_writer *w, const struct trace_env *env)
 
 	if (!text)
 		return -ENOMEM;
-	fd = openat(w->dirfd, "metadata", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-		    0644);
+	fd = openat(w->dirfd, "metadata",
+		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
 	if (fd < 0) {
 		err = -errno;
 		free(text);
