@@ -4,6 +4,7 @@
 #define MODEL_APPLY_H
 
 #include "model/join.h"
+#include "model/life.h"
 #include "model/model.h"
 
 struct model {
@@ -13,6 +14,7 @@ struct model {
 	struct hash by_tgid; /* -> the book that the process uses, or used last */
 	struct hash threads; /* mm, tid -> thread, owned */
 	size_t threads_limit; /* look for idle ones when there are more */
+	struct lives lives;
 	struct hash files; /* dev, ino -> file_name, owned */
 	struct thread *last; /* the thread of the last call: most often the next one's, too */
 	struct cause *told; /* keeps outcome.cause alive */

@@ -44,38 +44,6 @@ static void begin_call(struct thread *t, const struct event *ev)
 	t->entered = ev->ts;
 }
 
-/* Drops the chunks that must be dead, for *c lies where they were. */
-static int make_room(struct space *s, const struct chunk *c)
-{
-	struct chunk dead;
-
-	while (chunk_overlap(s->chunks, c->addr, c->size, &dead) == 0) {
-		int ret = chunk_remove(s->chunks, dead.addr, NULL);
-
-		if (ret)
-			return ret;
-		s->double_allocs++;
-	}
-	return 0;
-}
-
-static int birth(struct space *s, const struct chunk *c, bool *known)
-{
-	int ret = chunk_insert(s->chunks, c);
-	struct chunk_sum sum;
-
-	*known = ret != -EEXIST;
-	if (ret == -EEXIST) {
-		ret = make_room(s, c);
-		if (!ret)
-			ret = chunk_insert(s->chunks, c);
-	}
-	sum = chunk_total(s->chunks);
-	if (sum.bytes > s->live_peak)
-		s->live_peak = sum.bytes;
-	return ret;
-}
-
 static void born_here(struct chunk *c, const struct event *ev)
 {
 	c->addr = ev->call.addr;
@@ -86,17 +54,41 @@ static void born_here(struct chunk *c, const struct event *ev)
 	c->op = ev->call.op;
 }
 
-static int apply_alloc(struct thread *t, const struct event *ev, struct outcome *out)
+static int birth(struct model *m, struct thread *t, struct outcome *out)
 {
-	struct space *s = &t->book->s;
-	struct op_tally *op = &s->ops[ev->call.op];
+	int ret = life_birth(&m->lives, t->book, &out->chunk);
+
+	out->waits = ret == LIFE_WAITS;
+	out->known = ret == LIFE_DONE;
+	return ret < 0 ? ret : 0;
+}
+
+/* Takes the chunk of a free or realloc out; NULL is no chunk. */
+static int death(struct model *m, struct thread *t, const struct event *ev,
+		 struct outcome *out)
+{
+	int ret;
+
+	if (!ev->call.addr)
+		return 0;
+	born_here(&out->chunk, ev);
+	ret = life_death(&m->lives, t->book, &out->chunk);
+	out->waits = ret == LIFE_WAITS;
+	out->known = ret == LIFE_DONE;
+	return ret < 0 ? ret : 0;
+}
+
+static int apply_alloc(struct model *m, struct thread *t, const struct event *ev,
+		       struct outcome *out)
+{
+	struct op_tally *op = &t->book->s.ops[ev->call.op];
 	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
 			     ev->call.caller };
 	int ret = 0;
 
 	born_here(&out->chunk, ev);
 	if (ev->call.addr)
-		ret = birth(s, &out->chunk, &out->known);
+		ret = birth(m, t, out);
 	if (ret)
 		return ret;
 	op->calls++;
@@ -107,33 +99,14 @@ static int apply_alloc(struct thread *t, const struct event *ev, struct outcome 
 	return end_call(t, &call, ev->call.begin ? ev->call.begin : ev->ts, ev, out);
 }
 
-/* Takes the chunk of a free or realloc out; NULL is no chunk. */
-static int death(struct space *s, const struct event *ev, struct outcome *out)
+static int apply_freed(struct model *m, struct thread *t, const struct event *ev,
+		       struct outcome *out)
 {
-	int ret;
-
-	if (!ev->call.addr)
-		return 0;
-	ret = chunk_remove(s->chunks, ev->call.addr, &out->chunk);
-	if (ret == -ENOMEM)
-		return ret;
-	out->known = ret == 0;
-	if (ret) {
-		out->chunk.addr = ev->call.addr;
-		s->unknown_frees++;
-	}
-	return 0;
-}
-
-static int apply_freed(struct thread *t, const struct event *ev, struct outcome *out)
-{
-	struct space *s = &t->book->s;
-	int ret = death(s, ev, out);
+	int ret = death(m, t, ev, out);
 
 	if (ret)
 		return ret;
-	s->ops[ev->call.op].calls++;
-	s->ops[ev->call.op].bytes += out->chunk.size;
+	t->book->s.ops[ev->call.op].calls++;
 	begin_call(t, ev);
 	return 0;
 }
@@ -148,20 +121,30 @@ static int apply_leave(struct thread *t, const struct event *ev, struct outcome 
 	return end_call(t, &call, t->entered, ev, out);
 }
 
-static int apply_realloc_enter(struct thread *t, const struct event *ev,
-			       struct outcome *out)
+static int apply_realloc_enter(struct model *m, struct thread *t,
+			       const struct event *ev, struct outcome *out)
 {
-	int ret = death(&t->book->s, ev, out);
+	int ret = death(m, t, ev, out);
 
 	if (ret)
 		return ret;
-	t->old = out->known ? out->chunk : (struct chunk){ .addr = 0 };
+	t->old = out->known || out->waits ? out->chunk : (struct chunk){ .addr = 0 };
+	t->old_waits = out->waits;
 	begin_call(t, ev);
 	return 0;
 }
 
+/* The old chunk is alive again, and it is as old as it was. */
+static int realloc_failed(struct model *m, struct thread *t, struct outcome *out)
+{
+	if (t->old_waits && life_not_dead(&m->lives, t->book, t->old.addr, t->tid))
+		return 0;
+	out->chunk = t->old;
+	return t->old.addr ? birth(m, t, out) : 0;
+}
+
 /* What the return of a realloc leaves behind: the new chunk, the old, or none. */
-static int realloc_result(struct thread *t, const struct event *ev,
+static int realloc_result(struct model *m, struct thread *t, const struct event *ev,
 			  struct outcome *out)
 {
 	struct op_tally *op = &t->book->s.ops[ev->call.op];
@@ -170,9 +153,9 @@ static int realloc_result(struct thread *t, const struct event *ev,
 
 	born_here(&out->chunk, ev);
 	if (failed)
-		out->chunk = t->old;
-	if (out->chunk.addr)
-		ret = birth(&t->book->s, &out->chunk, &out->known);
+		ret = realloc_failed(m, t, out);
+	else if (ev->call.addr)
+		ret = birth(m, t, out);
 	if (ret)
 		return ret;
 	t->old.addr = 0;
@@ -182,13 +165,13 @@ static int realloc_result(struct thread *t, const struct event *ev,
 	return 0;
 }
 
-static int apply_realloc_return(struct thread *t, const struct event *ev,
-				struct outcome *out)
+static int apply_realloc_return(struct model *m, struct thread *t,
+				const struct event *ev, struct outcome *out)
 {
 	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
 			     ev->call.caller };
 	uint64_t begin = t->open.op == CALL_NONE ? ev->ts : t->entered;
-	int ret = realloc_result(t, ev, out);
+	int ret = realloc_result(m, t, ev, out);
 
 	if (ret)
 		return ret;
@@ -220,13 +203,13 @@ int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 	t->seen = ev->ts;
 	switch (ev->call.phase) {
 	case CALL_ALLOC:
-		return apply_alloc(t, ev, out);
+		return apply_alloc(m, t, ev, out);
 	case CALL_FREED:
-		return apply_freed(t, ev, out);
+		return apply_freed(m, t, ev, out);
 	case CALL_REALLOC_ENTER:
-		return apply_realloc_enter(t, ev, out);
+		return apply_realloc_enter(m, t, ev, out);
 	case CALL_REALLOC_RETURN:
-		return apply_realloc_return(t, ev, out);
+		return apply_realloc_return(m, t, ev, out);
 	case CALL_LEAVE:
 		return apply_leave(t, ev, out);
 	}
@@ -252,23 +235,4 @@ int apply_calls_lost(struct model *m, const struct event *ev, struct outcome *ou
 		t->old.addr = 0;
 	}
 	return 0;
-}
-
-bool model_early(const struct model *m, const struct event *ev)
-{
-	const struct space *s = model_process(m, ev->tgid);
-
-	if (ev->kind != EV_CALL || !s || !ev->call.addr)
-		return false;
-	switch (ev->call.phase) {
-	case CALL_ALLOC:
-	case CALL_REALLOC_RETURN:
-		return chunk_overlap(s->chunks, ev->call.addr, ev->call.size, NULL) == 0;
-	case CALL_FREED:
-	case CALL_REALLOC_ENTER:
-		return chunk_get(s->chunks, ev->call.addr, NULL) != 0;
-	case CALL_LEAVE:
-		break;
-	}
-	return false;
 }

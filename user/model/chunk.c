@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * A shadow of the address space: for each 16 bytes of it one number, that of
- * the chunk which starts there (0: none). It is reserved 1 GiB of addresses (a
- * leaf) at a time and costs memory only where chunks lie. Chunks that start at
- * 8 mod 16 (jemalloc and mimalloc have such) go into a second such array, which
- * a leaf gets with its first one.
+ * the chunk which starts there (0: none; with the bit DEAD: when the last one
+ * died). It is reserved 1 GiB of addresses (a leaf) at a time and costs memory
+ * only where chunks lie. Chunks that start at 8 mod 16 (jemalloc and mimalloc
+ * have such) go into a second such array, which a leaf gets with its first one.
  *
  * Live chunks never overlap: whoever inserts sees to it. So a page needs to know
  * little: where chunks start on it (a bit for each 16 bytes), the live bytes,
@@ -39,6 +39,7 @@
 #define BLOCK_PAGES 64u
 #define LEAF_BLOCKS (LEAF_PAGES / BLOCK_PAGES)
 #define LARGE_PAGES 256u
+#define DEAD (1u << 31)
 
 struct page {
 	uint64_t starts[4]; /* a bit for each granule in which a chunk starts */
@@ -178,7 +179,13 @@ static uint32_t *slot(const struct leaf *l, uint64_t addr)
 	return addr & 8 ? &l->odd[granule] : &l->even[granule];
 }
 
-static uint32_t start_at(const struct chunk_table *t, uint64_t addr)
+static uint32_t living(uint32_t number)
+{
+	return number & DEAD ? 0 : number;
+}
+
+/* What the slot of addr holds; 0 when it has none. */
+static uint32_t slot_value(const struct chunk_table *t, uint64_t addr)
 {
 	const struct leaf *l = leaf_of(t, addr);
 
@@ -187,23 +194,34 @@ static uint32_t start_at(const struct chunk_table *t, uint64_t addr)
 	return *slot(l, addr);
 }
 
+static uint32_t start_at(const struct chunk_table *t, uint64_t addr)
+{
+	return living(slot_value(t, addr));
+}
+
+static uint32_t even_at(const struct leaf *l, uint64_t addr)
+{
+	return living(l->even[addr >> 4 & (LEAF_GRANULES - 1)]);
+}
+
+static uint32_t odd_at(const struct leaf *l, uint64_t addr)
+{
+	return l->odd ? living(l->odd[addr >> 4 & (LEAF_GRANULES - 1)]) : 0;
+}
+
 /* In the granule of addr: the last chunk that starts at or below addr. */
 static uint32_t last_in_granule(const struct leaf *l, uint64_t addr)
 {
-	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+	uint32_t odd = addr & 8 ? odd_at(l, addr) : 0;
 
-	if (addr & 8 && l->odd && l->odd[granule])
-		return l->odd[granule];
-	return l->even[granule];
+	return odd ? odd : even_at(l, addr);
 }
 
 static uint32_t first_in_granule(const struct leaf *l, uint64_t addr)
 {
-	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+	uint32_t even = addr & 15 ? 0 : even_at(l, addr);
 
-	if (!(addr & 15) && l->even[granule])
-		return l->even[granule];
-	return l->odd && (addr & 15) <= 8 ? l->odd[granule] : 0;
+	return even || (addr & 15) > 8 ? even : odd_at(l, addr);
 }
 
 /* On the page of addr: the last chunk that starts at or below addr, or 0. */
@@ -619,7 +637,14 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 	return 0;
 }
 
-int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
+/* A stamp in what a slot has room for. */
+static uint32_t death_mark(uint64_t ts)
+{
+	return DEAD | (uint32_t)(ts ^ ts >> 31);
+}
+
+static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
+		    struct chunk *old)
 {
 	struct leaf *l;
 	struct page *p;
@@ -634,9 +659,8 @@ int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
 		*old = t->pool.chunks[nr];
 	l = leaf_of(t, addr);
 	p = page_of(l, addr);
-	*slot(l, addr) = 0;
-	if (!l->even[addr >> 4 & (LEAF_GRANULES - 1)] &&
-	    (!l->odd || !l->odd[addr >> 4 & (LEAF_GRANULES - 1)]))
+	*slot(l, addr) = mark;
+	if (!even_at(l, addr) && !odd_at(l, addr))
 		p->starts[addr >> 10 & 3] &= ~(1ull << (addr >> 4 & 63));
 	p->nr_starts--;
 	cover(t, &t->pool.chunks[nr], nr, false);
@@ -644,6 +668,21 @@ int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
 	t->total.bytes -= t->pool.chunks[nr].size;
 	pool_give(&t->pool, nr);
 	return 0;
+}
+
+int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
+{
+	return take_out(t, addr, 0, old);
+}
+
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *old)
+{
+	return take_out(t, addr, death_mark(ts), old);
+}
+
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t ts)
+{
+	return !t->packed && slot_value(t, addr) == death_mark(ts);
 }
 
 static int found(const struct chunk *from, struct chunk *c)

@@ -47,6 +47,10 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c);
  * (-ENOMEM: the table was packed).
  */
 int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old);
+/* The same, and the table remembers (until it is packed) that one died there at ts. */
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *old);
+/* Did the last chunk that started at addr, now dead, die at ts? (Wrong once in 2^31.) */
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t ts);
 /* In all of these *c may be left out (NULL). The chunk that starts at addr. 0 or -ENOENT. */
 int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c);
 /* The chunk whose [addr, addr + max(size, 1)) contains addr. 0 or -ENOENT. */

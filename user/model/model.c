@@ -57,6 +57,7 @@ void model_free(struct model *m)
 	hash_destroy(&m->threads);
 	hash_destroy(&m->by_mm);
 	hash_destroy(&m->by_tgid);
+	lives_destroy(&m->lives);
 	cause_put(m->told);
 	free(m->books);
 	free(m);
@@ -402,9 +403,18 @@ int model_apply(struct model *m, const struct event *ev, struct outcome *out)
 	return ret;
 }
 
+int model_settle(struct model *m, uint64_t ts)
+{
+	return life_settle(&m->lives, ts);
+}
+
 struct model_totals model_totals(const struct model *m)
 {
-	return m->totals;
+	struct model_totals t = m->totals;
+
+	t.waited = m->lives.waited;
+	t.in_vain = m->lives.in_vain;
+	return t;
 }
 
 static const char *check_book(const struct book *b)

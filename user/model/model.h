@@ -100,6 +100,11 @@ struct outcome {
 	/* EV_CALL */
 	struct chunk chunk; /* the one born, or gone (FREED, REALLOC_ENTER) */
 	bool known; /* FREED: the chunk was live; ALLOC: the address was not */
+	/*
+	 * ... or that is not known yet: another thread's event with the same ts
+	 * belongs before this one and has not been applied (life.h).
+	 */
+	bool waits;
 	unsigned int vma_events; /* that this call is the cause of, now known */
 };
 #define OUTCOME_CHANGES 64
@@ -117,12 +122,11 @@ void model_free(struct model *m);
 int model_apply(struct model *m, const struct event *ev, struct outcome *out);
 
 /*
- * Would applying the EV_CALL event now contradict the per-address alternation
- * (allocation over a live chunk, free of an unknown one)? Then an event of
- * another thread that belongs before it has not been applied yet, or never
- * will be. Used by order.h.
+ * All events with a smaller ts have been applied: what still waits for one of
+ * them waits in vain, and is counted as unknown free or double allocation. To
+ * be called when ts advances (order_run does). 0 or -ENOMEM.
  */
-bool model_early(const struct model *m, const struct event *ev);
+int model_settle(struct model *m, uint64_t ts);
 
 /* NULL when not known. */
 struct space *model_space(const struct model *m, uint64_t mm);
@@ -144,6 +148,7 @@ struct model_totals {
 	uint64_t orphan_calls; /* of processes that are not watched */
 	uint64_t checks, check_vmas, check_mismatches; /* EV_VERIFY */
 	uint64_t events; /* applied */
+	uint64_t waited, in_vain; /* of these: for another thread's (life.h) */
 };
 struct model_totals model_totals(const struct model *m);
 

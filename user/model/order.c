@@ -1,11 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A source with the smallest ts runs until its ts passes the next source's, so
- * the common event costs one comparison. It runs through an equal ts as far as
- * it can, too, because allocators give an address back to the thread that freed
- * it last.
+ * The source with the smallest ts runs until its ts passes that of the next
+ * source, so the common event costs one comparison.
  */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +12,7 @@ struct order_source {
 	const struct source_ops *ops;
 	void *ctx;
 	bool kernel;
-	bool stalled; /* its next event is early as the model is now */
-	const struct event *ev; /* the next one, NULL: none */
+	const struct event *ev; /* the next one, NULL: none up to the horizon */
 	bool sure;
 };
 
@@ -25,6 +21,12 @@ struct order {
 	struct order_source **sources; /* owned, in the order of order_add() */
 	size_t nr;
 	uint64_t newest; /* ts of what was applied */
+	/*
+	 * The smallest ts of those that were not sure, in this run and the one
+	 * before: nothing from there on can be settled, for what belongs before
+	 * it may have been read a round later, or two when a ring was very full.
+	 */
+	uint64_t unsure, unsure_before;
 	struct order_totals totals;
 };
 
@@ -41,8 +43,10 @@ struct order *order_new(struct model *m)
 {
 	struct order *o = calloc(1, sizeof(*o));
 
-	if (o)
-		o->model = m;
+	if (!o)
+		return NULL;
+	o->model = m;
+	o->unsure = UINT64_MAX;
 	return o;
 }
 
@@ -92,7 +96,11 @@ void order_remove(struct order *o, struct order_source *s)
 
 struct order_totals order_totals(const struct order *o)
 {
-	return o->totals;
+	struct order_totals t = o->totals;
+
+	t.held = model_totals(o->model).waited;
+	t.forced = model_totals(o->model).in_vain;
+	return t;
 }
 
 /* Looks at the next event of a source. False: none up to the horizon. */
@@ -114,16 +122,14 @@ static bool goes_before(const struct order_source *a, const struct order_source 
 	return a->kernel && !b->kernel;
 }
 
-/* The first and the second to go among those that are not stalled, or that are. */
-static struct order_source *first(const struct order *o, bool stalled,
-				  struct order_source **second)
+static struct order_source *first(const struct order *o, struct order_source **second)
 {
 	struct order_source *a = NULL, *b = NULL;
 
 	for (size_t i = 0; i < o->nr; i++) {
 		struct order_source *s = o->sources[i];
 
-		if (!s->ev || s->stalled != stalled)
+		if (!s->ev)
 			continue;
 		if (goes_before(s, a)) {
 			b = a;
@@ -132,67 +138,40 @@ static struct order_source *first(const struct order *o, bool stalled,
 			b = s;
 		}
 	}
-	if (second)
-		*second = b;
+	*second = b;
 	return a;
+}
+
+/* Every event older than ts has been applied. */
+static void settle(const struct run *r, uint64_t ts)
+{
+	const struct order *o = r->o;
+
+	if (!r->final && o->unsure < ts)
+		ts = o->unsure;
+	if (!r->final && o->unsure_before < ts)
+		ts = o->unsure_before;
+	model_settle(o->model, ts);
 }
 
 static void apply(const struct run *r, struct order_source *s)
 {
 	struct order *o = r->o;
+	uint64_t ts = s->ev->ts;
 	struct outcome out;
 
-	if (s->ev->ts < o->newest)
+	if (ts < o->newest)
 		o->totals.late++;
-	else
-		o->newest = s->ev->ts;
+	if (ts > o->newest) {
+		settle(r, ts);
+		o->newest = ts;
+	}
+	if (!s->sure && ts < o->unsure)
+		o->unsure = ts;
 	o->totals.applied++;
 	if (model_apply(o->model, s->ev, &out) == 0 && r->told)
 		r->told(r->ctx, &out);
 	s->ops->pop(s->ctx);
-}
-
-/* Until its events would come after those of next, or of a stalled source. */
-static uint64_t run_source(const struct run *r, struct order_source *s,
-			   const struct order_source *next, uint64_t limit)
-{
-	uint64_t n = 0;
-
-	do {
-		if (model_early(r->o->model, s->ev)) {
-			s->stalled = true;
-			r->o->totals.held++;
-			break;
-		}
-		apply(r, s);
-		n++;
-	} while (look(r, s) && s->ev->ts <= limit && !(next && goes_before(next, s)));
-	return n;
-}
-
-/*
- * Nobody else can go before these any more. False: what they wait for may be
- * unread yet. It may also be behind another one that stalls, hence all of equal
- * ts must be sure.
- */
-static bool force(const struct run *r, struct order_source *s)
-{
-	for (size_t i = 0; i < r->o->nr && !r->final; i++) {
-		const struct order_source *t = r->o->sources[i];
-
-		if (t->ev && t->stalled && t->ev->ts == s->ev->ts && !t->sure)
-			return false;
-	}
-	r->o->totals.forced++;
-	apply(r, s);
-	look(r, s);
-	return true;
-}
-
-static void retry(struct order *o)
-{
-	for (size_t i = 0; i < o->nr; i++)
-		o->sources[i]->stalled = false;
 }
 
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
@@ -200,25 +179,17 @@ uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 {
 	const struct run r = { o, horizon, final, told, ctx };
 	uint64_t before = o->totals.applied;
+	struct order_source *s, *next;
 
-	retry(o);
+	o->unsure_before = o->unsure;
+	o->unsure = UINT64_MAX;
 	for (size_t i = 0; i < o->nr; i++)
 		look(&r, o->sources[i]);
-	for (;;) {
-		struct order_source *next;
-		struct order_source *s = first(o, false, &next);
-		struct order_source *held = first(o, true, NULL);
-
-		if (held && (!s || s->ev->ts > held->ev->ts)) {
-			if (!force(&r, held))
-				break;
-			retry(o);
-			continue;
-		}
-		if (!s)
-			break;
-		if (run_source(&r, s, next, held ? held->ev->ts : UINT64_MAX))
-			retry(o);
+	while ((s = first(o, &next))) {
+		do {
+			apply(&r, s);
+		} while (look(&r, s) && !(next && goes_before(next, s)));
 	}
+	settle(&r, final || horizon == UINT64_MAX ? UINT64_MAX : horizon + 1);
 	return o->totals.applied - before;
 }

@@ -5,13 +5,12 @@
  * Each source (the module, one thread's ring ...) is in order by itself. Events
  * of different sources are ordered by ts. Allocator events have no time of
  * their own, only the stamp that their thread saw last, so events of several
- * threads often carry an equal ts. Among those, the alternation of each address
- * decides: an allocation of a live address, or a free of an unknown one, waits
- * (its source stalls) until the other sources have told the event that belongs
- * before it. The event that it waits for cannot have a later ts: whoever freed
- * the address loaded its stamp before whoever got it next did. So when every
- * other source has passed that ts, the wait was in vain, and the event is
- * applied as it is (model.h counts it).
+ * threads often carry an equal ts. Those are applied one source after the other,
+ * and the model finds out from the alternation of each address which belongs
+ * before which (life.h). What an event waits for there cannot have a later ts:
+ * whoever freed the address loaded its stamp before whoever got it next did. So
+ * when every source has passed that ts, the wait was in vain, and the event is
+ * taken as it is (model.h counts it).
  *
  * A kernel event goes before the allocator events of equal ts.
  */
@@ -43,8 +42,9 @@ void order_remove(struct order *o, struct order_source *s);
 
 /*
  * Applies all events with ts <= horizon, in order; calls told() after each.
- * A stalled event that is not sure stays for the next call. Returns the number
- * of events applied. With `final`, nothing stays: what is not sure is forced.
+ * Whether an event that was not sure waits in vain is decided in the next call
+ * but one. Returns the number of events applied. With `final`, everything is
+ * decided now. No source may be added or removed from within.
  */
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 		   void (*told)(void *ctx, const struct outcome *out), void *ctx);

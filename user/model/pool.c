@@ -13,7 +13,7 @@ static bool grow(struct pool *p)
 	size_t size = cap * sizeof(struct chunk);
 	void *mem;
 
-	if (cap < p->cap)
+	if (p->cap == POOL_MAX)
 		return false;
 	if (p->cap)
 		mem = mremap(p->chunks, old, size, MREMAP_MAYMOVE);

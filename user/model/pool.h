@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Chunks by a 32-bit number, so that the shadow array (chunk.c) needs 4 bytes
- * for each. Numbers begin with 1; freed ones are used again, the last first.
+ * for each. Numbers begin with 1 and are below POOL_MAX; freed ones are used
+ * again, the last first.
  */
 #ifndef MODEL_POOL_H
 #define MODEL_POOL_H
 
 #include "model/chunk.h"
+
+#define POOL_MAX (1u << 31)
 
 struct pool {
 	struct chunk *chunks; /* moves when it grows */
