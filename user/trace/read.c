@@ -124,34 +124,54 @@ static char *sentence(const char *before, const char *after)
 	return s;
 }
 
+static char *why_not_open(int err)
+{
+	if (err == ENOENT)
+		return sentence(
+			"not a trace: there is no file 'metadata' in it", "");
+	if (err == ENOTDIR)
+		return sentence("not a trace: it is not a directory", "");
+	return sentence("cannot open its metadata: ", strerror(err));
+}
+
+/* malloc'ed text, or NULL and errno. */
+static char *read_text(int fd)
+{
+	struct stat st;
+	char *text;
+	ssize_t n;
+
+	if (fstat(fd, &st))
+		return NULL;
+	if (!S_ISREG(st.st_mode) || st.st_size > METADATA_MAX) {
+		errno = EFBIG;
+		return NULL;
+	}
+	text = malloc((size_t)st.st_size + 1);
+	if (!text)
+		return NULL;
+	n = read(fd, text, (size_t)st.st_size);
+	if (n < 0) {
+		free(text);
+		return NULL;
+	}
+	text[n] = 0;
+	return text;
+}
+
 /* The whole text, or NULL and *why. */
 static char *read_metadata(int dirfd, char **why)
 {
 	int fd = openat(dirfd, "metadata", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	char *text;
-	ssize_t n;
 
 	if (fd < 0) {
-		*why = errno == ENOENT ?
-			       sentence(
-				       "not a trace: there is no file 'metadata' in it",
-				       "") :
-		       errno == ENOTDIR ?
-			       sentence("not a trace: it is not a directory",
-					"") :
-			       sentence("cannot open its metadata: ",
-					strerror(errno));
+		*why = why_not_open(errno);
 		return NULL;
 	}
-	text = malloc(METADATA_MAX + 1);
-	n = text ? read(fd, text, METADATA_MAX) : -1;
-	if (n < 0) {
+	text = read_text(fd);
+	if (!text)
 		*why = sentence("cannot read its metadata: ", strerror(errno));
-		free(text);
-		text = NULL;
-	} else {
-		text[n] = 0;
-	}
 	close(fd);
 	return text;
 }

@@ -334,20 +334,21 @@ static int write_record(struct trace_writer *w, struct stream *s,
 {
 	size_t bytes = fitted_bytes(r);
 	struct vmaheap_record *to;
+	uint64_t ts;
 	int err = 0;
 
 	if (!bytes) { /* a type from the future: no metadata describes it */
 		s->discarded++;
 		return 0;
 	}
-	/* Time never runs back in a stream (CTF 1.8, 8); the sources keep to it. */
-	if (r->ts > s->ts)
-		s->ts = r->ts;
-	to = (void *)next_event(w, s, bytes, s->ts, &err);
+	/* Time never runs back in a stream; the sources keep to it. */
+	ts = r->ts > s->ts ? r->ts : s->ts;
+	to = (void *)next_event(w, s, bytes, ts, &err);
 	if (to) {
 		s->padding = bytes - fit_record(r, to);
-		to->ts = s->ts;
+		to->ts = ts;
 	}
+	s->ts = ts;
 	return err;
 }
 
@@ -407,38 +408,41 @@ static struct header read_header(const uint64_t *ev)
 	return h;
 }
 
+/* Events that come without a stamp or a caller have those of this one. */
+static void keep_sticky(struct stream *s, const struct header *h, uint64_t ts,
+			unsigned int body)
+{
+	s->ts = ts;
+	if (!h->has_caller)
+		return;
+	if (body == WORD_FREE || body == WORD_REALLOC || body == WORD_LEAVE)
+		s->free_caller = h->caller;
+	else
+		s->alloc_caller = h->caller;
+}
+
 static int write_event(struct trace_writer *w, struct stream *s,
 		       const uint64_t *ev, unsigned int nr)
 {
+	unsigned int body = word_id(ev[word_header_words(word_id(ev[0]))]);
 	struct header h = read_header(ev);
-	uint64_t begin = s->ts;
-	unsigned int body;
+	uint64_t ts = h.ts > s->ts ? h.ts : s->ts;
 	uint64_t *to;
 	int err = 0;
 
-	if (h.ts > s->ts)
-		s->ts = h.ts;
 	/*
-	 * A packet begins with the stamp that its events without one inherit; the
-	 * first of a thread has inherited none.
+	 * A packet begins with the stamp that its events without one inherit;
+	 * the first of a thread has inherited none.
 	 */
-	to = (void *)next_event(w, s, nr * sizeof(*ev), begin ? begin : s->ts,
+	to = (void *)next_event(w, s, nr * sizeof(*ev), s->ts ? s->ts : ts,
 				&err);
-	if (!to)
-		return err;
-	if (nr == 1)
+	if (to && nr == 1)
 		*to = *ev;
-	else
+	else if (to)
 		pack_event(ev, nr, to);
-	if (h.has_ts && h.ts < s->ts) /* it runs back: a hostile ring */
-		to[0] = word_value(PACKED_STAMP, s->ts);
-	body = word_id(ev[word_header_words(word_id(ev[0]))]);
-	if (!h.has_caller)
-		return err;
-	if (body == WORD_FREE || body == WORD_REALLOC || body == WORD_LEAVE)
-		s->free_caller = h.caller;
-	else
-		s->alloc_caller = h.caller;
+	if (to && h.has_ts && h.ts < ts) /* it runs back: a hostile ring */
+		to[0] = word_value(PACKED_STAMP, ts);
+	keep_sticky(s, &h, ts, body);
 	return err;
 }
 
