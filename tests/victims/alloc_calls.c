@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alloc_wait.h"
+
 extern char __executable_start, etext;
 
 #define LINES 256
@@ -119,6 +121,8 @@ int main(void)
 {
 	int i;
 
+	if (wait_for_start())
+		nr = 0; /* whoever comes now has not seen before_main() */
 	if (malloc_usable_size(early) < 15)
 		return 1;
 	give(early);

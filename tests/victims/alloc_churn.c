@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alloc_wait.h"
+
 extern char __executable_start, etext;
 
 #define AT_ONCE 10
@@ -52,6 +54,7 @@ int main(int argc, char **argv)
 {
 	unsigned long i, j, nr = argc > 1 ? strtoul(argv[1], NULL, 0) : 2000;
 
+	wait_for_start();
 	pthread_key_create(&key, again);
 	for (i = 0; i < nr; i += AT_ONCE) {
 		pthread_t t[AT_ONCE];

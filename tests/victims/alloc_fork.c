@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "alloc_wait.h"
+
 extern char __executable_start, etext;
 extern char **environ;
 
@@ -109,10 +111,12 @@ static void spawn(char *self)
 
 int main(int argc, char **argv)
 {
-	void *p = get(1000);
 	pthread_t t;
 	pid_t pid;
+	void *p;
 
+	wait_for_start();
+	p = get(1000);
 	if (argc > 1) {
 		some(11);
 		put(p);

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "alloc_wait.h"
+
 extern char __executable_start, etext;
 
 #define THREADS 8
@@ -56,6 +58,7 @@ int main(int argc, char **argv)
 	pthread_t t[THREADS];
 	unsigned long i;
 
+	wait_for_start();
 	if (argc > 1)
 		rounds = strtoul(argv[1], NULL, 0);
 	for (i = 0; i < THREADS; i++)

@@ -27,47 +27,39 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "intake/words.h"
+#include "intake/queue.h"
 #include "probe/words.h"
 
 #ifndef MFD_NOEXEC_SEAL
-#define MFD_NOEXEC_SEAL \
-	0x0008U /* Linux 6.3; without it 6.3 and later print a warning */
+/* Linux 6.3; without it 6.3 and later print a warning. */
+#define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-#define PEERS \
-	64 /* connections that have not asked yet; the oldest makes place */
+/* Connections that have not asked yet; the oldest makes place. */
+#define PEERS 64
 /* What has not been taken of one ring; beyond it words stay in the ring. */
 #define BACKLOG_WORDS (64u << 20 >> 3)
-#define KEEP_WORDS (1u << 16) /* a drained buffer larger than this is freed */
-#define ANONYMOUS_RINGS \
-	1024 /* of a process whose thread ids mean nothing to us */
+#define LOST_MAX ((1ull << 56) - 1) /* what a control word can say */
+/* Of a process whose thread ids mean nothing to us. */
+#define ANONYMOUS_RINGS 1024
 
 struct ring {
 	struct ring *next;
 	struct ring_header *shared; /* hostile */
 	size_t words; /* of the ring */
-	uint64_t head,
-		tail; /* our copies; everything below tail was copied out */
+	uint64_t head, tail; /* ours; everything below tail was copied out */
 	uint32_t tgid;
-	bool foreign; /* thread ids are of another pid namespace: reported as 0 */
+	bool foreign; /* thread ids of another pid namespace: told as 0 */
 	bool gone; /* its process is: free it when all is taken */
 	bool retired; /* as if gone, unless more words come */
 	bool broken;
+	bool settled; /* what was dropped and never told of has been told */
+	uint64_t lost; /* events, by CTRL_LOST */
 	bool behind; /* some words stayed in the ring */
 	void *data;
 
-	/* Copied words; [0, checked) are whole events, [0, taken) were popped. */
-	uint64_t *buf;
-	size_t len, cap, checked, taken;
-	/* Positions in the stream: of buf[0]; of the end of what was visible ... */
-	uint64_t base;
-	uint64_t seen; /* ... before the latest pass */
-	uint64_t sure; /* ... before the latest pass in which no ring was behind */
-	struct words_state told; /* at `checked`: whose words are they */
-	struct words_state st; /* at `taken` */
-	struct event ev; /* the event at `taken`, ev_words long; 0: not decoded */
-	size_t ev_words;
+	struct words_state told; /* at q.checked: whose words are they */
+	struct word_queue q;
 };
 
 struct rings {
@@ -143,7 +135,7 @@ static uint64_t *ring_data_words(const struct ring *r)
 static void ring_free(struct rings *rs, struct ring *r)
 {
 	munmap(r->shared, ring_bytes(rs));
-	free(r->buf);
+	queue_free(&r->q);
 	free(r);
 }
 
@@ -161,57 +153,28 @@ static void ring_detach(struct ring *r)
 	ring_wake(r);
 }
 
-/* Forgets what was taken, when moving the rest costs less than what it gains. */
-static void ring_compact(struct ring *r)
-{
-	if (!r->taken || r->taken < r->len - r->taken)
-		return;
-	memmove(r->buf, r->buf + r->taken, (r->len - r->taken) * 8);
-	r->base += r->taken;
-	r->len -= r->taken;
-	r->checked -= r->taken;
-	r->taken = 0;
-}
-
-/* Room for nr more words behind buf[len]. */
-static bool ring_reserve(struct ring *r, size_t nr)
-{
-	uint64_t *buf;
-	size_t cap;
-
-	ring_compact(r);
-	if (r->len + nr <= r->cap)
-		return true;
-	for (cap = r->cap ? r->cap : 512; cap < r->len + nr; cap *= 2)
-		;
-	buf = realloc(r->buf, cap * 8);
-	if (!buf)
-		return false;
-	r->buf = buf;
-	r->cap = cap;
-	return true;
-}
-
-/* A drained ring need not keep the memory of its busiest moment. */
-static void ring_relax(struct ring *r)
-{
-	if (r->taken != r->len || r->cap <= KEEP_WORDS || r->ev_words)
-		return;
-	ring_compact(r);
-	free(r->buf);
-	r->buf = NULL;
-	r->cap = 0;
-}
-
 static void ring_copy(struct ring *r, size_t nr)
 {
 	size_t at = r->tail & (r->words - 1);
 	size_t first = nr < r->words - at ? nr : r->words - at;
 
-	memcpy(r->buf + r->len, ring_data_words(r) + at, first * 8);
-	memcpy(r->buf + r->len + first, ring_data_words(r), (nr - first) * 8);
-	r->len += nr;
+	memcpy(r->q.buf + r->q.len, ring_data_words(r) + at, first * 8);
+	memcpy(r->q.buf + r->q.len + first, ring_data_words(r),
+	       (nr - first) * 8);
+	r->q.len += nr;
 	r->tail += nr;
+}
+
+/* Notes a loss at the end of what was checked. */
+static void ring_lost(struct rings *rs, struct ring *r, uint64_t nr)
+{
+	if (!queue_reserve(&r->q, 1))
+		return;
+	r->q.buf[r->q.len++] = word_ctrl(CTRL_LOST, nr);
+	r->q.checked = r->q.len;
+	rs->totals.lost += nr;
+	if (rs->ops->lost)
+		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, nr);
 }
 
 /*
@@ -222,15 +185,10 @@ static void ring_break(struct rings *rs, struct ring *r)
 {
 	r->broken = true;
 	r->behind = false;
-	r->len = r->checked;
+	r->q.len = r->q.checked;
 	rs->totals.broken++;
 	ring_detach(r);
-	if (!ring_reserve(r, 1))
-		return;
-	r->buf[r->len++] = word_ctrl(CTRL_LOST, 1);
-	r->checked = r->len;
-	if (rs->ops->lost)
-		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, 1);
+	ring_lost(rs, r, 1);
 }
 
 static void ring_tell_words(struct rings *rs, struct ring *r, size_t from,
@@ -238,7 +196,7 @@ static void ring_tell_words(struct rings *rs, struct ring *r, size_t from,
 {
 	if (to > from && rs->ops->words)
 		rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,
-			       r->buf + from, to - from);
+			       r->q.buf + from, to - from);
 }
 
 static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
@@ -251,6 +209,7 @@ static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 	if (ev.kind != EV_CALLS_LOST)
 		return;
 	rs->totals.lost += ev.calls_lost.count;
+	r->lost += ev.calls_lost.count;
 	if (rs->ops->lost)
 		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid,
 			      ev.calls_lost.count);
@@ -259,21 +218,22 @@ static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 /* Finds the whole events in what was copied, and passes them on. */
 static void ring_check(struct rings *rs, struct ring *r)
 {
-	size_t from = r->checked;
+	size_t from = r->q.checked;
 	int len = 0;
 
-	while (r->checked < r->len) {
-		len = words_length(r->buf + r->checked, r->len - r->checked);
+	while (r->q.checked < r->q.len) {
+		len = words_length(r->q.buf + r->q.checked,
+				   r->q.len - r->q.checked);
 		if (len <= 0)
 			break;
-		if (word_id(r->buf[r->checked]) == WORD_CTRL) {
-			ring_tell_words(rs, r, from, r->checked);
-			ring_tell_ctrl(rs, r, &r->buf[r->checked]);
-			from = r->checked + 1;
+		if (word_id(r->q.buf[r->q.checked]) == WORD_CTRL) {
+			ring_tell_words(rs, r, from, r->q.checked);
+			ring_tell_ctrl(rs, r, &r->q.buf[r->q.checked]);
+			from = r->q.checked + 1;
 		}
-		r->checked += (size_t)len;
+		r->q.checked += (size_t)len;
 	}
-	ring_tell_words(rs, r, from, r->checked);
+	ring_tell_words(rs, r, from, r->q.checked);
 	if (len < 0)
 		ring_break(rs, r);
 }
@@ -294,14 +254,14 @@ static size_t ring_drain(struct rings *rs, struct ring *r)
 	nr = head - r->tail;
 	if (nr > r->words / 2)
 		rs->busy = true;
-	room = BACKLOG_WORDS - (r->len - r->taken);
+	room = BACKLOG_WORDS - queue_backlog(&r->q);
 	r->behind = nr > room;
 	if (nr > room)
 		nr = room;
 	if (!nr)
 		return 0;
-	r->retired = false;
-	if (!ring_reserve(r, nr)) {
+	r->retired = r->settled = false;
+	if (!queue_reserve(&r->q, nr)) {
 		r->behind = true;
 		return 0;
 	}
@@ -316,37 +276,17 @@ static size_t ring_drain(struct rings *rs, struct ring *r)
 
 const struct event *ring_peek(void *ring, bool *sure)
 {
-	struct ring *r = ring;
-	int len;
-
-	while (!r->ev_words) {
-		if (r->taken == r->checked)
-			return NULL;
-		/* checked, so it decodes */
-		len = words_decode(&r->st, r->buf + r->taken,
-				   r->checked - r->taken, &r->ev);
-		if (len <= 0)
-			return NULL;
-		if (r->ev.kind)
-			r->ev_words = (size_t)len;
-		else
-			r->taken += (size_t)len;
-	}
-	*sure = r->base + r->taken < r->sure;
-	return &r->ev;
+	return queue_peek(&((struct ring *)ring)->q, sure);
 }
 
 void ring_pop(void *ring)
 {
-	struct ring *r = ring;
-
-	r->taken += r->ev_words;
-	r->ev_words = 0;
+	queue_pop(&((struct ring *)ring)->q);
 }
 
 uint32_t ring_tgid(const struct ring *r)
 {
-	return r->st.tgid;
+	return r->q.st.tgid;
 }
 
 void ring_set_data(struct ring *r, void *data)
@@ -361,15 +301,32 @@ void *ring_data(const struct ring *r)
 
 /* ---- all rings ---- */
 
+/*
+ * The writer is gone and everything it wrote was read: half an event, if it was
+ * killed in the middle, and what it dropped and could not tell of any more.
+ */
+static void ring_settle(struct rings *rs, struct ring *r)
+{
+	uint64_t dropped = r->shared->lost;
+
+	if (r->settled || r->behind)
+		return;
+	r->settled = true;
+	r->q.len = r->q.checked;
+	if (!r->broken && dropped > r->lost && dropped <= LOST_MAX)
+		ring_lost(rs, r, dropped - r->lost);
+}
+
 static void rings_reap(struct rings *rs)
 {
 	struct ring **at = &rs->first, *r;
 
 	while ((r = *at)) {
-		/* An event that will never be whole (killed in the middle) goes too. */
+		if (r->gone || r->retired)
+			ring_settle(rs, r);
 		if (!(r->gone || r->retired) || r->behind ||
-		    r->taken != r->checked || r->ev_words) {
-			ring_relax(r);
+		    !queue_empty(&r->q)) {
+			queue_relax(&r->q);
 			at = &r->next;
 			continue;
 		}
@@ -399,12 +356,12 @@ size_t rings_drain(struct rings *rs)
 		behind |= r->behind;
 	}
 	for (r = rs->first; r; r = r->next) {
-		r->seen = r->base + r->checked;
+		queue_mark(&r->q);
 		nr += ring_drain(rs, r);
 		behind |= r->behind;
 	}
 	for (r = rs->first; r && !behind; r = r->next)
-		r->sure = r->seen;
+		r->q.sure = r->q.seen;
 	rings_reap(rs);
 	return nr;
 }
@@ -419,7 +376,7 @@ void rings_gone(struct rings *rs, uint32_t tgid)
 	struct ring *r;
 
 	for (r = rs->first; r; r = r->next) {
-		if (r->st.tgid != tgid)
+		if (r->q.st.tgid != tgid)
 			continue;
 		ring_drain(rs, r);
 		r->gone = true;
@@ -451,7 +408,7 @@ static void rings_retire(struct rings *rs, uint32_t tgid, uint32_t tid)
 	struct ring *r;
 
 	for (r = rs->first; r; r = r->next) {
-		if (r->st.tgid != tgid || r->foreign || r->gone)
+		if (r->q.st.tgid != tgid || r->foreign || r->gone)
 			continue;
 		ring_drain(rs, r);
 		if (!r->behind && r->told.tid == tid)
@@ -469,7 +426,7 @@ static bool rings_may_add(const struct rings *rs, uint32_t tgid, bool foreign)
 	unsigned int nr = 0;
 
 	for (r = rs->first; r && foreign; r = r->next)
-		nr += r->st.tgid == tgid;
+		nr += r->q.st.tgid == tgid;
 	return nr < ANONYMOUS_RINGS;
 }
 
@@ -514,9 +471,9 @@ static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid)
 	if (!r)
 		return -ENOMEM;
 	r->foreign = foreign;
-	r->st.tgid = tgid;
-	r->st.tid = foreign ? 0 : tid;
-	r->told = r->st;
+	r->q.st.tgid = tgid;
+	r->q.st.tid = foreign ? 0 : tid;
+	r->told = r->q.st;
 	r->next = rs->first;
 	rs->first = r;
 	rs->totals.rings++;

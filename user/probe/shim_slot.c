@@ -249,8 +249,10 @@ static void slot_put_ctrls(struct slot *s)
 		s->ts = s->alloc_caller = s->free_caller = NEVER;
 	}
 	lost = __atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
-	if (lost)
+	if (lost) {
+		s->ring->lost += lost;
 		slot_put_ctrl(s, CTRL_LOST, lost);
+	}
 	__atomic_store_n(&s->ring->head, s->head, __ATOMIC_RELEASE);
 }
 
@@ -266,6 +268,7 @@ static bool slot_ready(struct slot *s)
 	s->quiet = 0;
 	if (!slot_make_room(s)) {
 		s->lost++;
+		s->ring->lost++;
 		if (slot_detached(s) && s == my_slot)
 			my_slot = &dead_slot;
 		return false;

@@ -203,6 +203,11 @@ struct ring_header {
 	uint32_t flags; /* RING_BLOCK */
 	uint64_t head __attribute__((aligned(64))); /* written by the target */
 	uint32_t waiting; /* the target sleeps on `wakeups` until there is room */
+	/*
+	 * Events dropped since the ring exists. Each CTRL_LOST tells of some of
+	 * them; a target that ends before it could write one leaves a difference.
+	 */
+	uint64_t lost;
 	uint64_t tail __attribute__((aligned(64))); /* written by the daemon */
 	uint32_t wakeups; /* futex (shared); the daemon adds 1 and wakes */
 	uint32_t detached; /* the daemon no longer reads: do not record, do not wait */

@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "intake/queue.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define KEEP_WORDS (1u << 16) /* a drained buffer larger than this is freed */
+
+/* Forgets what was taken, when moving the rest costs less than what it gains. */
+static void queue_compact(struct word_queue *q)
+{
+	if (!q->taken || q->taken < q->len - q->taken)
+		return;
+	memmove(q->buf, q->buf + q->taken, (q->len - q->taken) * 8);
+	q->base += q->taken;
+	q->len -= q->taken;
+	q->checked -= q->taken;
+	q->taken = 0;
+}
+
+bool queue_reserve(struct word_queue *q, size_t nr)
+{
+	uint64_t *buf;
+	size_t cap;
+
+	queue_compact(q);
+	if (q->len + nr <= q->cap)
+		return true;
+	for (cap = q->cap ? q->cap : 512; cap < q->len + nr; cap *= 2)
+		;
+	buf = realloc(q->buf, cap * 8);
+	if (!buf)
+		return false;
+	q->buf = buf;
+	q->cap = cap;
+	return true;
+}
+
+void queue_relax(struct word_queue *q)
+{
+	if (q->taken != q->len || q->cap <= KEEP_WORDS || q->ev_words)
+		return;
+	queue_compact(q);
+	free(q->buf);
+	q->buf = NULL;
+	q->cap = 0;
+}
+
+void queue_free(struct word_queue *q)
+{
+	free(q->buf);
+}
+
+const struct event *queue_peek(struct word_queue *q, bool *sure)
+{
+	int len;
+
+	while (!q->ev_words) {
+		if (q->taken == q->checked)
+			return NULL;
+		/* checked, so it decodes */
+		len = words_decode(&q->st, q->buf + q->taken,
+				   q->checked - q->taken, &q->ev);
+		if (len <= 0)
+			return NULL;
+		if (q->ev.kind)
+			q->ev_words = (size_t)len;
+		else
+			q->taken += (size_t)len;
+	}
+	*sure = q->base + q->taken < q->sure;
+	return &q->ev;
+}
+
+void queue_pop(struct word_queue *q)
+{
+	q->taken += q->ev_words;
+	q->ev_words = 0;
+}
