@@ -30,7 +30,7 @@ struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops,
 void uprobes_close(struct uprobes *u);
 /* Takes what is in the BPF ring; call it about every 5 ms. */
 void uprobes_drain(struct uprobes *u);
-/* Events of this process older than `ts` have all been drained. */
+/* As ring_peek() and ring_pop(); a thread's record is sure after the next drain. */
 const struct event *uprobe_peek(void *thread, bool *sure);
 void uprobe_pop(void *thread);
 void uprobe_set_data(struct uprobe_thread *t, void *data);

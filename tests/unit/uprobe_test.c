@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The uprobe source on running victims. Where BPF is not allowed the tests say
+ * so and pass; the live tests run them as root.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "intake/allocator.h"
+#include "intake/uprobe.h"
+#include "tapes.h"
+
+struct run {
+	struct uprobes *u;
+	uint32_t pid;
+	int in, out; /* the victim's */
+	int status;
+	char text[65536];
+	size_t len;
+	struct tapes tapes;
+	uint64_t words, lost;
+	struct uprobe_totals totals;
+};
+
+static void opened(void *ctx, struct uprobe_thread *t)
+{
+	struct run *run = ctx;
+
+	tapes_add(&run->tapes, t, run->pid);
+}
+
+static void read_tape(struct tape *t)
+{
+	const struct event *ev;
+	bool sure;
+
+	while (t->source && (ev = uprobe_peek(t->source, &sure))) {
+		tape_append(t, ev);
+		uprobe_pop(t->source);
+	}
+}
+
+static void closing(void *ctx, struct uprobe_thread *t)
+{
+	struct run *run = ctx;
+	struct tape *tape = tapes_find(&run->tapes, t);
+
+	read_tape(tape);
+	tape->source = NULL;
+}
+
+static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		  size_t nr)
+{
+	struct run *run = ctx;
+
+	assert_int_equal(tgid, run->pid);
+	assert_true(tid && w && nr);
+	run->words += nr;
+}
+
+static void lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
+{
+	struct run *run = ctx;
+
+	assert_true(tgid && tid);
+	run->lost += nr;
+}
+
+static const struct uprobe_ops ops = { opened, closing, words, lost };
+
+static void start(struct run *run, const char *name, const char *arg)
+{
+	int in[2], out[2];
+	char *path = victim(name);
+
+	memset(run, 0, sizeof(*run));
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	run->pid = (uint32_t)fork();
+	if (!run->pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		setenv("VICTIM_WAIT", "1", 1);
+		execl(path, path, arg, NULL);
+		_exit(127);
+	}
+	free(path);
+	close(in[0]);
+	close(out[1]);
+	run->in = in[1];
+	run->out = out[0];
+}
+
+/* It sleeps in read(): its constructors have run, and libc is mapped. */
+static void await_start(const struct run *run)
+{
+	char path[64], line[64] = "";
+	int tries = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/syscall", run->pid);
+	while (strncmp(line, "0 0x0 ", 6)) {
+		assert_true(tries++ < 10000);
+		usleep(1000);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+	}
+}
+
+static void drain(struct run *run)
+{
+	size_t i;
+
+	uprobes_drain(run->u);
+	for (i = 0; i < run->tapes.nr; i++)
+		read_tape(&run->tapes.at[i]);
+}
+
+static void finish(struct run *run)
+{
+	struct pollfd p = { run->out, POLLIN, 0 };
+	ssize_t n = 1;
+
+	assert_int_equal(write(run->in, "g", 1), 1);
+	while (n > 0) {
+		if (poll(&p, 1, 5) == 1) {
+			n = read(run->out, run->text + run->len,
+				 sizeof(run->text) - 1 - run->len);
+			run->len += n > 0 ? (size_t)n : 0;
+		}
+		if (run->u)
+			drain(run);
+	}
+	run->text[run->len] = 0;
+	assert_int_equal(waitpid((pid_t)run->pid, &run->status, 0), run->pid);
+	close(run->in);
+	close(run->out);
+	if (!run->u)
+		return;
+	drain(run);
+	run->totals = uprobes_totals(run->u);
+	uprobes_close(run->u);
+}
+
+/* Runs a victim under uprobes. False: not possible here. */
+static bool probe(struct run *run, const char *name, const char *arg)
+{
+	char *why;
+
+	start(run, name, arg);
+	await_start(run);
+	run->u = uprobes_open(run->pid, &ops, run, &why);
+	if (!run->u) {
+		print_message("not tested here: %s\n", why);
+		free(why);
+	}
+	finish(run);
+	assert_true(WIFEXITED(run->status));
+	return run->u;
+}
+
+static struct verdict judge_sound(struct run *run)
+{
+	uint64_t lo, hi;
+	struct verdict v;
+
+	text_range(run->text, &lo, &hi);
+	v = judge(&run->tapes, run->pid, lo, hi);
+	assert_int_equal(v.twice, 0);
+	assert_int_equal(v.backwards, 0);
+	assert_int_equal(run->lost, 0);
+	assert_int_equal(run->totals.lost, 0);
+	return v;
+}
+
+/* glibc's memalign is its aligned_alloc: one probe, one name. */
+static void unify(char *s)
+{
+	char *at;
+
+	while ((at = strstr(s, "memalign return")) &&
+	       (at == s || at[-1] == '\n')) {
+		memmove(at + 13, at + 8, strlen(at + 8) + 1);
+		memcpy(at, "aligned_alloc", 13);
+	}
+}
+
+static void test_calls(void **state)
+{
+	struct run run;
+	char *told, *printed;
+	uint64_t lo, hi;
+	size_t len, i;
+	FILE *f;
+
+	(void)state;
+	if (!probe(&run, "alloc_calls", NULL))
+		return;
+	assert_int_equal(WEXITSTATUS(run.status), 7);
+	assert_int_equal(run.tapes.nr, 1);
+	text_range(run.text, &lo, &hi);
+	f = open_memstream(&told, &len);
+	for (i = 0; i < run.tapes.at[0].nr; i++)
+		put_line(f, &run.tapes.at[0].evs[i], lo, hi);
+	fclose(f);
+	printed = malloc(2 * sizeof(run.text));
+	strcpy(printed, strchr(run.text, '\n') + 1);
+	unify(printed);
+	assert_string_equal(told, printed);
+	assert_true(run.totals.probes >= 18);
+	assert_true(judge_sound(&run).windows > 10);
+	free(told);
+	free(printed);
+	tapes_free(&run.tapes);
+}
+
+static void check_counts(struct run *run)
+{
+	uint64_t allocs, frees;
+	struct verdict v;
+
+	assert_int_equal(run->status, 0);
+	assert_int_equal(sscanf(strstr(run->text, "allocs"),
+				"allocs %lu frees %lu", &allocs, &frees),
+			 2);
+	v = judge_sound(run);
+	assert_int_equal(v.allocs, allocs);
+	assert_int_equal(v.frees, frees);
+}
+
+static void test_threads(void **state)
+{
+	struct run run;
+
+	(void)state;
+	if (!probe(&run, "alloc_threads", "500"))
+		return;
+	check_counts(&run);
+	assert_true(run.tapes.nr >= 8);
+	tapes_free(&run.tapes);
+}
+
+static void test_churn(void **state)
+{
+	struct run run;
+
+	(void)state;
+	if (!probe(&run, "alloc_churn", "50"))
+		return;
+	check_counts(&run);
+	tapes_free(&run.tapes);
+}
+
+/* Children are not followed; a vfork child is this address space. */
+static void test_fork(void **state)
+{
+	uint64_t allocs, frees, lo, hi;
+	struct verdict v;
+	struct run run;
+	char *line;
+
+	(void)state;
+	if (!probe(&run, "alloc_fork", NULL))
+		return;
+	assert_int_equal(run.status, 0);
+	line = strstr(run.text, "main pid");
+	assert_int_equal(sscanf(line, "main pid %*u allocs %lu frees %lu",
+				&allocs, &frees),
+			 2);
+	text_range(run.text, &lo, &hi);
+	v = judge(&run.tapes, run.pid, lo, hi);
+	assert_int_equal(v.allocs, allocs);
+	assert_int_equal(v.frees, frees);
+	assert_int_equal(v.twice, 0);
+	tapes_free(&run.tapes);
+}
+
+static void test_nobody(void **state)
+{
+	char *why = NULL;
+
+	(void)state;
+	assert_null(uprobes_open(4194303, &ops, NULL, &why));
+	assert_non_null(strstr(why, "No such"));
+	free(why);
+}
+
+static void test_find(void **state)
+{
+	struct allocator a;
+	struct run run;
+	size_t i;
+
+	(void)state;
+	start(&run, "alloc_calls", NULL);
+	await_start(&run);
+	assert_int_equal(allocator_find(run.pid, &a), 0);
+	assert_non_null(strstr(a.name, "libc"));
+	assert_true(a.nr >= 8);
+	assert_string_equal(a.functions[0].name, "malloc");
+	assert_string_equal(a.functions[1].name, "free");
+	for (i = 0; i < a.nr; i++)
+		assert_true(a.functions[i].offset > 0);
+	finish(&run);
+	/* ourselves, under the sanitizer: it brings its own malloc */
+	assert_int_equal(allocator_find((uint32_t)getpid(), &a), 0);
+	assert_null(strstr(a.name, "libc."));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_find),  cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_calls), cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_churn), cmocka_unit_test(test_fork),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

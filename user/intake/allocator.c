@@ -1,0 +1,230 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Who defines malloc. The lines of interest in /proc/PID/maps:
+ *
+ *   7f1ad6426000-7f1ad657c000 r-xp 00026000 fe:01 2621 /usr/lib/.../libc.so.6
+ *
+ * Each is opened through /proc/PID/map_files/START-END, which leads to the very
+ * file that is mapped, whatever its path means to us.
+ */
+#include "intake/allocator.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <gelf.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/*
+ * In glibc 2.36 free is cfree and aligned_alloc is memalign: the name that comes
+ * first counts.
+ */
+static const char *const names[ALLOCATOR_FUNCTIONS] = {
+	"malloc",	"free",		  "calloc",	   "realloc",
+	"reallocarray", "posix_memalign", "aligned_alloc", "memalign",
+	"valloc",	"pvalloc",	  "cfree",
+};
+
+enum rank { RANK_EXE, RANK_LIBRARY, RANK_LIBC, RANK_NONE };
+
+struct mapping {
+	uint64_t start, end, offset, ino;
+	char perms[5];
+	const char *path;
+};
+
+/* Reads one line of /proc/PID/maps (kept: path points into it). */
+static bool read_mapping(char *line, struct mapping *m)
+{
+	int at = 0;
+
+	line[strcspn(line, "\n")] = 0;
+	if (sscanf(line,
+		   "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*x:%*x %" SCNu64
+		   " %n",
+		   &m->start, &m->end, m->perms, &m->offset, &m->ino, &at) < 5)
+		return false;
+	m->path = line + at;
+	return m->perms[2] == 'x' && m->ino && *m->path == '/';
+}
+
+static const char *base_name(const char *path)
+{
+	const char *slash = strrchr(path, '/');
+
+	return slash ? slash + 1 : path;
+}
+
+static bool begins(const char *s, const char *with)
+{
+	return !strncmp(s, with, strlen(with));
+}
+
+static enum rank rank_of(const char *path, bool is_exe)
+{
+	const char *name = base_name(path);
+
+	if (is_exe)
+		return RANK_EXE;
+	/* Old glibc's own malloc for before the libc is there; and our shim. */
+	if (begins(name, "ld-linux") || begins(name, "ld-2.") ||
+	    begins(name, "libvmaheap-shim"))
+		return RANK_NONE;
+	if (begins(name, "libc.so") || begins(name, "libc-2.") ||
+	    begins(name, "ld-musl") || begins(name, "libc.musl"))
+		return RANK_LIBC;
+	return RANK_LIBRARY;
+}
+
+/* File offset of a virtual address; 0: it is in no segment of the file. */
+static uint64_t file_offset(Elf *elf, uint64_t addr)
+{
+	size_t nr = 0, i;
+	GElf_Phdr ph;
+
+	elf_getphdrnum(elf, &nr);
+	for (i = 0; i < nr; i++)
+		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_LOAD &&
+		    addr >= ph.p_vaddr && addr - ph.p_vaddr < ph.p_filesz)
+			return addr - ph.p_vaddr + ph.p_offset;
+	return 0;
+}
+
+static bool is_function(const GElf_Sym *sym)
+{
+	unsigned int bind = GELF_ST_BIND(sym->st_info);
+
+	return GELF_ST_TYPE(sym->st_info) == STT_FUNC &&
+	       (bind == STB_GLOBAL || bind == STB_WEAK) &&
+	       sym->st_shndx != SHN_UNDEF && sym->st_value;
+}
+
+/* Notes the offset of a symbol when it is one of ours. */
+static void note_symbol(Elf *elf, const GElf_Sym *sym, const char *name,
+			uint64_t offsets[ALLOCATOR_FUNCTIONS])
+{
+	size_t i;
+
+	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++)
+		if (name && !strcmp(name, names[i]) && !offsets[i] &&
+		    is_function(sym))
+			offsets[i] = file_offset(elf, sym->st_value);
+}
+
+static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
+			 uint64_t offsets[ALLOCATOR_FUNCTIONS])
+{
+	Elf_Data *data = elf_getdata(scn, NULL);
+	size_t i, nr = sh->sh_entsize ? sh->sh_size / sh->sh_entsize : 0;
+	GElf_Sym sym;
+
+	for (i = 0; data && i < nr; i++)
+		if (gelf_getsym(data, (int)i, &sym))
+			note_symbol(elf, &sym,
+				    elf_strptr(elf, sh->sh_link, sym.st_name),
+				    offsets);
+}
+
+/* A library's functions are found by others only if they are in its .dynsym. */
+static void read_tables(Elf *elf, bool is_exe,
+			uint64_t offsets[ALLOCATOR_FUNCTIONS])
+{
+	Elf_Scn *scn = NULL;
+	GElf_Shdr sh;
+
+	while ((scn = elf_nextscn(elf, scn)))
+		if (gelf_getshdr(scn, &sh) &&
+		    (sh.sh_type == SHT_DYNSYM ||
+		     (is_exe && sh.sh_type == SHT_SYMTAB)))
+			read_symbols(elf, scn, &sh, offsets);
+}
+
+static bool read_functions(const char *path, bool is_exe, struct allocator *a)
+{
+	uint64_t offsets[ALLOCATOR_FUNCTIONS] = { 0 };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t i, j;
+	Elf *elf;
+
+	if (fd < 0)
+		return false;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF)
+		read_tables(elf, is_exe, offsets);
+	elf_end(elf);
+	close(fd);
+	if (!offsets[0] || !offsets[1])
+		return false;
+	a->nr = 0;
+	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++) {
+		for (j = 0; j < a->nr; j++)
+			if (a->functions[j].offset == offsets[i])
+				break;
+		if (!offsets[i] || j < a->nr)
+			continue;
+		a->functions[a->nr].name = names[i];
+		a->functions[a->nr++].offset = offsets[i];
+	}
+	return true;
+}
+
+static bool is_same_file(const char *path, const struct stat *st)
+{
+	struct stat other;
+
+	return !stat(path, &other) && other.st_dev == st->st_dev &&
+	       other.st_ino == st->st_ino;
+}
+
+/* Looks at one mapping; true when it is better than the best so far. */
+static bool consider(uint32_t pid, const struct mapping *m,
+		     const struct stat *exe, enum rank *best,
+		     struct allocator *a)
+{
+	struct allocator found;
+	bool is_exe;
+	enum rank rank;
+
+	snprintf(found.path, sizeof(found.path),
+		 "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
+		 m->end);
+	is_exe = is_same_file(found.path, exe);
+	rank = rank_of(m->path, is_exe);
+	if (rank >= *best || !read_functions(found.path, is_exe, &found))
+		return false;
+	snprintf(found.name, sizeof(found.name), "%s", m->path);
+	*a = found;
+	*best = rank;
+	return true;
+}
+
+int allocator_find(uint32_t pid, struct allocator *a)
+{
+	enum rank best = RANK_NONE;
+	uint64_t last_ino = 0;
+	struct mapping m;
+	struct stat exe;
+	char line[4352], path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	if (stat(path, &exe)) /* ENOENT: no process, or a kernel thread */
+		return errno == ENOENT ? -ESRCH : -errno;
+	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	while (fgets(line, sizeof(line), f)) {
+		if (!read_mapping(line, &m) || m.ino == last_ino)
+			continue;
+		last_ino = m.ino;
+		consider(pid, &m, &exe, &best, a);
+	}
+	fclose(f);
+	return best == RANK_NONE ? -ENOENT : 0;
+}

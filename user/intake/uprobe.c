@@ -1,0 +1,477 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Uprobes: attaches probe/alloc.bpf.c to a process and turns its records into
+ * the words that the shim would have written.
+ *
+ * One BPF ring carries the records of all threads. A place in it is reserved
+ * while the call is entered or has returned, so the ring's order is the order of
+ * cause and effect between threads.
+ */
+#include "intake/uprobe.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "intake/allocator.h"
+#include "intake/queue.h"
+#include "probe/alloc.h"
+#include "probe/alloc.skel.h"
+#include "probe/words.h"
+
+#define BUCKETS 256
+#define BACKLOG_WORDS \
+	(64u << 20 >> 3) /* of all threads; then the ring fills up */
+#define REAP_NS 1000000000ull
+#define LINKS (2 * ALLOCATOR_FUNCTIONS)
+
+struct uprobe_thread {
+	struct uprobe_thread *next;
+	uint32_t tid;
+	void *data;
+	uint64_t alloc_caller, free_caller; /* what the words said last */
+	size_t told; /* words of the queue that ops->words has got, from taken on */
+	struct word_queue q;
+};
+
+struct uprobes {
+	uint32_t pid;
+	const struct uprobe_ops *ops;
+	void *ctx;
+	struct alloc_bpf *bpf;
+	struct ring_buffer *ring;
+	struct bpf_link *links[LINKS];
+	unsigned int nr_links, probes;
+	struct uprobe_thread *threads[BUCKETS];
+	uint64_t reaped; /* when, ns */
+	bool knows_trampoline;
+	bool no_memory; /* a record could not be kept */
+};
+
+/* ---- words ---- */
+
+static unsigned int log2_up(uint64_t align)
+{
+	if (align <= 1)
+		return 0;
+	if (align > 1ull << 63)
+		return 63;
+	return 64 - (unsigned int)__builtin_clzll(align - 1);
+}
+
+static bool is_realloc(const struct alloc_record *r)
+{
+	return r->op == OP_REALLOC || r->op == OP_REALLOCARRAY;
+}
+
+static size_t put_body(const struct alloc_record *r, uint64_t *w)
+{
+	enum word_id id = r->op == OP_MALLOC  ? WORD_MALLOC :
+			  r->op == OP_CALLOC  ? WORD_CALLOC :
+			  r->op == OP_REALLOC ? WORD_REALLOCED :
+						WORD_ALLOC;
+
+	if (r->what == ALLOC_RECORD_ENTER) {
+		w[0] = word_body(is_realloc(r) ? WORD_REALLOC : WORD_FREE, 0,
+				 r->addr);
+		return 1;
+	}
+	if (r->op == OP_FREE) {
+		w[0] = word_body(WORD_LEAVE, 0, 0);
+		return 1;
+	}
+	if (id != WORD_ALLOC && r->size <= WORD_SIZE_MAX) {
+		w[0] = word_body(id, r->size, r->addr);
+		return 1;
+	}
+	w[0] = word_alloc((enum alloc_op)r->op, log2_up(r->align), r->addr);
+	w[1] = r->size;
+	return 2;
+}
+
+/* Here every event has a time, and every allocation its window. */
+static size_t put_header(struct uprobe_thread *t, const struct alloc_record *r,
+			 uint64_t *w)
+{
+	bool window = r->what == ALLOC_RECORD_RETURN && r->op != OP_FREE &&
+		      !is_realloc(r);
+	uint64_t *was = r->what == ALLOC_RECORD_ENTER || r->op == OP_FREE ?
+				&t->free_caller :
+				&t->alloc_caller;
+	bool called = r->caller != *was;
+	size_t n = 0;
+
+	*was = r->caller;
+	if (window) {
+		w[n++] = word_value(called ? WORD_HDR_WINDOW_CALLER :
+					     WORD_HDR_WINDOW,
+				    r->begin);
+		w[n++] = word_value(0, r->ts);
+	} else {
+		w[n++] = word_value(called ? WORD_HDR_TS_CALLER : WORD_HDR_TS,
+				    r->ts);
+	}
+	if (called)
+		w[n++] = word_value(0, r->caller);
+	return n;
+}
+
+/* ---- threads ---- */
+
+static struct uprobe_thread **bucket(struct uprobes *u, uint32_t tid)
+{
+	return &u->threads[tid % BUCKETS];
+}
+
+static struct uprobe_thread *thread_of(struct uprobes *u, uint32_t tid)
+{
+	struct uprobe_thread *t = *bucket(u, tid);
+
+	for (; t; t = t->next)
+		if (t->tid == tid)
+			return t;
+	t = calloc(1, sizeof(*t));
+	if (!t)
+		return NULL;
+	t->tid = tid;
+	t->q.st.tgid = u->pid;
+	t->q.st.tid = tid;
+	t->next = *bucket(u, tid);
+	*bucket(u, tid) = t;
+	if (u->ops->opened)
+		u->ops->opened(u->ctx, t);
+	return t;
+}
+
+static void thread_close(struct uprobes *u, struct uprobe_thread *t)
+{
+	if (u->ops->closing)
+		u->ops->closing(u->ctx, t);
+	bpf_map__delete_elem(u->bpf->maps.calls, &t->tid, sizeof(t->tid), 0);
+	queue_free(&t->q);
+	free(t);
+}
+
+/* Gives the trace what it has not got of the thread's words. */
+static void thread_tell(struct uprobes *u, struct uprobe_thread *t)
+{
+	struct word_queue *q = &t->q;
+
+	if (t->told && u->ops->words)
+		u->ops->words(u->ctx, u->pid, t->tid,
+			      q->buf + q->checked - t->told, t->told);
+	t->told = 0;
+}
+
+static void thread_lost(struct uprobes *u, struct uprobe_thread *t, uint64_t nr)
+{
+	thread_tell(u, t);
+	t->q.buf[t->q.len++] = word_ctrl(CTRL_LOST, nr);
+	t->q.checked = t->q.len;
+	if (u->ops->lost)
+		u->ops->lost(u->ctx, u->pid, t->tid, nr);
+}
+
+static int take_record(void *ctx, void *data, size_t size)
+{
+	const struct alloc_record *r = data;
+	struct uprobes *u = ctx;
+	struct uprobe_thread *t;
+	size_t n;
+
+	if (size < sizeof(*r))
+		return 0;
+	t = thread_of(u, r->tid);
+	if (!t || !queue_reserve(&t->q, WORD_EVENT_WORDS + 1)) {
+		u->no_memory = true;
+		return -ENOMEM;
+	}
+	if (r->lost)
+		thread_lost(u, t, r->lost);
+	n = put_header(t, r, t->q.buf + t->q.len);
+	n += put_body(r, t->q.buf + t->q.len + n);
+	t->q.len += n;
+	t->q.checked = t->q.len;
+	t->told += n;
+	return 0;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static bool thread_is_alive(uint32_t tid)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/proc/%u", tid);
+	return !access(path, F_OK);
+}
+
+/* Forgets threads that have ended and whose events have all been taken. */
+static void reap(struct uprobes *u)
+{
+	struct uprobe_thread **at, *t;
+	size_t i;
+
+	for (i = 0; i < BUCKETS; i++) {
+		at = &u->threads[i];
+		while ((t = *at)) {
+			queue_relax(&t->q);
+			if (!queue_empty(&t->q) || thread_is_alive(t->tid)) {
+				at = &t->next;
+				continue;
+			}
+			*at = t->next;
+			thread_close(u, t);
+		}
+	}
+}
+
+/* ---- attaching ---- */
+
+__attribute__((format(printf, 2, 3))) static bool fail(char **why,
+						       const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(why, fmt, ap) < 0)
+		*why = NULL;
+	va_end(ap);
+	return false;
+}
+
+static struct bpf_program *enter_program(struct alloc_bpf *bpf,
+					 const char *function)
+{
+	char name[32];
+
+	if (!strcmp(function, "cfree"))
+		function = "free";
+	snprintf(name, sizeof(name), "enter_%s", function);
+	return bpf_object__find_program_by_name(bpf->obj, name);
+}
+
+static bool attach_one(struct uprobes *u, const struct allocator *a, size_t i,
+		       bool retprobe, char **why)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = retprobe);
+	struct bpf_program *prog =
+		retprobe ? u->bpf->progs.leave :
+			   enter_program(u->bpf, a->functions[i].name);
+	struct bpf_link *link = bpf_program__attach_uprobe_opts(
+		prog, (pid_t)u->pid, a->path, a->functions[i].offset, &opts);
+
+	if (!link)
+		return fail(why, "cannot probe %s in %s: %s",
+			    a->functions[i].name, a->name, strerror(errno));
+	u->links[u->nr_links++] = link;
+	return true;
+}
+
+/*
+ * Returns first: an entry whose return cannot be seen would be an event that
+ * never ends. Detached in the reverse order.
+ */
+static bool attach(struct uprobes *u, const struct allocator *a, char **why)
+{
+	size_t i;
+
+	for (i = 0; i < a->nr; i++)
+		if (!attach_one(u, a, i, true, why))
+			return false;
+	for (i = 0; i < a->nr; i++)
+		if (!attach_one(u, a, i, false, why))
+			return false;
+	return true;
+}
+
+static int be_silent(enum libbpf_print_level level, const char *fmt,
+		     va_list args)
+{
+	(void)level;
+	(void)fmt;
+	(void)args;
+	return 0;
+}
+
+static bool load(struct uprobes *u, char **why)
+{
+	int err;
+
+	libbpf_set_print(be_silent);
+	u->bpf = alloc_bpf__open();
+	if (!u->bpf)
+		return fail(why, "cannot open the BPF programs: %s",
+			    strerror(errno));
+	err = alloc_bpf__load(u->bpf);
+	if (err)
+		return fail(why, "cannot load the BPF programs: %s%s",
+			    strerror(-err),
+			    err == -EPERM ? " (CAP_BPF, CAP_PERFMON)" : "");
+	u->ring = ring_buffer__new(bpf_map__fd(u->bpf->maps.records),
+				   take_record, u, NULL);
+	if (!u->ring)
+		return fail(why, "cannot map the BPF ring: %s",
+			    strerror(errno));
+	return true;
+}
+
+static bool start(struct uprobes *u, char **why)
+{
+	struct allocator a;
+	int err = allocator_find(u->pid, &a);
+
+	if (err == -ENOENT)
+		return fail(why,
+			    "process %u: no malloc found (allocator opaque)",
+			    u->pid);
+	if (err)
+		return fail(why, "process %u: %s", u->pid, strerror(-err));
+	return load(u, why) && attach(u, &a, why);
+}
+
+struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops,
+			     void *ctx, char **why)
+{
+	struct uprobes *u = calloc(1, sizeof(*u));
+
+	*why = NULL;
+	if (!u)
+		return NULL;
+	u->pid = pid;
+	u->ops = ops;
+	u->ctx = ctx;
+	if (start(u, why)) {
+		u->probes = u->nr_links;
+		return u;
+	}
+	uprobes_close(u);
+	return NULL;
+}
+
+void uprobes_close(struct uprobes *u)
+{
+	struct uprobe_thread *t;
+	size_t i;
+
+	while (u->nr_links)
+		bpf_link__destroy(u->links[--u->nr_links]);
+	for (i = 0; i < BUCKETS; i++) {
+		while ((t = u->threads[i])) {
+			u->threads[i] = t->next;
+			thread_close(u, t);
+		}
+	}
+	ring_buffer__free(u->ring);
+	alloc_bpf__destroy(u->bpf);
+	free(u);
+}
+
+/* ---- reading ---- */
+
+/*
+ * The page with the return trampoline exists from the first return probe on.
+ * alloc.bpf.c guesses its usual place.
+ */
+static void find_trampoline(struct uprobes *u)
+{
+	char path[32], line[4352];
+	uint64_t start;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", u->pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	while (fgets(line, sizeof(line), f)) {
+		if (!strstr(line, "[uprobes]") ||
+		    sscanf(line, "%" SCNx64, &start) != 1)
+			continue;
+		u->bpf->data->trampoline = start;
+		u->knows_trampoline = true;
+	}
+	fclose(f);
+}
+
+static size_t backlog(const struct uprobes *u)
+{
+	const struct uprobe_thread *t;
+	size_t i, nr = 0;
+
+	for (i = 0; i < BUCKETS; i++)
+		for (t = u->threads[i]; t; t = t->next)
+			nr += queue_backlog(&t->q);
+	return nr;
+}
+
+/*
+ * What was visible before this pass is sure after it: an event that belongs
+ * before it was in the ring earlier.
+ */
+void uprobes_drain(struct uprobes *u)
+{
+	struct uprobe_thread *t;
+	size_t i;
+
+	if (backlog(u) > BACKLOG_WORDS)
+		return;
+	for (i = 0; i < BUCKETS; i++)
+		for (t = u->threads[i]; t; t = t->next)
+			queue_mark(&t->q);
+	u->no_memory = false;
+	if (ring_buffer__consume(u->ring) > 0 && !u->knows_trampoline)
+		find_trampoline(u);
+	for (i = 0; i < BUCKETS; i++) {
+		for (t = u->threads[i]; t; t = t->next) {
+			thread_tell(u, t);
+			if (!u->no_memory)
+				t->q.sure = t->q.seen;
+		}
+	}
+	if (now_ns() - u->reaped > REAP_NS) {
+		reap(u);
+		u->reaped = now_ns();
+	}
+}
+
+const struct event *uprobe_peek(void *thread, bool *sure)
+{
+	return queue_peek(&((struct uprobe_thread *)thread)->q, sure);
+}
+
+void uprobe_pop(void *thread)
+{
+	queue_pop(&((struct uprobe_thread *)thread)->q);
+}
+
+void uprobe_set_data(struct uprobe_thread *t, void *data)
+{
+	t->data = data;
+}
+
+void *uprobe_data(const struct uprobe_thread *t)
+{
+	return t->data;
+}
+
+struct uprobe_totals uprobes_totals(const struct uprobes *u)
+{
+	struct uprobe_totals totals = { .probes = u->probes };
+
+	totals.hits = __atomic_load_n(&u->bpf->bss->hits, __ATOMIC_RELAXED);
+	totals.lost = __atomic_load_n(&u->bpf->bss->lost, __ATOMIC_RELAXED);
+	return totals;
+}
