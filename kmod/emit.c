@@ -26,9 +26,9 @@
 
 /*
  * A kernel thread is nobody; a worker of io_uring is in no system call of its
- * own. Otherwise the number is -1 where the kernel was entered by a fault or an interrupt:
- * the entry code writes -1 into orig_ax (arch/x86/entry/entry_64.S 6.1,
- * idtentry_body).
+ * own. Otherwise the number is -1 where the kernel was entered by a fault or an
+ * interrupt: the entry code writes -1 into orig_ax (arch/x86/entry/entry_64.S
+ * 6.1, idtentry_body).
  */
 void vh_actor(struct vh_session *ses, struct vh_actor *who)
 {
@@ -51,7 +51,8 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who)
 	who->compat = in_compat_syscall();
 }
 
-static void head(struct vmaheap_record *rec, u16 type, u32 size, u64 mm, u32 tgid, u32 tid)
+static void head(struct vmaheap_record *rec, u16 type, u32 size, u64 mm,
+		 u32 tgid, u32 tid)
 {
 	rec->type = type;
 	rec->size = size;
@@ -129,7 +130,7 @@ static bool tell_proc(struct vh_proc *p)
 
 static bool tell_lost(struct vh_session *ses)
 {
-	struct vmaheap_rec_lost rec = { };
+	struct vmaheap_rec_lost rec = {};
 	unsigned int what;
 
 	for (what = 1; what < VH_LOST_MAX; what++) {
@@ -155,8 +156,10 @@ bool vh_tell_owed(struct vh_session *ses)
 	if (!ses->owed)
 		return true;
 	list_for_each_entry_safe(due, next, &ses->due, node) {
-		fits = due->is_proc ? tell_proc(container_of(due, struct vh_proc, due)) :
-				      tell_mm(container_of(due, struct vh_mm, due));
+		fits = due->is_proc ?
+			       tell_proc(
+				       container_of(due, struct vh_proc, due)) :
+			       tell_mm(container_of(due, struct vh_mm, due));
 		if (!fits)
 			break;
 	}
@@ -178,9 +181,11 @@ void vh_lost(struct vh_session *ses, unsigned int what)
  * Tells the path of a file that the session may not know yet. False: no room.
  * d_path() does not sleep; perf_event_mmap() calls it at the same place.
  */
-static bool tell_file(struct vh_session *ses, struct file *file, const struct vmaheap_vma *v)
+static bool tell_file(struct vh_session *ses, struct file *file,
+		      const struct vmaheap_vma *v)
 {
-	struct vh_file *known = &ses->files[hash_64(v->ino ^ ((u64)v->dev << 32), ilog2(VH_FILES))];
+	struct vh_file *known = &ses->files[hash_64(
+		v->ino ^ ((u64)v->dev << 32), ilog2(VH_FILES))];
 	struct vmaheap_rec_file *rec;
 	size_t len, size;
 	char *path;
@@ -188,12 +193,14 @@ static bool tell_file(struct vh_session *ses, struct file *file, const struct vm
 	if (known->ino == v->ino && known->dev == v->dev)
 		return true;
 	/* An exiting task has no root to which a path could be relative. */
-	path = current->fs ? d_path(&file->f_path, ses->path, sizeof(ses->path)) :
-			     ERR_PTR(-ESRCH);
+	path = current->fs ?
+		       d_path(&file->f_path, ses->path, sizeof(ses->path)) :
+		       ERR_PTR(-ESRCH);
 	if (IS_ERR(path)) {
 		vh_lost(ses, VMAHEAP_LOST_FILE);
 		if (PTR_ERR(path) != -ESRCH)
-			*known = (struct vh_file){ .ino = v->ino, .dev = v->dev };
+			*known = (struct vh_file){ .ino = v->ino,
+						   .dev = v->dev };
 		return true;
 	}
 	len = strlen(path);
@@ -257,7 +264,8 @@ static void fill_vma(struct vmaheap_vma *v, struct vm_area_struct *vma)
 		v->flags |= VMAHEAP_VMA_FILE;
 		v->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
 		v->ino = inode->i_ino;
-		v->dev = MAJOR(inode->i_sb->s_dev) << 20 | MINOR(inode->i_sb->s_dev);
+		v->dev = MAJOR(inode->i_sb->s_dev) << 20 |
+			 MINOR(inode->i_sb->s_dev);
 	} else {
 		v->flags |= special_flag(vma);
 	}
@@ -268,7 +276,8 @@ static u64 counter_bytes(struct mm_struct *mm, int member)
 	return (u64)get_mm_counter(mm, member) << PAGE_SHIFT;
 }
 
-static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m, const struct vh_actor *who)
+static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m,
+		       const struct vh_actor *who)
 {
 	struct mm_struct *mm = m->mm;
 	int i;
@@ -298,7 +307,8 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		if (ses->vm_files[i] && !tell_file(ses, ses->vm_files[i], &ses->vmas[i]))
+		if (ses->vm_files[i] &&
+		    !tell_file(ses, ses->vm_files[i], &ses->vmas[i]))
 			return false;
 	rec = vh_reserve(ses, size, false);
 	if (!rec)
@@ -329,23 +339,27 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 {
 	struct vh_session *ses = m->ses;
-	unsigned long lo = m->lo, hi = m->hi, end;
-	VMA_ITERATOR(vmi, m->mm, lo ? lo - 1 : 0);
-	struct vm_area_struct *vma = vma_next(&vmi);
+	unsigned long lo = m->lo, hi = m->hi, start, end;
+	struct vm_area_struct *vma;
+	struct vma_iterator vmi;
 	unsigned int n;
 	bool more;
 
+	vma_iter_init(&vmi, m->mm, lo ? lo - 1 : 0);
+	vma = vma_next(&vmi);
 	do {
-		for (n = 0, end = lo; n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start <= hi; n++) {
+		for (n = 0, end = lo;
+		     n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start <= hi;
+		     n++) {
 			fill_vma(&ses->vmas[n], vma);
 			ses->vm_files[n] = vma->vm_file;
 			end = vma->vm_end;
 			vma = vma_next(&vmi);
 		}
+		start = n ? min_t(unsigned long, lo, ses->vmas[0].start) : lo;
 		more = vma && vma->vm_start <= hi;
 		if (!put_part(m, flags | (more ? VMAHEAP_F_MORE : 0), who,
-			      n ? min_t(unsigned long, lo, ses->vmas[0].start) : lo,
-			      more ? end : max(end, hi), n)) {
+			      start, more ? end : max(end, hi), n)) {
 			m->lo = lo;
 			m->hi = max(hi, lo + PAGE_SIZE);
 			return false;
@@ -358,16 +372,20 @@ bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 }
 
 /* Told at the entry of madvise(); with no room the reader learns how many. */
-void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr, u64 len, int advice)
+void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
+		     u64 len, int advice)
 {
-	struct vmaheap_rec_madvise *rec = vh_reserve(m->ses, sizeof(*rec), false);
+	struct vmaheap_rec_madvise *rec = NULL;
 
+	if (m->announced)
+		rec = vh_reserve(m->ses, sizeof(*rec), false);
 	if (!rec) {
 		vh_lost(m->ses, VMAHEAP_LOST_MADVISE);
 		return;
 	}
 	memset(rec, 0, sizeof(*rec));
-	head(&rec->rec, VMAHEAP_REC_MADVISE, sizeof(*rec), m->id, who->tgid, who->tid);
+	head(&rec->rec, VMAHEAP_REC_MADVISE, sizeof(*rec), m->id, who->tgid,
+	     who->tid);
 	rec->addr = addr;
 	rec->len = len;
 	rec->advice = advice;
@@ -380,7 +398,8 @@ void vh_fill_bye(struct vh_mm *m)
 	struct vh_actor who;
 
 	vh_actor(m->ses, &who);
-	head(&bye->rec, VMAHEAP_REC_MM_EXIT, sizeof(*bye), m->id, who.tgid, who.tid);
+	head(&bye->rec, VMAHEAP_REC_MM_EXIT, sizeof(*bye), m->id, who.tgid,
+	     who.tid);
 	bye->rss_file = counter_bytes(m->mm, MM_FILEPAGES);
 	bye->rss_anon = counter_bytes(m->mm, MM_ANONPAGES);
 	bye->rss_shmem = counter_bytes(m->mm, MM_SHMEMPAGES);

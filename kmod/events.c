@@ -2,10 +2,12 @@
 /*
  * /proc/vmaheap/events: the ring of the /proc session as text, a line a record:
  *
- *   12.345678901 mm3 411/412 mprotect(0x7f2c10000000, 0x21000, 0x3): 7f2c10000000-7f2c10021000
- *       rw-p 7f2c10021000-7f2c14000000 ---p
+ *   12.345678901 mm3 411/412 mprotect(0x7f2c10000000, 0x21000, 0x3):
+ *       7f2c10000000-7f2c14000000 = 7f2c10000000-7f2c10021000 rw-p
+ *       7f2c10021000-7f2c14000000 ---p
  *
- * (on one line). Each open file has a position of its own; a read ends where
+ * (on one line): when, where, who, by which call, and what the range now holds.
+ * Each open file has a position of its own; a read ends where
  * the ring ends, poll() tells when there is more, and whoever was too slow is
  * told how many records it missed.
  */
@@ -19,7 +21,8 @@
 
 #include "vh.h"
 
-#define TEXT 8192 /* the longest line: 64 VMAs at 32 characters, or an escaped path */
+#define TEXT \
+	8192 /* the longest line: 64 VMAs at 32 characters, or an escaped path */
 #define RECORD 8192 /* the longest record: FILE, a path and a header */
 
 DECLARE_WAIT_QUEUE_HEAD(vh_events_wait);
@@ -60,10 +63,11 @@ static const struct {
 #endif
 };
 
-/* ------------------------------------------------------------------ formatting */
+/* --- formatting */
 
 #define say(r, fmt, ...) \
-	((r)->len += scnprintf((r)->text + (r)->len, TEXT - (r)->len, fmt, ##__VA_ARGS__))
+	((r)->len +=     \
+	 scnprintf((r)->text + (r)->len, TEXT - (r)->len, fmt, ##__VA_ARGS__))
 
 static void say_call(struct reader *r, const struct vmaheap_rec_range *rec)
 {
@@ -101,9 +105,11 @@ static void say_range(struct reader *r, const struct vmaheap_rec_range *rec)
 	for (i = 0; i < rec->nr_vmas; i++) {
 		u32 f = rec->vmas[i].flags;
 
-		say(r, " %08llx-%08llx %c%c%c%c", rec->vmas[i].start, rec->vmas[i].end,
-		    f & VMAHEAP_VMA_READ ? 'r' : '-', f & VMAHEAP_VMA_WRITE ? 'w' : '-',
-		    f & VMAHEAP_VMA_EXEC ? 'x' : '-', f & VMAHEAP_VMA_SHARED ? 's' : 'p');
+		say(r, " %08llx-%08llx %c%c%c%c", rec->vmas[i].start,
+		    rec->vmas[i].end, f & VMAHEAP_VMA_READ ? 'r' : '-',
+		    f & VMAHEAP_VMA_WRITE ? 'w' : '-',
+		    f & VMAHEAP_VMA_EXEC ? 'x' : '-',
+		    f & VMAHEAP_VMA_SHARED ? 's' : 'p');
 	}
 	if (!rec->nr_vmas)
 		say(r, " nothing");
@@ -111,7 +117,7 @@ static void say_range(struct reader *r, const struct vmaheap_rec_range *rec)
 
 static void say_mm(struct reader *r, const struct vmaheap_rec_mm *rec)
 {
-	static const char * const causes[] = { "?", "attach", "fork", "exec" };
+	static const char *const causes[] = { "?", "attach", "fork", "exec" };
 
 	say(r, "new: %s, process %u %*pEs", causes[rec->cause], rec->owner,
 	    (int)strnlen(rec->comm, sizeof(rec->comm)), rec->comm);
@@ -141,8 +147,8 @@ static void say_record(struct reader *r)
 		say_range(r, (void *)rec);
 		break;
 	case VMAHEAP_REC_FILE:
-		say(r, "file %02x:%02x %llu %*pEs", file->dev >> 20, file->dev & 0xfffff,
-		    file->ino, (int)file->len, file->path);
+		say(r, "file %02x:%02x %llu %*pEs", file->dev >> 20,
+		    file->dev & 0xfffff, file->ino, (int)file->len, file->path);
 		break;
 	case VMAHEAP_REC_MM_EXIT:
 		say(r, "gone");
@@ -154,7 +160,8 @@ static void say_record(struct reader *r)
 		say(r, "exit status 0x%x", bye->status);
 		break;
 	case VMAHEAP_REC_MADVISE:
-		say(r, "madvise(0x%llx, 0x%llx, %d)", adv->addr, adv->len, adv->advice);
+		say(r, "madvise(0x%llx, 0x%llx, %d)", adv->addr, adv->len,
+		    adv->advice);
 		break;
 	case VMAHEAP_REC_LOST:
 		say(r, "lost: %u of kind %u", lost->count, lost->what);
@@ -163,7 +170,14 @@ static void say_record(struct reader *r)
 	say(r, "\n");
 }
 
-/* --------------------------------------------------------------------- reading */
+/* --- reading */
+
+/* The session that fills the ring, once there was a first +PID; it stays. */
+static struct vh_session *session(void)
+{
+	/* Pairs with the release in proc.c, after which it is complete. */
+	return smp_load_acquire(&vh_proc_session);
+}
 
 /* Copies the record at r->pos; false at the end of the ring. */
 static bool next_record(struct vh_session *ses, struct reader *r, u64 *missed)
@@ -190,7 +204,7 @@ static bool next_record(struct vh_session *ses, struct reader *r, u64 *missed)
 /* Makes r->text the next line, or leaves it empty. */
 static void next_line(struct reader *r)
 {
-	struct vh_session *ses = smp_load_acquire(&vh_proc_session);
+	struct vh_session *ses = session();
 	u64 missed;
 
 	r->len = 0;
@@ -202,7 +216,8 @@ static void next_line(struct reader *r)
 	say_record(r);
 }
 
-static ssize_t events_read(struct file *file, char __user *buf, size_t count, loff_t *pos)
+static ssize_t events_read(struct file *file, char __user *buf, size_t count,
+			   loff_t *pos)
 {
 	struct reader *r = file->private_data;
 	size_t done = 0;
@@ -230,11 +245,12 @@ static ssize_t events_read(struct file *file, char __user *buf, size_t count, lo
 
 static __poll_t events_poll(struct file *file, poll_table *wait)
 {
-	struct vh_session *ses = smp_load_acquire(&vh_proc_session);
+	struct vh_session *ses = session();
 	struct reader *r = file->private_data;
 
 	poll_wait(file, &vh_events_wait, wait);
-	if (r->off < r->len || (ses && READ_ONCE(r->pos) < READ_ONCE(ses->head)))
+	if (r->off < r->len ||
+	    (ses && READ_ONCE(r->pos) < READ_ONCE(ses->head)))
 		return EPOLLIN | EPOLLRDNORM;
 	return 0;
 }
@@ -242,7 +258,7 @@ static __poll_t events_poll(struct file *file, poll_table *wait)
 /* A new reader begins with the oldest record that there is. */
 static int events_open(struct inode *inode, struct file *file)
 {
-	struct vh_session *ses = smp_load_acquire(&vh_proc_session);
+	struct vh_session *ses = session();
 	struct reader *r;
 
 	if (!capable(CAP_SYS_PTRACE))
@@ -282,9 +298,11 @@ const struct proc_ops vh_events_ops = {
  */
 void vh_events_drain(void)
 {
+	/* Nobody can join the queue any more, so the bare look at it is safe. */
 	while (waitqueue_active(&vh_events_wait)) {
-		__wake_up(&vh_events_wait, TASK_NORMAL, 0, poll_to_key(EPOLLHUP | POLLFREE));
-		msleep(1);
+		__wake_up(&vh_events_wait, TASK_NORMAL, 0,
+			  poll_to_key(EPOLLHUP | POLLFREE));
+		msleep(20);
 	}
 	/* epoll's side of POLLFREE reads the queue under RCU. */
 	synchronize_rcu();

@@ -7,7 +7,7 @@
  *
  *   mas_store_prealloc, mas_store_gfp   every tree store (mm/mmap.c 6.1:434,
  *                                       451, 467, 2582, 3170, 3192)
- *   vma_set_page_prot                   mprotect of a whole VMA (mprotect.c 6.1:644)
+ *   vma_set_page_prot                   mprotect of a whole VMA (6.1:644)
  *
  * Emit: up_write and downgrade_write are entered with the lock still held, so
  * what the tree holds there is what the write section made of it.
@@ -38,7 +38,8 @@ enum how {
 	TRACEPOINT,
 };
 
-static const char * const how_names[] = { "off", "ftrace", "kprobe", "tracepoint" };
+static const char *const how_names[] = { "off", "ftrace", "kprobe",
+					 "tracepoint" };
 
 struct hook {
 	const char *symbol;
@@ -51,16 +52,17 @@ struct hook {
 	struct kprobe kp;
 };
 
-/* ------------------------------------------------------------------ handlers */
+/* --- handlers */
 
 /*
  * The hottest one: every release of every rwsem in the system comes here, so
  * the pointer is only compared, never followed.
  */
-static __always_inline void on_up_write(unsigned long sem, unsigned long b, unsigned long c,
-					unsigned long d)
+static __always_inline void on_up_write(unsigned long sem, unsigned long b,
+					unsigned long c, unsigned long d)
 {
-	struct mm_struct *mm = container_of((struct rw_semaphore *)sem, struct mm_struct, mmap_lock);
+	struct mm_struct *mm = container_of((struct rw_semaphore *)sem,
+					    struct mm_struct, mmap_lock);
 
 	if (unlikely(vh_mm_known(mm)))
 		vh_on_release(mm);
@@ -68,14 +70,16 @@ static __always_inline void on_up_write(unsigned long sem, unsigned long b, unsi
 
 #define on_downgrade_write on_up_write
 
-static __always_inline void on_exit_mmap(unsigned long mm, unsigned long b, unsigned long c,
-					 unsigned long d)
+static __always_inline void on_exit_mmap(unsigned long mm, unsigned long b,
+					 unsigned long c, unsigned long d)
 {
 	vh_on_exit_mmap((struct mm_struct *)mm);
 }
 
-static __always_inline void on_vma_set_page_prot(unsigned long arg, unsigned long b,
-						 unsigned long c, unsigned long d)
+static __always_inline void on_vma_set_page_prot(unsigned long arg,
+						 unsigned long b,
+						 unsigned long c,
+						 unsigned long d)
 {
 	struct vm_area_struct *vma = (void *)arg;
 
@@ -83,19 +87,23 @@ static __always_inline void on_vma_set_page_prot(unsigned long arg, unsigned lon
 }
 
 static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
-					  unsigned long len, unsigned long advice)
+					  unsigned long len,
+					  unsigned long advice)
 {
 	vh_on_madvise((struct mm_struct *)mm, start, len, advice);
 }
 
 /* Of a tree that is no mm's the "mm" is an address that is in no table. */
-static __always_inline void on_mas_store_prealloc(unsigned long arg, unsigned long b,
-						  unsigned long c, unsigned long d)
+static __always_inline void on_mas_store_prealloc(unsigned long arg,
+						  unsigned long b,
+						  unsigned long c,
+						  unsigned long d)
 {
 	struct ma_state *mas = (void *)arg;
 	struct mm_struct *mm = container_of(mas->tree, struct mm_struct, mm_mt);
 
-	vh_mark(mm, mas->index, mas->last == ULONG_MAX ? ULONG_MAX : mas->last + 1);
+	vh_mark(mm, mas->index,
+		mas->last == ULONG_MAX ? ULONG_MAX : mas->last + 1);
 }
 
 #define on_mas_store_gfp on_mas_store_prealloc
@@ -106,23 +114,25 @@ static __always_inline void on_mas_store_prealloc(unsigned long arg, unsigned lo
  * its end. The recursion helper switches preemption off, which is also what
  * the hash tables ask for. A kprobe handler runs with preemption off.
  */
-#define ENTRIES(name)                                                                             \
-	static void name##_ftrace(unsigned long ip, unsigned long parent, struct ftrace_ops *ops, \
-				  struct ftrace_regs *regs)                                       \
-	{                                                                                         \
-		int bit = ftrace_test_recursion_trylock(ip, parent);                              \
-                                                                                                  \
-		if (bit < 0)                                                                      \
-			return;                                                                   \
-		on_##name(vh_ftrace_arg(regs, 0), vh_ftrace_arg(regs, 1), vh_ftrace_arg(regs, 2), \
-			  vh_ftrace_arg(regs, 3));                                                \
-		ftrace_test_recursion_unlock(bit);                                                \
-	}                                                                                         \
-	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs)                         \
-	{                                                                                         \
-		on_##name(regs_get_kernel_argument(regs, 0), regs_get_kernel_argument(regs, 1),   \
-			  regs_get_kernel_argument(regs, 2), regs_get_kernel_argument(regs, 3));  \
-		return 0;                                                                         \
+#define ENTRIES(name)                                                      \
+	static void name##_ftrace(unsigned long ip, unsigned long parent,  \
+				  struct ftrace_ops *ops,                  \
+				  struct ftrace_regs *regs)                \
+	{                                                                  \
+		int bit = ftrace_test_recursion_trylock(ip, parent);       \
+		if (bit < 0)                                               \
+			return;                                            \
+		on_##name(vh_ftrace_arg(regs, 0), vh_ftrace_arg(regs, 1),  \
+			  vh_ftrace_arg(regs, 2), vh_ftrace_arg(regs, 3)); \
+		ftrace_test_recursion_unlock(bit);                         \
+	}                                                                  \
+	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs)  \
+	{                                                                  \
+		on_##name(regs_get_kernel_argument(regs, 0),               \
+			  regs_get_kernel_argument(regs, 1),               \
+			  regs_get_kernel_argument(regs, 2),               \
+			  regs_get_kernel_argument(regs, 3));              \
+		return 0;                                                  \
 	}
 
 ENTRIES(up_write)
@@ -133,12 +143,14 @@ ENTRIES(do_madvise)
 ENTRIES(mas_store_prealloc)
 ENTRIES(mas_store_gfp)
 
-static void probe_fork(void *data, struct task_struct *parent, struct task_struct *child)
+static void probe_fork(void *data, struct task_struct *parent,
+		       struct task_struct *child)
 {
 	vh_on_fork(parent, child);
 }
 
-static void probe_exec(void *data, struct task_struct *p, pid_t old_pid, struct linux_binprm *bprm)
+static void probe_exec(void *data, struct task_struct *p, pid_t old_pid,
+		       struct linux_binprm *bprm)
 {
 	vh_on_exec(p);
 }
@@ -156,16 +168,21 @@ static void __maybe_unused check_probes(void)
 	check_trace_callback_type_sched_process_exit(probe_exit);
 }
 
-/* ----------------------------------------------------------------- the table */
+/* --- the table */
 
 #define REFUSAL(name) "this kernel does not let " #name " be hooked"
-#define FUNCTION(name, way)                                                           \
-	{                                                                             \
-		.symbol = #name, .how = way, .refusal = REFUSAL(name),                \
-		.ops = { .func = name##_ftrace, .flags = FTRACE_OPS_FL_PERMANENT },   \
-		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe },         \
+#define FUNCTION(name, way)                                                   \
+	{                                                                     \
+		.symbol = #name, .how = way, .refusal = REFUSAL(name),        \
+		.ops = { .func = name##_ftrace,                               \
+			 .flags = FTRACE_OPS_FL_PERMANENT },                  \
+		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }, \
 	}
-#define TRACE(name, fn) { .symbol = #name, .how = TRACEPOINT, .refusal = REFUSAL(name), .probe = fn }
+#define TRACE(name, fn)                                                       \
+	{                                                                     \
+		.symbol = #name, .how = TRACEPOINT, .refusal = REFUSAL(name), \
+		.probe = fn                                                   \
+	}
 
 /*
  * Armed from top to bottom, disarmed in reverse: what marks and emits is there
@@ -274,25 +291,33 @@ void vh_hooks_show(struct seq_file *m)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		seq_printf(m, "hook %s: %s\n", hooks[i].symbol, how_names[hooks[i].armed]);
+	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		seq_printf(m, "hook %s: %s", hooks[i].symbol,
+			   how_names[hooks[i].armed]);
+		if (hooks[i].kp
+			    .nmissed) /* hit inside somebody's probe: a change unseen */
+			seq_printf(m, ", %lu missed", hooks[i].kp.nmissed);
+		seq_putc(m, '\n');
+	}
 }
 
-/* ------------------------------------------------- what this kernel has got */
+/* --- what this kernel has got */
 
 static void find_tracepoint(struct tracepoint *tp, void *unused)
 {
 	int i;
 
 	for (i = 0; i < ARRAY_SIZE(hooks); i++)
-		if (hooks[i].how == TRACEPOINT && !strcmp(hooks[i].symbol, tp->name))
+		if (hooks[i].how == TRACEPOINT &&
+		    !strcmp(hooks[i].symbol, tp->name))
 			hooks[i].tp = tp;
 }
 
 /* A kprobe that is registered but not armed finds the symbol, and no more. */
 static bool has_function(const char *symbol)
 {
-	struct kprobe kp = { .symbol_name = symbol, .flags = KPROBE_FLAG_DISABLED };
+	struct kprobe kp = { .symbol_name = symbol,
+			     .flags = KPROBE_FLAG_DISABLED };
 
 	if (register_kprobe(&kp))
 		return false;
@@ -309,12 +334,14 @@ int vh_hooks_init(void)
 		struct hook *h = &hooks[i];
 
 		if (h->how == TRACEPOINT ? !h->tp : !has_function(h->symbol)) {
-			pr_err("this kernel has no %s that could be hooked\n", h->symbol);
+			pr_err("this kernel has no %s that could be hooked\n",
+			       h->symbol);
 			return -EOPNOTSUPP;
 		}
 		/* Not for ftrace after all (no call at its entry): a kprobe serves. */
-		if (h->how == FTRACE && ftrace_set_filter(&h->ops, (unsigned char *)h->symbol,
-							  strlen(h->symbol), 1))
+		if (h->how == FTRACE &&
+		    ftrace_set_filter(&h->ops, (unsigned char *)h->symbol,
+				      strlen(h->symbol), 1))
 			h->how = KPROBE;
 	}
 	return 0;

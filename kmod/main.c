@@ -13,7 +13,9 @@
 
 unsigned int vh_buffer_kib = 256;
 module_param_named(buffer_kib, vh_buffer_kib, uint, 0644);
-MODULE_PARM_DESC(buffer_kib, "room for records that wait, in each session (64 to 65536 KiB)");
+MODULE_PARM_DESC(
+	buffer_kib,
+	"room for records that wait, in each session (64 to 65536 KiB)");
 
 struct workqueue_struct *vh_wq;
 
@@ -62,6 +64,7 @@ module_init(vh_init);
 module_exit(vh_exit);
 
 MODULE_LICENSE("GPL");
-MODULE_DESCRIPTION("Reports every change of the address space of watched processes");
+MODULE_DESCRIPTION(
+	"Reports every change of the address space of watched processes");
 MODULE_VERSION(VH_VERSION);
 MODULE_ALIAS_GENL_FAMILY(VMAHEAP_GENL_NAME);

@@ -39,7 +39,7 @@ static const struct nla_policy port_policy[VMAHEAP_A_MAX + 1] = {
 	[VMAHEAP_A_PORT] = NLA_POLICY_MIN(NLA_U32, 1),
 };
 
-/* ------------------------------------------------------------------- requests */
+/* --- requests */
 
 static int allow(struct sk_buff *skb, struct genl_info *info)
 {
@@ -59,13 +59,15 @@ static int need(struct genl_info *info, int attr, const char *sentence)
 	return -EINVAL;
 }
 
-static const char no_port[] = "VMAHEAP_A_PORT is missing: the port of the event socket";
+static const char no_port[] =
+	"VMAHEAP_A_PORT is missing: the port of the event socket";
 static const char no_pid[] = "VMAHEAP_A_PID is missing";
 
 /* The session that a request is about, under vh_control; NULL: none. */
 static struct vh_session *session_of(struct genl_info *info)
 {
-	struct vh_session *ses = vh_session_find(nla_get_u32(info->attrs[VMAHEAP_A_PORT]));
+	struct vh_session *ses =
+		vh_session_find(nla_get_u32(info->attrs[VMAHEAP_A_PORT]));
 
 	if (!ses)
 		NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMAHEAP_A_PORT],
@@ -86,7 +88,8 @@ static struct sk_buff *reply_new(struct genl_info *info, void **hdr)
 	return NULL;
 }
 
-static int reply(struct genl_info *info, int attr, u64 value, int attr2, u64 value2)
+static int reply(struct genl_info *info, int attr, u64 value, int attr2,
+		 u64 value2)
 {
 	void *hdr;
 	struct sk_buff *skb = reply_new(info, &hdr);
@@ -123,7 +126,9 @@ static struct vh_session *session_begin(struct genl_info *info, u32 port)
 
 static int watch(struct genl_info *info, u32 port, u64 *id)
 {
-	u32 flags = info->attrs[VMAHEAP_A_FLAGS] ? nla_get_u32(info->attrs[VMAHEAP_A_FLAGS]) : 0;
+	u32 flags = info->attrs[VMAHEAP_A_FLAGS] ?
+			    nla_get_u32(info->attrs[VMAHEAP_A_FLAGS]) :
+			    0;
 	u32 pid = nla_get_u32(info->attrs[VMAHEAP_A_PID]);
 	struct vh_session *ses = vh_session_find(port);
 	bool fresh = !ses;
@@ -145,8 +150,9 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 	u64 id = 0;
 	int err;
 
-	err = allow(skb, info) ?: need(info, VMAHEAP_A_PORT, no_port) ?:
-	      need(info, VMAHEAP_A_PID, no_pid);
+	err = allow(skb, info)				  ?:
+		      need(info, VMAHEAP_A_PORT, no_port) ?:
+		      need(info, VMAHEAP_A_PID, no_pid);
 	if (err)
 		return err;
 	if (info->attrs[VMAHEAP_A_FLAGS] &&
@@ -161,7 +167,8 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 		info->extack->_msg = refusal;
 		err = -EOPNOTSUPP;
 	} else {
-		err = watch(info, nla_get_u32(info->attrs[VMAHEAP_A_PORT]), &id);
+		err = watch(info, nla_get_u32(info->attrs[VMAHEAP_A_PORT]),
+			    &id);
 	}
 	if (!atomic_read(&vh_users))
 		vh_disarm();
@@ -174,8 +181,9 @@ static int do_unwatch(struct sk_buff *skb, struct genl_info *info)
 	struct vh_session *ses;
 	int err;
 
-	err = allow(skb, info) ?: need(info, VMAHEAP_A_PORT, no_port) ?:
-	      need(info, VMAHEAP_A_PID, no_pid);
+	err = allow(skb, info)				  ?:
+		      need(info, VMAHEAP_A_PORT, no_port) ?:
+		      need(info, VMAHEAP_A_PID, no_pid);
 	if (err)
 		return err;
 	mutex_lock(&vh_control);
@@ -184,8 +192,9 @@ static int do_unwatch(struct sk_buff *skb, struct genl_info *info)
 	if (ses) {
 		err = vh_unwatch(ses, nla_get_u32(info->attrs[VMAHEAP_A_PID]));
 		if (err)
-			NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMAHEAP_A_PID],
-					    "this process is not watched by this port");
+			NL_SET_ERR_MSG_ATTR(
+				info->extack, info->attrs[VMAHEAP_A_PID],
+				"this process is not watched by this port");
 	}
 	mutex_unlock(&vh_control);
 	return err;
@@ -206,7 +215,8 @@ static int do_snapshot(struct sk_buff *skb, struct genl_info *info)
 	if (ses) {
 		err = vh_snapshot(ses, mm ? nla_get_u64(mm) : 0);
 		if (err)
-			NL_SET_ERR_MSG(info->extack, "this address space is not watched");
+			NL_SET_ERR_MSG(info->extack,
+				       "this address space is not watched");
 	}
 	mutex_unlock(&vh_control);
 	return err;
@@ -226,9 +236,12 @@ static int do_sync(struct sk_buff *skb, struct genl_info *info)
 	err = ses ? vh_flush(ses, &seq, &ts) : -ENOENT;
 	mutex_unlock(&vh_control);
 	if (err == -EAGAIN)
-		NL_SET_ERR_MSG(info->extack, "the event socket is full: read it and ask again");
+		NL_SET_ERR_MSG(
+			info->extack,
+			"the event socket is full, or the target busy: read and ask again");
 	if (err == -ECONNREFUSED) {
-		NL_SET_ERR_MSG(info->extack, "the event socket has been closed");
+		NL_SET_ERR_MSG(info->extack,
+			       "the event socket has been closed");
 		err = -ENOTCONN;
 	}
 	return err ?: reply(info, VMAHEAP_A_SEQ, seq, VMAHEAP_A_TS, ts);
@@ -236,7 +249,7 @@ static int do_sync(struct sk_buff *skb, struct genl_info *info)
 
 static int do_stats(struct sk_buff *skb, struct genl_info *info)
 {
-	struct vmaheap_stats stats = { };
+	struct vmaheap_stats stats = {};
 	struct vh_session *ses;
 	struct sk_buff *msg;
 	void *hdr;
@@ -263,7 +276,8 @@ static int do_stats(struct sk_buff *skb, struct genl_info *info)
 	msg = reply_new(info, &hdr);
 	if (!msg)
 		return -ENOMEM;
-	if (nla_put_64bit(msg, VMAHEAP_A_STATS, sizeof(stats), &stats, VMAHEAP_A_PAD)) {
+	if (nla_put_64bit(msg, VMAHEAP_A_STATS, sizeof(stats), &stats,
+			  VMAHEAP_A_PAD)) {
 		nlmsg_free(msg);
 		return -EMSGSIZE;
 	}
@@ -271,8 +285,11 @@ static int do_stats(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(msg, info);
 }
 
-#define REQUEST(CMD, fn, pol) \
-	{ .cmd = VMAHEAP_CMD_##CMD, .doit = fn, .policy = pol, .maxattr = VMAHEAP_A_MAX }
+#define REQUEST(CMD, fn, pol)                                        \
+	{                                                            \
+		.cmd = VMAHEAP_CMD_##CMD, .doit = fn, .policy = pol, \
+		.maxattr = VMAHEAP_A_MAX                             \
+	}
 
 static const struct genl_ops ops[] = {
 	REQUEST(WATCH, do_watch, watch_policy),
@@ -287,16 +304,19 @@ static struct genl_family family __ro_after_init = {
 	.version = VMAHEAP_GENL_VERSION,
 	.maxattr = VMAHEAP_A_MAX,
 	.module = THIS_MODULE,
+	.parallel_ops =
+		true, /* vh_control does it; other families need not wait */
 	.ops = ops,
 	.n_ops = ARRAY_SIZE(ops),
 };
 
-/* ------------------------------------------------------------------- messages */
+/* --- messages */
 
 /*
- * One EVENTS message; without records when len is 0. -EAGAIN: the socket has no room for it now (an empty one
- * takes any message); -ECONNREFUSED: there is no such socket. The records begin
- * 24 bytes into the message, so they are as aligned as the reader's buffer.
+ * One EVENTS message; without records when len is 0. -EAGAIN: the socket has no
+ * room for it now (an empty one takes any message); -ECONNREFUSED: there is no
+ * such socket. The records begin 24 bytes into the message, so they are as
+ * aligned as the reader's buffer.
  */
 int vh_send_records(u32 port, const void *records, u32 len)
 {
@@ -314,13 +334,14 @@ int vh_send_records(u32 port, const void *records, u32 len)
 	return genlmsg_unicast(&init_net, skb, port);
 }
 
-/* A socket closes: its session, if it has one, ends. */
+/* A socket closes: its session, if it has one, ends. The others do not wait. */
 static int released(struct notifier_block *nb, unsigned long event, void *data)
 {
 	struct netlink_notify *n = data;
 	struct vh_session *ses;
 
-	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC || n->net != &init_net)
+	if (event != NETLINK_URELEASE || n->protocol != NETLINK_GENERIC ||
+	    n->net != &init_net || !vh_port_known(n->portid))
 		return NOTIFY_DONE;
 	mutex_lock(&vh_control);
 	ses = vh_session_find(n->portid);

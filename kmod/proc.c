@@ -18,11 +18,11 @@
 
 struct vh_session *vh_proc_session;
 
-/* --------------------------------------------------------------------- status */
+/* --- status */
 
 static int status_show(struct seq_file *m, void *unused)
 {
-	struct vmaheap_stats stats = { };
+	struct vmaheap_stats stats = {};
 
 	mutex_lock(&vh_control);
 	vh_total_stats(&stats);
@@ -54,7 +54,7 @@ static const struct proc_ops status_ops = {
 	.proc_release = single_release,
 };
 
-/* -------------------------------------------------------------------- watched */
+/* --- watched */
 
 static int watched_show(struct seq_file *m, void *unused)
 {
@@ -64,7 +64,8 @@ static int watched_show(struct seq_file *m, void *unused)
 
 static int watched_open(struct inode *inode, struct file *file)
 {
-	return capable(CAP_SYS_PTRACE) ? single_open(file, watched_show, NULL) : -EPERM;
+	return capable(CAP_SYS_PTRACE) ? single_open(file, watched_show, NULL) :
+					 -EPERM;
 }
 
 /* The session of /proc begins with the first +PID, and stays. */
@@ -83,15 +84,18 @@ static int watch_pid(u32 pid)
 			return -ENOMEM;
 		ses->overwrite = true;
 		ses->wait = &vh_events_wait;
+		/* Pairs with session() in events.c. */
 		smp_store_release(&vh_proc_session, ses);
 	}
-	err = vh_watch(vh_proc_session, pid, VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &id, NULL);
+	err = vh_watch(vh_proc_session, pid,
+		       VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &id, NULL);
 	if (err && !atomic_read(&vh_users))
 		vh_disarm();
 	return err;
 }
 
-static ssize_t watched_write(struct file *file, const char __user *buf, size_t count, loff_t *pos)
+static ssize_t watched_write(struct file *file, const char __user *buf,
+			     size_t count, loff_t *pos)
 {
 	char text[16];
 	u32 pid;
@@ -102,14 +106,15 @@ static ssize_t watched_write(struct file *file, const char __user *buf, size_t c
 	if (copy_from_user(text, buf, count))
 		return -EFAULT;
 	text[count] = '\0';
-	if ((text[0] != '+' && text[0] != '-') || text[1] < '0' || text[1] > '9' ||
-	    kstrtou32(text + 1, 10, &pid) || !pid)
+	if ((text[0] != '+' && text[0] != '-') || text[1] < '0' ||
+	    text[1] > '9' || kstrtou32(text + 1, 10, &pid) || !pid)
 		return -EINVAL;
 	mutex_lock(&vh_control);
 	if (text[0] == '+')
 		err = watch_pid(pid);
 	else
-		err = vh_proc_session ? vh_unwatch(vh_proc_session, pid) : -ENOENT;
+		err = vh_proc_session ? vh_unwatch(vh_proc_session, pid) :
+					-ENOENT;
 	mutex_unlock(&vh_control);
 	return err ?: count;
 }
@@ -122,7 +127,7 @@ static const struct proc_ops watched_ops = {
 	.proc_release = single_release,
 };
 
-/* ------------------------------------------------------------------- lifetime */
+/* --- lifetime */
 
 int __init vh_proc_init(void)
 {

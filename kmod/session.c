@@ -23,6 +23,9 @@
 static LIST_HEAD(dying); /* vh_control */
 static struct vmaheap_stats past; /* of sessions that have ended; vh_control */
 
+/* Changes of vh_sessions also take this, so that a look needs no vh_control. */
+static DEFINE_SPINLOCK(sessions_lock);
+
 LIST_HEAD(vh_sessions);
 DEFINE_MUTEX(vh_control);
 
@@ -32,7 +35,7 @@ static void tidy_work(struct work_struct *work)
 }
 static DECLARE_WORK(tidy, tidy_work);
 
-/* ------------------------------------------------------------------ the ring */
+/* --- the ring */
 
 static struct vmaheap_record *at(struct vh_session *ses, u64 pos)
 {
@@ -69,7 +72,8 @@ static bool make_room(struct vh_session *ses, u32 size, u32 keep)
 	while (ses->overwrite && ses->head - ses->tail + size > ses->size)
 		drop_oldest(ses);
 	/* Pairs with the release in vh_send(): the bytes have been read. */
-	return ses->head - smp_load_acquire(&ses->tail) + size + keep <= ses->size;
+	return ses->head - smp_load_acquire(&ses->tail) + size + keep <=
+	       ses->size;
 }
 
 /*
@@ -86,7 +90,7 @@ void *vh_reserve(struct vh_session *ses, u32 size, bool owed)
 		if (!make_room(ses, rest + size, keep))
 			goto full;
 		at(ses, ses->head)->ts = 0;
-		/* Published with the record that follows, or by itself. */
+		/* Pairs with vh_send(): the filler is written. */
 		smp_store_release(&ses->head, ses->head + rest);
 	}
 	if (make_room(ses, size, keep))
@@ -104,16 +108,18 @@ u64 vh_commit(struct vh_session *ses, struct vmaheap_record *rec)
 	rec->seq = ++ses->seq;
 	rec->ts = ts;
 	ses->stats.records++;
+	/* Pairs with vh_send(): the record is written. */
 	smp_store_release(&ses->head, ses->head + rec->size);
 	vh_kick(ses);
 	return ts;
 }
 
-/* ---------------------------------------------------------------- the worker */
+/* --- the worker */
 
 void vh_kick(struct vh_session *ses)
 {
-	u8 want = ses->head - READ_ONCE(ses->tail) >= VMAHEAP_BATCH_BYTES ? 2 : 1;
+	u8 want = ses->head - READ_ONCE(ses->tail) >= VMAHEAP_BATCH_BYTES ? 2 :
+									    1;
 
 	if (ses->kicked >= want)
 		return;
@@ -153,6 +159,7 @@ static u32 batch(struct vh_session *ses, u64 pos, u64 head, u64 *seq)
  */
 int vh_send(struct vh_session *ses, u64 upto)
 {
+	/* Pairs with vh_reserve() and vh_commit(). */
 	u64 head = smp_load_acquire(&ses->head);
 	u64 seq = 0;
 
@@ -166,6 +173,7 @@ int vh_send(struct vh_session *ses, u64 upto)
 			u64 next = ses->tail;
 
 			vh_step(ses, &next);
+			/* Pairs with make_room(), as below. */
 			smp_store_release(&ses->tail, next);
 			continue;
 		}
@@ -176,12 +184,13 @@ int vh_send(struct vh_session *ses, u64 upto)
 			return err;
 		}
 		ses->stats.messages++;
+		/* Pairs with make_room(): the bytes have been copied. */
 		smp_store_release(&ses->tail, ses->tail + len);
 	}
 	return 0;
 }
 
-/* The next address space whose range is due and that this round has not seen. */
+/* The next address space with a range due that this round has not seen. */
 static struct vh_mm *next_dirty(struct vh_session *ses, u32 visit)
 {
 	struct vh_due *due;
@@ -191,8 +200,8 @@ static struct vh_mm *next_dirty(struct vh_session *ses, u32 visit)
 		if (due->is_proc)
 			continue;
 		m = container_of(due, struct vh_mm, due);
-		if (m->visit != visit && m->announced && !m->exited && !m->dead &&
-		    (m->lo < m->hi || m->snapshot))
+		if (m->visit != visit && m->announced && !m->exited &&
+		    !m->dead && (m->lo < m->hi || m->snapshot))
 			return m;
 	}
 	return NULL;
@@ -226,42 +235,36 @@ static bool emit_late(struct vh_mm *m)
 
 /*
  * Says what hooks could not say. Under session.send, so the entries stay. An mm
- * without users is on its way into exit_mmap(), whose hook says the rest. The
- * worker does not wait for an mmap_lock: its holder may be stopped for long.
+ * without users is on its way into exit_mmap(), whose hook says the rest. Nobody
+ * waits for an mmap_lock here: its holder may be stuck for long, and its release
+ * reports the range anyway.
  */
-static int catch_up(struct vh_session *ses, bool wait)
+static void catch_up(struct vh_session *ses)
 {
 	u32 round = ++ses->round;
-	struct vh_mm *m;
 	bool fits = true;
 
 	while (fits) {
+		struct vh_mm *m = NULL;
+
 		raw_spin_lock(&ses->lock);
-		fits = vh_tell_owed(ses);
-		m = next_dirty(ses, round);
+		/* A dead session is not kicked any more (vh_session_end()). */
+		fits = !ses->dead && vh_tell_owed(ses);
+		if (fits)
+			m = next_dirty(ses, round);
 		if (m)
 			m->visit = round;
 		raw_spin_unlock(&ses->lock);
-		if (!m || !mmget_not_zero(m->mm)) {
-			if (m)
-				continue;
+		if (!m)
 			break;
-		}
-		if (!wait) {
-			if (mmap_read_trylock(m->mm)) {
-				fits = emit_late(m);
-				mmap_read_unlock(m->mm);
-			}
-		} else if (!mmap_read_lock_killable(m->mm)) {
+		if (!mmget_not_zero(m->mm))
+			continue;
+		if (mmap_read_trylock(m->mm)) {
 			fits = emit_late(m);
 			mmap_read_unlock(m->mm);
-		} else {
-			mmput(m->mm);
-			return -EINTR;
 		}
 		mmput(m->mm);
 	}
-	return 0;
 }
 
 static bool anything_due(struct vh_session *ses)
@@ -277,7 +280,8 @@ static bool anything_due(struct vh_session *ses)
 
 static void session_work(struct work_struct *work)
 {
-	struct vh_session *ses = container_of(to_delayed_work(work), struct vh_session, work);
+	struct vh_session *ses =
+		container_of(to_delayed_work(work), struct vh_session, work);
 	int err = 0;
 
 	mutex_lock(&ses->send);
@@ -289,7 +293,7 @@ static void session_work(struct work_struct *work)
 	if (!ses->overwrite)
 		err = vh_send(ses, U64_MAX);
 	if (!err) {
-		catch_up(ses, false);
+		catch_up(ses);
 		if (!ses->overwrite)
 			err = vh_send(ses, U64_MAX);
 	}
@@ -308,18 +312,17 @@ static void session_work(struct work_struct *work)
 /*
  * Puts everything that has happened in line and hands it over. seq and ts are
  * taken in one locked moment in which nothing is due: the records up to seq,
- * and no others, are dated before ts.
+ * and no others, are dated before ts. -EAGAIN: the receiver is full, or a target
+ * holds its mmap_lock for more than the 0.1 s that this takes its time.
  */
 int vh_flush(struct vh_session *ses, u64 *seq, u64 *ts)
 {
-	int err, tries;
 	bool done = false;
+	int err = 0, tries;
 
 	mutex_lock(&ses->send);
 	for (tries = 0; !done && tries < 1000; tries++) {
-		err = catch_up(ses, true);
-		if (err)
-			break;
+		catch_up(ses);
 		raw_spin_lock(&ses->lock);
 		done = list_empty(&ses->due) && !ses->owed;
 		*seq = ses->seq;
@@ -336,7 +339,7 @@ int vh_flush(struct vh_session *ses, u64 *seq, u64 *ts)
 	return err ?: done ? 0 : -EAGAIN;
 }
 
-/* ------------------------------------------------------------------ lifetime */
+/* --- lifetime */
 
 struct vh_session *vh_session_new(u32 port)
 {
@@ -360,7 +363,9 @@ struct vh_session *vh_session_new(u32 port)
 	INIT_LIST_HEAD(&ses->due);
 	INIT_LIST_HEAD(&ses->mms);
 	INIT_LIST_HEAD(&ses->procs);
+	spin_lock(&sessions_lock);
 	list_add_tail(&ses->node, &vh_sessions);
+	spin_unlock(&sessions_lock);
 	return ses;
 }
 
@@ -375,15 +380,28 @@ struct vh_session *vh_session_find(u32 port)
 	return NULL;
 }
 
+/* Whether a session has this port; for those who must not wait for vh_control. */
+bool vh_port_known(u32 port)
+{
+	struct vh_session *ses;
+	bool known = false;
+
+	spin_lock(&sessions_lock);
+	list_for_each_entry(ses, &vh_sessions, node)
+		known |= ses->port == port;
+	spin_unlock(&sessions_lock);
+	return known;
+}
+
 /*
  * A session ends in four steps, the last three in vh_tidy():
  *
- *   make dead    hooks put nothing in line any more (session.dead, under its
- *                lock) and find no entry of it any more (unhashed)
+ *   make dead    session.dead, under its lock: nothing is put in line and
+ *                nothing kicks any more; hooks find no entry of it (unhashed)
  *   synchronize  a hook that still found one has left: hooks run with
  *                preemption off or under RCU
- *   flush        no hook is left to raise the irq_work, which alone starts the
- *                worker, which may requeue itself until it is cancelled
+ *   flush        first the irq_work, which starts the worker, then the worker,
+ *                which may requeue itself until it is cancelled
  *   drop         the last references: entries, pid namespace, ring
  */
 void vh_session_end(struct vh_session *ses)
@@ -393,7 +411,9 @@ void vh_session_end(struct vh_session *ses)
 	ses->dead = true;
 	raw_spin_unlock(&ses->lock);
 	vh_forget(ses);
+	spin_lock(&sessions_lock);
 	list_move_tail(&ses->node, &dying);
+	spin_unlock(&sessions_lock);
 	queue_work(vh_wq, &tidy);
 }
 
@@ -438,7 +458,7 @@ void vh_sessions_exit(void)
 	cancel_work_sync(&tidy);
 }
 
-/* ---------------------------------------------------------------- statistics */
+/* --- statistics */
 
 void vh_add_stats(struct vh_session *ses, struct vmaheap_stats *sum)
 {

@@ -62,8 +62,8 @@ struct vh_due {
  */
 struct vh_mm {
 	struct hlist_node hash; /* by mm; vh_table_lock, RCU */
-	struct list_head node; /* session.mms; added under session.lock, */
-			       /* removed under session.send and .lock */
+	/* session.mms; added under session.lock, removed under .send and .lock */
+	struct list_head node;
 	struct rcu_work free;
 	struct vh_due due;
 	struct mm_struct *mm;
@@ -198,7 +198,8 @@ extern atomic_t vh_users; /* entries alive; the hooks are needed while > 0 */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_release(struct mm_struct *mm);
 void vh_on_exit_mmap(struct mm_struct *mm);
-void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice);
+void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
+		   int advice);
 void vh_on_fork(struct task_struct *parent, struct task_struct *child);
 void vh_on_exec(struct task_struct *p);
 void vh_on_exit(struct task_struct *p);
@@ -216,7 +217,8 @@ struct vh_stamp *vh_stamp_adopt(struct mm_struct *mm, struct vh_stamp *fresh);
 /* emit.c: under session.lock */
 void vh_actor(struct vh_session *ses, struct vh_actor *who);
 bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who);
-void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr, u64 len, int advice);
+void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
+		     u64 len, int advice);
 void vh_fill_bye(struct vh_mm *m);
 void vh_due(struct vh_session *ses, struct vh_due *due);
 void vh_settle(struct vh_mm *m);
@@ -226,6 +228,7 @@ void vh_lost(struct vh_session *ses, unsigned int what);
 /* session.c */
 struct vh_session *vh_session_new(u32 port);
 struct vh_session *vh_session_find(u32 port);
+bool vh_port_known(u32 port);
 void vh_session_end(struct vh_session *ses);
 void vh_sessions_exit(void);
 void vh_tidy(void);

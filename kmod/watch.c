@@ -31,11 +31,11 @@ static atomic64_t last_id;
 
 atomic_t vh_users;
 
-#define for_each_entry_of_mm(m, ptr) \
+#define for_each_entry_of_mm(m, ptr)                                           \
 	hash_for_each_possible_rcu_notrace(mms, m, hash, (unsigned long)(ptr)) \
 		if ((m)->mm == (ptr))
 
-/* ------------------------------------------------------------- the hot hooks */
+/* --- the hot hooks */
 
 /* Whether anybody watches mm; a hook's filter. Preemption is off. */
 bool vh_mm_known(struct mm_struct *mm)
@@ -47,7 +47,7 @@ bool vh_mm_known(struct mm_struct *mm)
 	return false;
 }
 
-/* The tree of mm changes in [lo, hi). The caller holds its mmap_lock for writing. */
+/* The tree of mm changes in [lo, hi); its mmap_lock is held for writing. */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi)
 {
 	struct vh_mm *m;
@@ -94,7 +94,8 @@ void vh_on_release(struct mm_struct *mm)
 			release(m);
 }
 
-void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int advice)
+void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
+		   int advice)
 {
 	struct vh_actor who;
 	struct vh_mm *m;
@@ -103,8 +104,9 @@ void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len, int adv
 		struct vh_session *ses = m->ses;
 
 		raw_spin_lock(&ses->lock);
-		if (!ses->dead && !m->dead && !m->exited && vh_tell_owed(ses)) {
+		if (!ses->dead && !m->dead && !m->exited) {
 			vh_actor(ses, &who);
+			vh_tell_owed(ses);
 			vh_emit_madvise(m, &who, addr, len, advice);
 		}
 		raw_spin_unlock(&ses->lock);
@@ -131,9 +133,10 @@ void vh_on_exit_mmap(struct mm_struct *mm)
 	}
 }
 
-/* ------------------------------------------------------- births of mm entries */
+/* --- births of mm entries */
 
-static struct vh_mm *mm_alloc_entry(struct vh_session *ses, struct mm_struct *mm, gfp_t gfp)
+static struct vh_mm *mm_alloc_entry(struct vh_session *ses,
+				    struct mm_struct *mm, gfp_t gfp)
 {
 	struct vh_mm *m = kzalloc(sizeof(*m), gfp | __GFP_NOWARN);
 
@@ -171,8 +174,9 @@ static struct vh_mm *mm_of_session(struct vh_session *ses, struct mm_struct *mm)
  * mm_report(). Under session.lock; nothing in the mm can be missed between the
  * two if the caller holds its mmap_lock, or is the only one to know it.
  */
-static void mm_insert(struct vh_mm *m, enum vmaheap_mm_cause cause, u64 parent_mm,
-		      const struct vh_actor *who, u32 owner, const char *comm)
+static void mm_insert(struct vh_mm *m, enum vmaheap_mm_cause cause,
+		      u64 parent_mm, const struct vh_actor *who, u32 owner,
+		      const char *comm)
 {
 	struct vh_session *ses = m->ses;
 	struct vmaheap_rec_mm *hello = &m->hello;
@@ -216,9 +220,18 @@ static void mm_report(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 	vh_settle(m);
 }
 
-/* ----------------------------------------------------------- process entries */
+/* As mm_report(), by the worker: the mmap_lock could not be had. */
+static void mm_report_later(struct vh_mm *m)
+{
+	m->snapshot = true;
+	vh_due(m->ses, &m->due);
+	vh_kick(m->ses);
+}
 
-static struct vh_proc *proc_alloc(struct vh_session *ses, struct pid *pid, u32 flags, gfp_t gfp)
+/* --- process entries */
+
+static struct vh_proc *proc_alloc(struct vh_session *ses, struct pid *pid,
+				  u32 flags, gfp_t gfp)
 {
 	struct vh_proc *p = kzalloc(sizeof(*p), gfp | __GFP_NOWARN);
 
@@ -269,7 +282,8 @@ static void proc_kill(struct vh_proc *p)
 }
 
 /* p joins an address space that is already reported. Under session.lock. */
-static void proc_join(struct vh_proc *p, struct vh_mm *m, const struct vh_actor *who, u32 parent)
+static void proc_join(struct vh_proc *p, struct vh_mm *m,
+		      const struct vh_actor *who, u32 parent)
 {
 	struct vh_session *ses = p->ses;
 
@@ -289,10 +303,11 @@ static void proc_join(struct vh_proc *p, struct vh_mm *m, const struct vh_actor 
 	vh_tell_owed(ses);
 }
 
-/* ------------------------------------------------------ births and deaths */
+/* --- births and deaths */
 
-#define for_each_proc_entry(p, ptr) \
-	hash_for_each_possible_rcu_notrace(procs, p, hash, (unsigned long)(ptr)) \
+#define for_each_proc_entry(p, ptr)                              \
+	hash_for_each_possible_rcu_notrace(procs, p, hash,       \
+					   (unsigned long)(ptr)) \
 		if ((p)->pid == (ptr) && !READ_ONCE((p)->dead))
 
 /*
@@ -304,7 +319,8 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 {
 	struct vh_session *ses = parent->ses;
 	struct mm_struct *mm = child->mm;
-	struct vh_proc *p = proc_alloc(ses, task_tgid(child), parent->flags, GFP_ATOMIC);
+	struct vh_proc *p =
+		proc_alloc(ses, task_tgid(child), parent->flags, GFP_ATOMIC);
 	struct vh_mm *fresh = mm_alloc_entry(ses, mm, GFP_ATOMIC);
 	bool locked = mmap_read_trylock(mm);
 	struct vh_actor who;
@@ -324,14 +340,12 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 		proc_join(p, m, &who, who.tgid);
 	} else {
 		p->mm = fresh->id;
-		mm_insert(fresh, VMAHEAP_MM_FORK, parent->mm, &who, p->nr, child->comm);
-		if (locked) {
+		mm_insert(fresh, VMAHEAP_MM_FORK, parent->mm, &who, p->nr,
+			  child->comm);
+		if (locked)
 			mm_report(fresh, 0, &who);
-		} else {
-			fresh->snapshot = true;
-			vh_due(ses, &fresh->due);
-			vh_kick(ses);
-		}
+		else
+			mm_report_later(fresh);
 		fresh = NULL;
 	}
 	p = NULL;
@@ -354,7 +368,8 @@ void vh_on_fork(struct task_struct *parent, struct task_struct *child)
 		return;
 	rcu_read_lock();
 	for_each_proc_entry(p, task_tgid(parent))
-		if ((READ_ONCE(p->flags) & (VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_ON_EXEC)) ==
+		if ((READ_ONCE(p->flags) &
+		     (VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_ON_EXEC)) ==
 		    VMAHEAP_WATCH_FORK)
 			follow_fork(p, child);
 	rcu_read_unlock();
@@ -386,19 +401,18 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 		vh_lost(ses, VMAHEAP_LOST_EXEC);
 	} else {
 		vh_actor(ses, &who);
-		mm_insert(fresh, VMAHEAP_MM_EXEC, p->mm, &who, p->nr, task->comm);
+		mm_insert(fresh, VMAHEAP_MM_EXEC, p->mm, &who, p->nr,
+			  task->comm);
 		p->mm = fresh->id;
-		if (locked) {
+		if (locked)
 			mm_report(fresh, 0, &who);
-		} else {
-			fresh->snapshot = true;
-			vh_due(ses, &fresh->due);
-			vh_kick(ses);
-		}
+		else
+			mm_report_later(fresh);
 		fresh = NULL;
 	}
 	if (p->flags & VMAHEAP_WATCH_ON_EXEC)
-		WRITE_ONCE(p->flags, p->flags ^ (VMAHEAP_WATCH_ON_EXEC | VMAHEAP_WATCH_EXEC));
+		WRITE_ONCE(p->flags, p->flags ^ (VMAHEAP_WATCH_ON_EXEC |
+						 VMAHEAP_WATCH_EXEC));
 out:
 	raw_spin_unlock(&ses->lock);
 	if (locked)
@@ -463,7 +477,7 @@ void vh_on_exit(struct task_struct *task)
 	rcu_read_unlock();
 }
 
-/* ------------------------------------------------------------------ requests */
+/* --- requests */
 
 /* The address space of any thread that has one: the leader may have exited. */
 static struct mm_struct *process_mm(struct task_struct *leader)
@@ -516,7 +530,8 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 		proc_join(p, m, &nobody, 0);
 	} else {
 		*id = p->mm = fresh->id;
-		mm_insert(fresh, VMAHEAP_MM_ATTACH, 0, &nobody, p->nr, leader->comm);
+		mm_insert(fresh, VMAHEAP_MM_ATTACH, 0, &nobody, p->nr,
+			  leader->comm);
 		mm_report(fresh, VMAHEAP_F_SNAPSHOT, &nobody);
 		fresh = NULL;
 	}
@@ -534,7 +549,8 @@ put:
  * Watches the process `nr` of the caller's pid namespace. Under vh_control,
  * with the hooks armed. Errors: see vmaheap.h.
  */
-int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_ext_ack *extack)
+int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
+	     struct netlink_ext_ack *extack)
 {
 	struct pid *pid = find_get_pid(nr);
 	struct task_struct *task = pid ? get_pid_task(pid, PIDTYPE_TGID) : NULL;
@@ -544,10 +560,13 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 	if (!task) {
 		task = pid ? get_pid_task(pid, PIDTYPE_PID) : NULL;
 		if (task) {
-			NL_SET_ERR_MSG(extack, "this PID is a thread; name its process");
+			NL_SET_ERR_MSG(
+				extack,
+				"this PID is a thread; name its process");
 			err = -EINVAL;
 		} else {
-			NL_SET_ERR_MSG(extack, "there is no process with this PID");
+			NL_SET_ERR_MSG(extack,
+				       "there is no process with this PID");
 		}
 		goto out;
 	}
@@ -565,7 +584,8 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 	if (proc_of_session(ses, pid)) {
 		raw_spin_unlock(&ses->lock);
 		proc_free(p);
-		NL_SET_ERR_MSG(extack, "this process is already watched by this port");
+		NL_SET_ERR_MSG(extack,
+			       "this process is already watched by this port");
 		err = -EEXIST;
 		goto out;
 	}
@@ -580,13 +600,15 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id, struct netlink_
 	if (!atomic_read(&task->signal->live))
 		err = -ESRCH;
 	else
-		err = flags & VMAHEAP_WATCH_ON_EXEC ? 0 : attach_mm(p, task, id);
+		err = flags & VMAHEAP_WATCH_ON_EXEC ? 0 :
+						      attach_mm(p, task, id);
 	if (err) {
 		raw_spin_lock(&ses->lock);
 		proc_kill(p);
 		raw_spin_unlock(&ses->lock);
 		if (err == -ESRCH)
-			NL_SET_ERR_MSG(extack, "this process has no address space");
+			NL_SET_ERR_MSG(extack,
+				       "this process has no address space");
 	}
 out:
 	if (task)
@@ -655,7 +677,8 @@ static void show_task(struct seq_file *m, struct task_struct *task)
 	task_lock(task);
 	if (task->mm)
 		vmas = READ_ONCE(task->mm->map_count);
-	seq_printf(m, " %*pEs vmas=%d", (int)strnlen(task->comm, TASK_COMM_LEN), task->comm, vmas);
+	seq_printf(m, " %*pEs vmas=%d", (int)strnlen(task->comm, TASK_COMM_LEN),
+		   task->comm, vmas);
 	task_unlock(task);
 }
 
@@ -675,14 +698,15 @@ void vh_show_watched(struct seq_file *m)
 		}
 		if (p != first)
 			continue;
-		seq_printf(m, "%d", pid_nr_ns(p->pid, task_active_pid_ns(current)));
+		seq_printf(m, "%d",
+			   pid_nr_ns(p->pid, task_active_pid_ns(current)));
 		show_task(m, pid_task(p->pid, PIDTYPE_TGID));
 		seq_printf(m, " sessions=%d\n", sessions);
 	}
 	rcu_read_unlock();
 }
 
-/* ------------------------------------------------------------------- burials */
+/* --- burials */
 
 static void mm_free_work(struct work_struct *work)
 {

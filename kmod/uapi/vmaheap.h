@@ -25,8 +25,9 @@
  * WATCH   starts to report the process PID (in the pid namespace of the
  *         sender) to the event socket PORT. The first records are a MM record
  *         and the whole address space; with VMAHEAP_WATCH_ON_EXEC they come at
- *         its next exec (or a TASK_EXIT, if there is none). Errors: EPERM, ESRCH (no such process,
- *         or it has no address space), EEXIST (already watched by this port),
+ *         its next exec (or a TASK_EXIT, if there is none). Errors: EPERM,
+ *         ESRCH (no such process, or it has no address space), EEXIST (already
+ *         watched by this port),
  *         EINVAL (unknown flag, or a thread that is no process), ENOMEM,
  *         ENOTCONN (no such port), EOPNOTSUPP (a hook could not be armed; the
  *         extack sentence names it).
@@ -36,7 +37,8 @@
  * SYNC    hands everything that happened before the request to the event
  *         socket, then answers with the number of the last record. When the
  *         reader has applied that record, its model is the state of the moment
- *         of TS. EAGAIN: the event socket is full; read it and ask again.
+ *         of TS. EAGAIN: the event socket is full, or a target that has
+ *         something to report is busy; read the socket and ask again.
  * A session ends, with all its watches, when the event socket closes. It begins
  * with an EVENTS message without RECORDS, by which the module learns whether
  * the port exists; readers ignore it.
@@ -91,9 +93,12 @@ enum vmaheap_attr {
 #define VMAHEAP_A_MAX (__VMAHEAP_A_MAX - 1)
 
 /* WATCH flags */
-#define VMAHEAP_WATCH_FORK (1U << 0) /* and the children that it forks from now on */
-#define VMAHEAP_WATCH_EXEC (1U << 1) /* and what it becomes by exec */
-#define VMAHEAP_WATCH_ON_EXEC (1U << 2) /* nothing before its next exec (implies EXEC); MM is 0 */
+/* and the children that it forks from now on */
+#define VMAHEAP_WATCH_FORK (1U << 0)
+/* and what it becomes by exec */
+#define VMAHEAP_WATCH_EXEC (1U << 1)
+/* nothing before its next exec (implies EXEC); the reply's MM is 0 */
+#define VMAHEAP_WATCH_ON_EXEC (1U << 2)
 #define VMAHEAP_WATCH_ALL \
 	(VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC | VMAHEAP_WATCH_ON_EXEC)
 
@@ -106,7 +111,7 @@ enum vmaheap_record_type {
 	VMAHEAP_REC_MM = 1, /* an address space is watched from here on */
 	VMAHEAP_REC_RANGE = 2, /* the VMAs in a range are now these */
 	VMAHEAP_REC_FILE = 3, /* the path of a (device, inode) */
-	VMAHEAP_REC_MM_EXIT = 4, /* the address space is about to be torn down */
+	VMAHEAP_REC_MM_EXIT = 4, /* an address space is about to be torn down */
 	VMAHEAP_REC_TASK = 5, /* a process runs in an address space (vfork) */
 	VMAHEAP_REC_TASK_EXIT = 6, /* a process has exited */
 	VMAHEAP_REC_MADVISE = 7, /* madvise() was called */
@@ -114,10 +119,14 @@ enum vmaheap_record_type {
 };
 
 /* vmaheap_record.flags */
-#define VMAHEAP_F_MORE (1U << 0) /* RANGE: further parts follow; map_count is no checksum yet */
-#define VMAHEAP_F_SNAPSHOT (1U << 1) /* RANGE: sent because it was asked for, nothing changed */
-#define VMAHEAP_F_LATE (1U << 2) /* RANGE: sent after back-pressure; who did it is not known */
-#define VMAHEAP_F_COMPAT (1U << 3) /* RANGE: the system call is one of the 32-bit table */
+/* RANGE: further parts follow; map_count is no checksum yet */
+#define VMAHEAP_F_MORE (1U << 0)
+/* RANGE: sent because it was asked for, nothing changed */
+#define VMAHEAP_F_SNAPSHOT (1U << 1)
+/* RANGE: sent after back-pressure; who did it is not known */
+#define VMAHEAP_F_LATE (1U << 2)
+/* RANGE: the system call is one of the 32-bit table */
+#define VMAHEAP_F_COMPAT (1U << 3)
 
 struct vmaheap_record {
 	__u64 ts; /* CLOCK_MONOTONIC, ns; first, so that time and type are a CTF event header */
@@ -147,7 +156,11 @@ struct vmaheap_rec_mm {
 	char comm[16]; /* of the owner, NUL-terminated */
 };
 
-/* vmaheap_vma.flags. R, W, X and SHARED are what /proc/PID/maps prints. */
+/*
+ * vmaheap_vma.flags. R, W, X and SHARED are what /proc/PID/maps prints. LOCKED
+ * and DONTCOPY are those of the record's moment: mlock() or madvise() of exactly
+ * a whole VMA changes them later without a RANGE record.
+ */
 #define VMAHEAP_VMA_READ (1U << 0)
 #define VMAHEAP_VMA_WRITE (1U << 1)
 #define VMAHEAP_VMA_EXEC (1U << 2)
@@ -235,8 +248,8 @@ struct vmaheap_rec_madvise {
 };
 
 enum vmaheap_lost_what {
-	VMAHEAP_LOST_CHILD = 1, /* a forked process is not watched (no memory) */
-	VMAHEAP_LOST_EXEC = 2, /* an exec'ed image is not watched (no memory) */
+	VMAHEAP_LOST_CHILD = 1, /* a forked process is not watched (memory) */
+	VMAHEAP_LOST_EXEC = 2, /* an exec'ed image is not watched (memory) */
 	VMAHEAP_LOST_MADVISE = 3, /* MADVISE records (no room) */
 	VMAHEAP_LOST_FILE = 4, /* FILE records (no room or path too long) */
 };
