@@ -3,11 +3,12 @@
  * A reader of the module that shares no code with user/: it keeps the most
  * naive model that the protocol allows and compares it with /proc/PID/maps.
  *
- *   modclient run [-b RCVBUF] [-i MS] [-s LOG] [-x] -- CMD...
+ *   modclient run [-b RCVBUF] [-i MS] [-s LOG] [-x] [-f N] -- CMD...
  *       watches CMD and all that it forks and execs; every MS milliseconds
  *       stops all of them, syncs and compares. -s: CMD gets the stamp page as
  *       descriptor 3 and writes to LOG (descriptor 4) what it read there.
- *       -x: from its exec on. -b: reads slowly, too.
+ *       -x: from its exec on. -b: reads slowly, too. -f: forgets each Nth RANGE,
+ *       which must not go unnoticed.
  *   modclient hold PID       watches PID until it is killed
  *   modclient try CMD PID FLAGS [PORT]
  *       sends one request (watch, twice, unwatch, sync, stats, junk) and prints
@@ -65,7 +66,8 @@ static int get_attr(const struct nlattr *a, void *data)
 }
 
 /* Sends a request; 0 or -errno, with the kernel's sentence. tb is of `buf`. */
-static int request(struct nlmsghdr *nlh, char *buf, size_t size, const struct nlattr **tb, int max)
+static int request(struct nlmsghdr *nlh, char *buf, size_t size,
+		   const struct nlattr **tb, int max)
 {
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	nlh->nlmsg_seq = ++sequence;
@@ -99,7 +101,8 @@ static int request(struct nlmsghdr *nlh, char *buf, size_t size, const struct nl
 				off += err->msg.nlmsg_len - sizeof(err->msg);
 			mnl_attr_for_each(a, h, off)
 				if (mnl_attr_get_type(a) == NLMSGERR_ATTR_MSG)
-					snprintf(sentence, sizeof(sentence), "%s", mnl_attr_get_str(a));
+					snprintf(sentence, sizeof(sentence),
+						 "%s", mnl_attr_get_str(a));
 		}
 		return err->error;
 	}
@@ -121,10 +124,12 @@ static bool find_family(void)
 {
 	char out[256], in[16384];
 	const struct nlattr *tb[CTRL_ATTR_MAX + 1] = { 0 };
-	struct nlmsghdr *nlh = new_request(out, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
+	struct nlmsghdr *nlh =
+		new_request(out, GENL_ID_CTRL, CTRL_CMD_GETFAMILY);
 
 	mnl_attr_put_strz(nlh, CTRL_ATTR_FAMILY_NAME, VMAHEAP_GENL_NAME);
-	if (request(nlh, in, sizeof(in), tb, CTRL_ATTR_MAX) || !tb[CTRL_ATTR_FAMILY_ID])
+	if (request(nlh, in, sizeof(in), tb, CTRL_ATTR_MAX) ||
+	    !tb[CTRL_ATTR_FAMILY_ID])
 		return false;
 	family = mnl_attr_get_u16(tb[CTRL_ATTR_FAMILY_ID]);
 	return true;
@@ -136,7 +141,8 @@ struct answer {
 };
 
 /* pid 0 and flags -1: not sent */
-static int ask(int cmd, uint32_t port, uint32_t pid, int64_t flags, struct answer *ans)
+static int ask(int cmd, uint32_t port, uint32_t pid, int64_t flags,
+	       struct answer *ans)
 {
 	char out[256], in[8192];
 	const struct nlattr *tb[VMAHEAP_A_MAX + 1] = { 0 };
@@ -158,7 +164,8 @@ static int ask(int cmd, uint32_t port, uint32_t pid, int64_t flags, struct answe
 	if (tb[VMAHEAP_A_TS])
 		ans->ts = mnl_attr_get_u64(tb[VMAHEAP_A_TS]);
 	if (tb[VMAHEAP_A_STATS])
-		memcpy(&ans->stats, mnl_attr_get_payload(tb[VMAHEAP_A_STATS]), sizeof(ans->stats));
+		memcpy(&ans->stats, mnl_attr_get_payload(tb[VMAHEAP_A_STATS]),
+		       sizeof(ans->stats));
 	return err;
 }
 
@@ -177,7 +184,8 @@ static void open_all(int rcvbuf)
 	mnl_socket_setsockopt(control, NETLINK_CAP_ACK, &one, sizeof(one));
 	mnl_socket_setsockopt(events, NETLINK_NO_ENOBUFS, &one, sizeof(one));
 	if (rcvbuf)
-		setsockopt(mnl_socket_get_fd(events), SOL_SOCKET, SO_RCVBUF, &rcvbuf, sizeof(rcvbuf));
+		setsockopt(mnl_socket_get_fd(events), SOL_SOCKET, SO_RCVBUF,
+			   &rcvbuf, sizeof(rcvbuf));
 }
 
 /* --- the naive model */
@@ -210,12 +218,14 @@ static unsigned int nspaces, nprocesses, nchanges;
 
 static uint64_t last_seq, last_ts;
 static struct {
-	uint64_t checks, vmas, mismatches, records, gaps, backwards, map_count, unknown, coalesced,
-		late, again, forks, execs, exits, files, madvises, lost, lost_madvise, snapshots;
+	uint64_t checks, vmas, mismatches, records, gaps, backwards, map_count,
+		unknown, coalesced, late, again, forks, execs, exits, files,
+		madvises, lost, lost_madvise, snapshots;
 } sum;
 static int exit_status = -1;
 static uint32_t root;
 static bool on_exec;
+static unsigned int forget;
 
 static struct space *space_of(uint64_t id)
 {
@@ -238,14 +248,16 @@ static void set_process(uint32_t tgid, uint64_t mm)
 	struct process *p = process_of(tgid);
 
 	if (!p) {
-		processes = realloc(processes, (nprocesses + 1) * sizeof(*processes));
+		processes = realloc(processes,
+				    (nprocesses + 1) * sizeof(*processes));
 		p = &processes[nprocesses++];
 		*p = (struct process){ .tgid = tgid };
 	}
 	p->mm = mm;
 }
 
-static void insert(struct space *s, unsigned int at, const struct vmaheap_vma *v)
+static void insert(struct space *s, unsigned int at,
+		   const struct vmaheap_vma *v)
 {
 	s->vmas = realloc(s->vmas, (s->n + 1) * sizeof(*v));
 	memmove(s->vmas + at + 1, s->vmas + at, (s->n - at) * sizeof(*v));
@@ -294,6 +306,10 @@ static void apply(struct space *s, const struct vmaheap_rec_range *r)
 static void range(const struct vmaheap_rec_range *r)
 {
 	struct space *s = space_of(r->rec.mm);
+	static unsigned int nth;
+
+	if (forget && ++nth % forget == 0)
+		return;
 
 	if (!s || s->gone) {
 		sum.unknown++;
@@ -308,15 +324,18 @@ static void range(const struct vmaheap_rec_range *r)
 	s->partial = r->rec.flags & VMAHEAP_F_MORE;
 	if (!s->partial && s->n != r->map_count) {
 		if (sum.map_count++ < 20)
-			printf("# record %" PRIu64 " mm %" PRIu64 " syscall %d: map_count %u, model %u\n",
-			       (uint64_t)r->rec.seq, s->id, r->syscall, r->map_count, s->n);
+			printf("# record %" PRIu64 " mm %" PRIu64
+			       " syscall %d: map_count %u, model %u\n",
+			       (uint64_t)r->rec.seq, s->id, r->syscall,
+			       r->map_count, s->n);
 	}
 }
 
 static void note_change(const struct vmaheap_record *rec, int syscall)
 {
 	if (!(nchanges & (nchanges - 1)))
-		changes = realloc(changes, (nchanges ? 2 * nchanges : 1) * sizeof(*changes));
+		changes = realloc(changes, (nchanges ? 2 * nchanges : 1) *
+						   sizeof(*changes));
 	changes[nchanges++] = (struct change){ rec->ts, rec->tid, syscall,
 					       rec->flags & VMAHEAP_F_LATE };
 }
@@ -331,7 +350,8 @@ static void record(const struct vmaheap_record *rec)
 
 	sum.records++;
 	if (rec->seq != last_seq + 1 && sum.gaps++ < 20)
-		printf("# seq %" PRIu64 " after %" PRIu64 "\n", (uint64_t)rec->seq, last_seq);
+		printf("# seq %" PRIu64 " after %" PRIu64 "\n",
+		       (uint64_t)rec->seq, last_seq);
 	if (rec->ts <= last_ts)
 		sum.backwards++;
 	last_seq = rec->seq;
@@ -376,8 +396,10 @@ static void record(const struct vmaheap_record *rec)
 		sum.madvises++;
 		break;
 	case VMAHEAP_REC_LOST:
-		if (((struct vmaheap_rec_lost *)rec)->what == VMAHEAP_LOST_MADVISE)
-			sum.lost_madvise += ((struct vmaheap_rec_lost *)rec)->count;
+		if (((struct vmaheap_rec_lost *)rec)->what ==
+		    VMAHEAP_LOST_MADVISE)
+			sum.lost_madvise +=
+				((struct vmaheap_rec_lost *)rec)->count;
 		else
 			sum.lost += ((struct vmaheap_rec_lost *)rec)->count;
 		break;
@@ -390,7 +412,8 @@ static void record(const struct vmaheap_record *rec)
 static bool drain(int timeout)
 {
 	static char buf[65536] __attribute__((aligned(8)));
-	struct pollfd pfd = { .fd = mnl_socket_get_fd(events), .events = POLLIN };
+	struct pollfd pfd = { .fd = mnl_socket_get_fd(events),
+			      .events = POLLIN };
 	const struct nlattr *tb[VMAHEAP_A_MAX + 1] = { 0 };
 	bool any = false;
 
@@ -415,7 +438,8 @@ static bool drain(int timeout)
 		while (p < end) {
 			struct vmaheap_record *rec = (void *)p;
 
-			if (((uintptr_t)p & 7) || rec->size & 7 || rec->size > end - p)
+			if (((uintptr_t)p & 7) || rec->size & 7 ||
+			    rec->size > end - p)
 				sum.unknown++;
 			record(rec);
 			p += rec->size;
@@ -441,7 +465,9 @@ static bool sync_all(void)
 	}
 	while (last_seq < ans.seq)
 		if (!drain(2000)) {
-			printf("# sync: %" PRIu64 " promised, %" PRIu64 " came\n", ans.seq, last_seq);
+			printf("# sync: %" PRIu64 " promised, %" PRIu64
+			       " came\n",
+			       ans.seq, last_seq);
 			sum.gaps++;
 			return false;
 		}
@@ -474,7 +500,8 @@ static bool stopped(uint32_t tgid)
 	bool all = true;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "cat /proc/%u/task/*/stat 2>/dev/null", tgid);
+	snprintf(path, sizeof(path), "cat /proc/%u/task/*/stat 2>/dev/null",
+		 tgid);
 	f = popen(path, "r");
 	if (!f)
 		return false;
@@ -485,7 +512,8 @@ static bool stopped(uint32_t tgid)
 		char *p = strrchr(line, ')');
 
 		n++;
-		if (!p || (p[2] != 'T' && p[2] != 't' && p[2] != 'Z' && p[2] != 'X'))
+		if (!p ||
+		    (p[2] != 'T' && p[2] != 't' && p[2] != 'Z' && p[2] != 'X'))
 			all = false;
 	}
 	pclose(f);
@@ -511,20 +539,26 @@ static void compare(struct process *p)
 
 		if (strstr(line, "[vsyscall]"))
 			continue;
-		if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu%2s", &start, &end, perms, &offset, &maj,
-			   &min, &ino, rest) < 7)
+		if (sscanf(line, "%lx-%lx %4s %lx %x:%x %lu%2s", &start, &end,
+			   perms, &offset, &maj, &min, &ino, rest) < 7)
 			die("maps");
-		struct vmaheap_vma none = { 0 }, *v = i < s->n ? &s->vmas[i] : &none;
+		struct vmaheap_vma none = { 0 },
+				   *v = i < s->n ? &s->vmas[i] : &none;
 
-		snprintf(mine, sizeof(mine), "%c%c%c%c", v->flags & VMAHEAP_VMA_READ ? 'r' : '-',
-			 v->flags & VMAHEAP_VMA_WRITE ? 'w' : '-', v->flags & VMAHEAP_VMA_EXEC ? 'x' : '-',
+		snprintf(mine, sizeof(mine), "%c%c%c%c",
+			 v->flags & VMAHEAP_VMA_READ ? 'r' : '-',
+			 v->flags & VMAHEAP_VMA_WRITE ? 'w' : '-',
+			 v->flags & VMAHEAP_VMA_EXEC ? 'x' : '-',
 			 v->flags & VMAHEAP_VMA_SHARED ? 's' : 'p');
-		if (v->start != start || v->end != end || strcmp(mine, perms) || v->offset != offset ||
-		    v->ino != ino || v->dev != (maj << 20 | min)) {
+		if (v->start != start || v->end != end || strcmp(mine, perms) ||
+		    v->offset != offset || v->ino != ino ||
+		    v->dev != (maj << 20 | min)) {
 			if (sum.mismatches < 20)
-				printf("# pid %u mm %" PRIu64 " vma %u: %s#   model %llx-%llx %s %llx %x:%x %llu\n",
-				       p->tgid, s->id, i, line, v->start, v->end, mine, v->offset,
-				       v->dev >> 20, v->dev & 0xfffff, v->ino);
+				printf("# pid %u mm %" PRIu64
+				       " vma %u: %s#   model %llx-%llx %s %llx %x:%x %llu\n",
+				       p->tgid, s->id, i, line, v->start,
+				       v->end, mine, v->offset, v->dev >> 20,
+				       v->dev & 0xfffff, v->ino);
 			bad = true;
 		}
 		i++;
@@ -542,6 +576,9 @@ static void checkpoint(void)
 	unsigned int i, n;
 	bool *still;
 
+	static unsigned int nth;
+	struct answer ans;
+
 	drain(0);
 	n = nprocesses;
 	still = calloc(n + 1, 1);
@@ -552,7 +589,8 @@ static void checkpoint(void)
 		bool all = true;
 
 		for (i = 0; i < n; i++)
-			if (!processes[i].exited && !still[i] && state_of(processes[i].tgid) != 'Z' &&
+			if (!processes[i].exited && !still[i] &&
+			    state_of(processes[i].tgid) != 'Z' &&
 			    state_of(processes[i].tgid))
 				all &= still[i] = stopped(processes[i].tgid);
 		if (all)
@@ -560,9 +598,13 @@ static void checkpoint(void)
 		usleep(2000);
 		drain(0);
 	}
+	/* Now and then the whole state is asked for: nothing may differ from before. */
+	if (nth++ % 4 == 3 && ask(VMAHEAP_CMD_SNAPSHOT, port(), 0, -1, &ans))
+		sum.unknown++;
 	if (sync_all())
 		for (i = 0; i < n; i++)
-			if (still[i] && !processes[i].exited && state_of(processes[i].tgid) == 'T')
+			if (still[i] && !processes[i].exited &&
+			    state_of(processes[i].tgid) == 'T')
 				compare(&processes[i]);
 	for (i = 0; i < n; i++)
 		if (!processes[i].exited)
@@ -592,7 +634,8 @@ static int check_stamp(const char *log)
 	if (!f)
 		die(log);
 	qsort(changes, nchanges, sizeof(*changes), by_ts);
-	while (fscanf(f, "%u %" SCNu64 " %" SCNu64 " %d", &tid, &a, &b, &nr) == 4) {
+	while (fscanf(f, "%u %" SCNu64 " %" SCNu64 " %d", &tid, &a, &b, &nr) ==
+	       4) {
 		unsigned int lo = 0, hi = nchanges, found = 0;
 
 		for (t = 0; t < ntids && tids[t] != tid; t++)
@@ -613,7 +656,8 @@ static int check_stamp(const char *log)
 		for (i = lo; i < nchanges && changes[i].ts <= b; i++)
 			if (changes[i].tid == tid && !changes[i].late) {
 				found++;
-				if (changes[i].syscall != nr && !(nr == 28 && changes[i].syscall == -2))
+				if (changes[i].syscall != nr &&
+				    !(nr == 28 && changes[i].syscall == -2))
 					wrong++;
 			}
 		if (!found || a >= b)
@@ -625,11 +669,13 @@ static int check_stamp(const char *log)
 	/* Every record of such a thread, between its first and last load, lies in a call. */
 	for (i = 0; i < nchanges; i++)
 		for (t = 0; t < ntids; t++)
-			if (changes[i].tid == tids[t] && !changes[i].late && changes[i].ts > first[t] &&
+			if (changes[i].tid == tids[t] && !changes[i].late &&
+			    changes[i].ts > first[t] &&
 			    changes[i].ts <= last[t])
 				own++;
-	printf("# stamp: calls=%" PRIu64 " threads=%u records_inside=%" PRIu64 " own=%" PRIu64
-	       " wrong=%" PRIu64 "\n", calls, ntids, inside, own, wrong);
+	printf("# stamp: calls=%" PRIu64 " threads=%u records_inside=%" PRIu64
+	       " own=%" PRIu64 " wrong=%" PRIu64 "\n",
+	       calls, ntids, inside, own, wrong);
 	return wrong || !calls || inside != own;
 }
 
@@ -667,7 +713,8 @@ static int run(char **cmd, int rcvbuf, int interval, const char *log)
 	waitpid(pid, &status, WUNTRACED);
 	err = ask(VMAHEAP_CMD_WATCH, port(), pid,
 		  on_exec ? VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_ON_EXEC :
-			    VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &ans);
+			    VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC,
+		  &ans);
 	if (!err && on_exec && ans.mm)
 		sum.unknown++;
 	if (err) {
@@ -687,28 +734,37 @@ static int run(char **cmd, int rcvbuf, int interval, const char *log)
 			usleep(10000);
 		drain(5);
 		clock_gettime(CLOCK_MONOTONIC, &t1);
-		if ((t1.tv_sec - t0.tv_sec) * 1000 + (t1.tv_nsec - t0.tv_nsec) / 1000000 >= interval) {
+		if ((t1.tv_sec - t0.tv_sec) * 1000 +
+			    (t1.tv_nsec - t0.tv_nsec) / 1000000 >=
+		    interval) {
 			checkpoint();
 			clock_gettime(CLOCK_MONOTONIC, &t0);
 		}
 	}
 	sync_all();
 	ask(VMAHEAP_CMD_STATS, port(), 0, -1, &ans);
-	printf("# checks=%" PRIu64 " vmas=%" PRIu64 " mismatches=%" PRIu64 " records=%" PRIu64
-	       " gaps=%" PRIu64 " backwards=%" PRIu64 " map_count=%" PRIu64 " unknown=%" PRIu64 "\n",
-	       sum.checks, sum.vmas, sum.mismatches, sum.records, sum.gaps, sum.backwards, sum.map_count,
-	       sum.unknown);
-	printf("# forks=%" PRIu64 " execs=%" PRIu64 " exits=%" PRIu64 " files=%" PRIu64 " madvises=%" PRIu64
-	       " lost=%" PRIu64 " lost_madvise=%" PRIu64 " coalesced=%" PRIu64 " late=%" PRIu64 " sync_again=%" PRIu64
-	       " messages=%" PRIu64 " retries=%" PRIu64 "\n", sum.forks, sum.execs, sum.exits, sum.files,
-	       sum.madvises, sum.lost, sum.lost_madvise, sum.coalesced, sum.late, sum.again, (uint64_t)ans.stats.messages,
+	printf("# checks=%" PRIu64 " vmas=%" PRIu64 " mismatches=%" PRIu64
+	       " records=%" PRIu64 " gaps=%" PRIu64 " backwards=%" PRIu64
+	       " map_count=%" PRIu64 " unknown=%" PRIu64 "\n",
+	       sum.checks, sum.vmas, sum.mismatches, sum.records, sum.gaps,
+	       sum.backwards, sum.map_count, sum.unknown);
+	printf("# forks=%" PRIu64 " execs=%" PRIu64 " exits=%" PRIu64
+	       " files=%" PRIu64 " madvises=%" PRIu64 " lost=%" PRIu64
+	       " lost_madvise=%" PRIu64 " coalesced=%" PRIu64 " late=%" PRIu64
+	       " snapshots=%" PRIu64 " sync_again=%" PRIu64 " messages=%" PRIu64
+	       " retries=%" PRIu64 "\n",
+	       sum.forks, sum.execs, sum.exits, sum.files, sum.madvises,
+	       sum.lost, sum.lost_madvise, sum.coalesced, sum.late,
+	       sum.snapshots, sum.again, (uint64_t)ans.stats.messages,
 	       (uint64_t)ans.stats.retries);
 	if (exit_status != status)
-		printf("# exit status: TASK_EXIT says %#x, wait %#x\n", exit_status, status);
+		printf("# exit status: TASK_EXIT says %#x, wait %#x\n",
+		       exit_status, status);
 	if (WIFEXITED(status) && WEXITSTATUS(status))
 		printf("# the command exits with %d\n", WEXITSTATUS(status));
-	err = sum.mismatches || sum.gaps || sum.backwards || sum.map_count || sum.unknown || !sum.checks ||
-	      exit_status != status || ans.stats.records != sum.records;
+	err = sum.mismatches || sum.gaps || sum.backwards || sum.map_count ||
+	      sum.unknown || !sum.checks || exit_status != status ||
+	      ans.stats.records != sum.records;
 	if (log)
 		err |= check_stamp(log);
 	return err;
@@ -722,7 +778,8 @@ static int hold(uint32_t pid)
 	open_all(0);
 	if (!find_family())
 		return 2;
-	err = ask(VMAHEAP_CMD_WATCH, port(), pid, VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &ans);
+	err = ask(VMAHEAP_CMD_WATCH, port(), pid,
+		  VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &ans);
 	printf("%s\n", err ? sentence : "watching");
 	fflush(stdout);
 	if (err)
@@ -774,18 +831,21 @@ int main(int argc, char **argv)
 	if (argc > 2 && !strcmp(argv[1], "hold"))
 		return hold(atoi(argv[2]));
 	if (argc > 4 && !strcmp(argv[1], "try"))
-		return try(argv[2], atoi(argv[3]), atoi(argv[4]), argc > 5 ? atoi(argv[5]) : 0);
+		return try(argv[2], atoi(argv[3]), atoi(argv[4]),
+			   argc > 5 ? atoi(argv[5]) : 0);
 	if (argc < 3 || strcmp(argv[1], "run"))
 		return 2;
 	argv++;
 	argc--;
-	while ((opt = getopt(argc, argv, "+b:i:s:x")) != -1) {
+	while ((opt = getopt(argc, argv, "+b:f:i:s:x")) != -1) {
 		if (opt == 'b')
 			rcvbuf = atoi(optarg);
 		else if (opt == 'i')
 			interval = atoi(optarg);
 		else if (opt == 's')
 			log = optarg;
+		else if (opt == 'f')
+			forget = atoi(optarg);
 		else if (opt == 'x')
 			on_exec = true;
 		else

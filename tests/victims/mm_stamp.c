@@ -31,7 +31,8 @@ static pthread_barrier_t together;
 static void *calls(void *arg)
 {
 	uintptr_t t = (uintptr_t)arg;
-	char *p = mmap(NULL, 64 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *p = mmap(NULL, 64 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS,
+		       -1, 0);
 
 	tids[t] = syscall(SYS_gettid);
 	pthread_barrier_wait(&together);
@@ -47,7 +48,8 @@ static void *calls(void *arg)
 			break;
 		case 1:
 			s->nr = SYS_mmap;
-			mmap(q, PAGE, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			mmap(q, PAGE, PROT_READ,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 			break;
 		case 2:
 			s->nr = SYS_madvise;
@@ -55,11 +57,13 @@ static void *calls(void *arg)
 			break;
 		case 3:
 			s->nr = SYS_mmap;
-			mmap(q, PAGE, PROT_NONE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			mmap(q, PAGE, PROT_NONE,
+			     MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 			break;
 		case 4: /* all alike again */
 			s->nr = SYS_mmap;
-			mmap(p, 64 * PAGE, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			mmap(p, 64 * PAGE, PROT_NONE,
+			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 			break;
 		}
 		s->b = atomic_load(stamp);
@@ -76,7 +80,8 @@ int main(void)
 		perror("stamp");
 		return 1;
 	}
-	if (mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0) != MAP_FAILED ||
+	if (mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, 3, 0) !=
+		    MAP_FAILED ||
 	    mmap(NULL, PAGE, PROT_READ, MAP_PRIVATE, 3, 0) != MAP_FAILED ||
 	    mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, 3, 0) != MAP_FAILED ||
 	    !mprotect((void *)stamp, PAGE, PROT_READ | PROT_WRITE)) {
@@ -90,7 +95,8 @@ int main(void)
 		pthread_join(t[i], NULL);
 	for (int i = 0; i < THREADS; i++)
 		for (int j = 0; j < CALLS; j++)
-			dprintf(4, "%d %ju %ju %d\n", tids[i], (uintmax_t)seen[i][j].a,
+			dprintf(4, "%d %ju %ju %d\n", tids[i],
+				(uintmax_t)seen[i][j].a,
 				(uintmax_t)seen[i][j].b, seen[i][j].nr);
 
 	/* The tick: it rises where nothing happens. */

@@ -53,7 +53,8 @@ static void children(uint32_t r)
 	if (!pid) {
 		if (r % 3 == 1) {
 			for (int i = 0; i < 10; i++)
-				munmap(mmap(NULL, PAGE << (i & 3), PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+				munmap(mmap(NULL, PAGE << (i & 3), PROT_READ,
+					    MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
 				       PAGE);
 			_exit(3);
 		}
@@ -66,7 +67,9 @@ static void children(uint32_t r)
 
 static void one(uint32_t *s, int t)
 {
-	static const int prots[] = { PROT_NONE, PROT_READ, PROT_READ | PROT_WRITE, PROT_READ | PROT_EXEC };
+	static const int prots[] = { PROT_NONE, PROT_READ,
+				     PROT_READ | PROT_WRITE,
+				     PROT_READ | PROT_EXEC };
 	size_t at = next(s) % 512 * PAGE, len = (1 + next(s) % 16) * PAGE;
 	int prot = prots[next(s) % 4];
 	char *p = arena + at, *q;
@@ -74,26 +77,35 @@ static void one(uint32_t *s, int t)
 	if (at + len > ARENA)
 		len = ARENA - at;
 	switch (next(s) % 20) {
-	case 0: case 1: case 2:
-		mmap(p, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+	case 0:
+	case 1:
+	case 2:
+		mmap(p, len, prot, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+		     0);
 		break;
 	case 3:
-		mmap(p, len, prot & ~PROT_WRITE, MAP_SHARED | MAP_FIXED, file, at);
+		mmap(p, len, prot & ~PROT_WRITE, MAP_SHARED | MAP_FIXED, file,
+		     at);
 		break;
-	case 4: case 5:
+	case 4:
+	case 5:
 		mmap(p, len, prot, MAP_PRIVATE | MAP_FIXED, file, at);
 		break;
-	case 6: case 7:
+	case 6:
+	case 7:
 		munmap(p, len);
 		break;
-	case 8: case 9: case 10:
+	case 8:
+	case 9:
+	case 10:
 		mprotect(p, len, prot);
 		break;
 	case 11:
 		mremap(p, len, len + PAGE, MREMAP_MAYMOVE);
 		break;
 	case 12:
-		mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED, arena + (at + ARENA / 2) % (ARENA - len));
+		mremap(p, len, len, MREMAP_MAYMOVE | MREMAP_FIXED,
+		       arena + (at + ARENA / 2) % (ARENA - len));
 		break;
 	case 13:
 		madvise(p, len, next(s) % 2 ? MADV_DONTNEED : MADV_RANDOM);
@@ -110,7 +122,9 @@ static void one(uint32_t *s, int t)
 		next(s) % 2 ? mlock2(p, len, MLOCK_ONFAULT) : munlock(p, len);
 		break;
 	case 16: /* not in a hole of the arena, where others would overwrite it */
-		q = mmap((char *)0x10000000000 + t * ARENA, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		q = mmap((char *)0x10000000000 + t * ARENA, len,
+			 PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			 -1, 0);
 		if (q != MAP_FAILED) {
 			memset(q, 1, len);
 			munmap(q, len);
@@ -132,7 +146,8 @@ static void one(uint32_t *s, int t)
 		if (next(s) % 8 == 0)
 			grow_stack(next(s) % 64);
 		else
-			mmap(p, len, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+			mmap(p, len, PROT_READ | PROT_WRITE,
+			     MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
 		break;
 	}
 }
@@ -160,7 +175,8 @@ int main(int argc, char **argv)
 	self = argv[0];
 	ops = argc > 2 ? atoi(argv[2]) : 1000;
 	file = open("/proc/self/exe", O_RDONLY);
-	arena = mmap(NULL, ARENA, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	arena = mmap(NULL, ARENA, PROT_NONE,
+		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	seed = argc > 3 ? atoi(argv[3]) : 0;
 	pthread_barrier_init(&together, NULL, threads);
 	free(malloc(1));
