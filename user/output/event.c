@@ -189,12 +189,12 @@ static void put_args(FILE *f, const struct event *ev)
 	fprintf(f, "%" PRIu64, ev->call.size);
 }
 
-static void put_result(FILE *f, uint64_t addr)
+static void put_pointer(FILE *f, uint64_t addr)
 {
 	if (addr)
-		fprintf(f, " = %#" PRIx64, addr);
+		fprintf(f, "%#" PRIx64, addr);
 	else
-		fputs(" = NULL", f);
+		fputs("NULL", f);
 }
 
 static void put_from(const struct output *o, const struct outcome *out)
@@ -211,7 +211,8 @@ static void text_alloc(const struct output *o, const struct outcome *out)
 	fprintf(o->f, "%s(", call_op_name(ev->call.op));
 	put_args(o->f, ev);
 	fputc(')', o->f);
-	put_result(o->f, ev->call.addr);
+	fputs(" = ", o->f);
+	put_pointer(o->f, ev->call.addr);
 	put_from(o, out);
 	if (ev->call.addr && !out->known)
 		fputs(", on a chunk that was not seen freed", o->f);
@@ -235,20 +236,22 @@ static void text_call(const struct output *o, const struct outcome *out)
 		text_alloc(o, out);
 		break;
 	case CALL_FREED:
-		fprintf(o->f, "%s(%#" PRIx64 ")", op, ev->call.addr);
+		put_call(o->f, ev->call.op, ev->call.addr, 0);
 		put_from(o, out);
 		put_gone(o, out);
 		break;
 	case CALL_REALLOC_ENTER:
-		fprintf(o->f, "%s(%#" PRIx64 " <unfinished ...>", op,
-			ev->call.addr);
+		fprintf(o->f, "%s(", op);
+		put_pointer(o->f, ev->call.addr);
+		fputs(" <unfinished ...>", o->f);
 		put_gone(o, out);
 		break;
 	case CALL_REALLOC_RETURN:
 		fprintf(o->f, "<... %s resumed>, ", op);
 		put_args(o->f, ev);
 		fputc(')', o->f);
-		put_result(o->f, ev->call.addr);
+		fputs(" = ", o->f);
+		put_pointer(o->f, ev->call.addr);
 		put_from(o, out);
 		break;
 	case CALL_LEAVE:

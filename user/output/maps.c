@@ -227,6 +227,12 @@ static void line_changed(const struct output *o, const struct space *s,
 	free(line);
 }
 
+/* Of what was there before the watch the time is not known. */
+static uint64_t made_at(const struct cause *c)
+{
+	return c->kind == CAUSE_ATTACH ? 0 : c->ts;
+}
+
 static void row(const struct output *o, const struct space *s, struct table *t,
 		size_t i)
 {
@@ -241,7 +247,7 @@ static void row(const struct output *o, const struct space *s, struct table *t,
 	cells_live(t, s, &w);
 	table_cell(t, "%s", view_kind_name(w.kind));
 	cell_owned(t, name_text(vma_name(o, s, w.v)));
-	cell_owned(t, time_text(o, w.v->made->ts));
+	cell_owned(t, time_text(o, made_at(w.v->made)));
 	cell_owned(t, cause_text(o, s, w.v->made));
 	line_changed(o, s, t, w.v);
 }

@@ -367,7 +367,7 @@ static int print_sites(const struct output *o, const struct space *s)
 static int doubt(FILE *f, uint64_t n, const char *what)
 {
 	if (n)
-		fprintf(f, "%" PRIu64 " %s\n", n, what);
+		fprintf(f, "%s: %" PRIu64 "\n", what, n);
 	return n != 0;
 }
 
@@ -378,23 +378,24 @@ static void print_doubts(const struct output *o, const struct space *s)
 	fputc('\n', o->f);
 	any += doubt(
 		o->f, s->calls_lost,
-		"allocator events were dropped by their source: counts and live chunks are not complete");
+		"Allocator events dropped by their source, so that counts and live chunks are not complete");
 	any += doubt(
 		o->f, s->unknown_frees,
 		s->chunks_known_from_start ?
-			"frees of what was not live, or not known to be" :
-			"frees of what was not known to be live (most likely from before the attach)");
+			"Frees of what was not known to be live" :
+			"Frees of what was not known to be live, most likely from before the attach");
 	any += doubt(
 		o->f, s->double_allocs,
-		"chunks must have been freed unseen: something else was allocated on them");
+		"Chunks that must have been freed unseen, for others were allocated on them");
 	any += doubt(
 		o->f, s->coalesced,
-		"VMA changes were merged into later events: the state is exact, the history between is not");
-	any += doubt(o->f, s->late,
-		     "VMA events were sent late: who caused them is not known");
+		"VMA changes merged into later events (the state is exact, the history between is not)");
+	any += doubt(
+		o->f, s->late,
+		"VMA events sent late, so that who caused them is not known");
 	any += doubt(
 		o->f, s->map_count_mismatches,
-		"times the kernel counted other VMAs than we did, until it was asked for all");
+		"Times the kernel counted other VMAs than we did, until it was asked for all");
 	if (!any)
 		fputs("Nothing was lost, coalesced or doubtful here.\n", o->f);
 }
@@ -453,12 +454,11 @@ static void print_watch(const struct output *o)
 {
 	struct model_totals t = model_totals(o->model);
 
-	doubt(o->f, t.kernel_lost,
-	      "events could not be reported by the module");
+	doubt(o->f, t.kernel_lost, "Events that the module could not report");
 	doubt(o->f, t.invalid,
-	      "events contradicted the protocol and were refused");
+	      "Events that contradicted the protocol and were refused");
 	doubt(o->f, t.orphan_calls,
-	      "allocator events came from processes that are not watched");
+	      "Allocator events of processes that are not watched");
 	if (t.checks)
 		fprintf(o->f,
 			"Compared with /proc/PID/maps %" PRIu64

@@ -71,8 +71,10 @@ const char *vma_name(const struct output *o, const struct space *s,
 
 void put_call(FILE *f, enum call_op op, uint64_t addr, uint64_t size)
 {
-	if (op == CALL_FREE)
+	if (op == CALL_FREE && addr)
 		fprintf(f, "%s(%#" PRIx64 ")", call_op_name(op), addr);
+	else if (op == CALL_FREE)
+		fprintf(f, "%s(NULL)", call_op_name(op));
 	else
 		fprintf(f, "%s(%" PRIu64 ")", call_op_name(op), size);
 }
@@ -299,8 +301,11 @@ int json_print(const struct output *o, json_t *root, bool line)
 
 	if (!root)
 		return -ENOMEM;
+	errno = 0;
 	err = json_dumpf(root, o->f, line ? JSON_COMPACT : JSON_INDENT(1));
+	if (err)
+		err = errno ? -errno : -EIO;
 	fputc('\n', o->f);
 	json_decref(root);
-	return err ? -EIO : 0;
+	return err;
 }

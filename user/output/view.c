@@ -146,9 +146,8 @@ struct view view_of(const struct space *s, size_t i)
 
 	w.live = chunk_range(s->chunks, d->start, d->end);
 	w.kind = kind_of(s, i, w.live.chunks + w.live.bytes);
-	w.live_known = s->has_calls &&
-		       (w.live.chunks || w.live.bytes ||
-			view_is_allocators(w.kind) || w.kind == VIEW_ANON);
+	w.live_known = s->has_calls && (w.live.chunks || w.live.bytes ||
+					view_is_allocators(w.kind));
 	w.res = sample_of(s, d);
 	return w;
 }

@@ -107,22 +107,31 @@ static void put_vma(const struct output *o, const struct space *s,
 	fprintf(o->f, "%08" PRIx64 "-%08" PRIx64 " %s ", v->d.start, v->d.end,
 		perms(&v->d, buf));
 	put_size(o->f, v->d.end - v->d.start);
-	fputs(" ", o->f);
+	fputs(*vma_name(o, s, v) ? " " : "", o->f);
 	put_name(o->f, vma_name(o, s, v));
+}
+
+/* "brk(0x55...), thread 12, at 0.000006 s, 0.500037 s ago" */
+static void put_event(const struct output *o, const struct space *s,
+		      const struct cause *c)
+{
+	if (c->kind == CAUSE_SYSCALL) {
+		put_syscall(o->f, c->syscall, c->compat, c->args);
+		fprintf(o->f, ", thread %u", c->tid);
+	} else {
+		put_cause(o, s, o->f, c);
+	}
+	if (c->kind != CAUSE_ATTACH) {
+		fputs(", ", o->f);
+		put_age(o, o->f, c->ts);
+	}
 }
 
 static void text_cause(const struct output *o, const struct space *s,
 		       const char *what, const struct cause *c)
 {
 	fputs(what, o->f);
-	if (c->kind == CAUSE_SYSCALL) {
-		put_syscall(o->f, c->syscall, c->compat, c->args);
-		fprintf(o->f, ", thread %u, ", c->tid);
-	} else {
-		put_cause(o, s, o->f, c);
-		fputs(", ", o->f);
-	}
-	put_age(o, o->f, c->ts);
+	put_event(o, s, c);
 	fputc('\n', o->f);
 	if (c->op == CALL_NONE)
 		return;

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * symbols_name() of this very program, whose addresses the linker and dladdr()
+ * know as well, and of files that are damaged in every way.
+ */
+#include <dlfcn.h>
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "output/symbol.h"
+#include "seed.h"
+
+#define DEV (8u << 20 | 1)
+
+__attribute__((noinline)) static int local_function(int x)
+{
+	return x * 3 + (int)getpid();
+}
+
+/* A model of one space that maps one file at `base`. */
+struct world {
+	struct model *m;
+	struct symbols *sy;
+	const struct space *s;
+	char buf[256];
+};
+
+static void apply(struct model *m, struct event *ev)
+{
+	static uint64_t ts;
+
+	ev->ts = ++ts;
+	ev->mm = 1;
+	ev->tgid = ev->tid = 10;
+	assert_int_equal(model_apply(m, ev, NULL), 0);
+}
+
+static void name_file(struct world *w, uint64_t ino, const char *path)
+{
+	struct event ev = { .kind = EV_FILE };
+
+	ev.file.dev = DEV;
+	ev.file.ino = ino;
+	ev.file.path = path;
+	apply(w->m, &ev);
+}
+
+static struct world world_of(const struct vma_desc *vmas, uint32_t nr)
+{
+	struct world w = { .m = model_new(), .sy = symbols_new() };
+	struct event mm = { .kind = EV_MM }, range = { .kind = EV_RANGE };
+
+	assert_non_null(w.m);
+	assert_non_null(w.sy);
+	mm.mm_start.cause = MM_ATTACH;
+	mm.mm_start.owner = 10;
+	mm.mm_start.comm = "me";
+	apply(w.m, &mm);
+	range.range.hi = 0x7ffffffff000;
+	range.range.syscall = -1;
+	range.range.map_count = range.range.nr_vmas = nr;
+	range.range.vmas = vmas;
+	apply(w.m, &range);
+	w.s = model_space(w.m, 1);
+	assert_non_null(w.s);
+	return w;
+}
+
+static void end_world(struct world *w)
+{
+	symbols_free(w->sy);
+	model_free(w->m);
+}
+
+static const char *name(struct world *w, uint64_t addr, unsigned int back)
+{
+	return symbols_name(w->sy, w->m, w->s, addr, back, w->buf,
+			    sizeof(w->buf));
+}
+
+/* Ourselves, as /proc/self/maps says it: executable files, by their place in it. */
+static struct world myself(void)
+{
+	struct vma_desc vmas[64];
+	char paths[64][256], line[512];
+	FILE *f = fopen("/proc/self/maps", "r");
+	struct world w;
+	uint32_t nr = 0;
+
+	assert_non_null(f);
+	while (nr < 64 && fgets(line, sizeof(line), f)) {
+		struct vma_desc *d = &vmas[nr];
+
+		if (sscanf(line,
+			   "%" SCNx64 "-%" SCNx64 " r-xp %" SCNx64
+			   " %*s %*s %255[^\n]",
+			   &d->start, &d->end, &d->offset, paths[nr]) != 4 ||
+		    paths[nr][0] != '/')
+			continue;
+		d->flags = VMA_FILE | VMA_READ | VMA_EXEC;
+		d->dev = DEV;
+		d->ino = ++nr;
+	}
+	fclose(f);
+	w = world_of(vmas, nr);
+	for (uint32_t i = 0; i < nr; i++)
+		name_file(&w, i + 1, paths[i]);
+	return w;
+}
+
+static void test_own_function(void **state)
+{
+	uint64_t at = (uint64_t)(uintptr_t)local_function;
+	struct world w = myself();
+
+	(void)state;
+	assert_true(local_function(0) != 0);
+	assert_string_equal(name(&w, at, 0),
+			    "local_function+0x0 (symbol_test)");
+	assert_string_equal(name(&w, at + 3, 1),
+			    "local_function+0x4 (symbol_test)");
+	end_world(&w);
+}
+
+static void test_library(void **state)
+{
+	uint64_t at = (uint64_t)(uintptr_t)dlsym(RTLD_NEXT, "lfind");
+	struct world w = myself();
+	Dl_info info;
+
+	(void)state;
+	assert_true(dladdr((void *)(uintptr_t)at, &info) != 0);
+	assert_string_equal(name(&w, at + 2, 0), "lfind+0x2 (libc.so.6)");
+	/* Again, from the cache. */
+	assert_string_equal(name(&w, at + 2, 0), "lfind+0x2 (libc.so.6)");
+	end_world(&w);
+}
+
+static void test_nothing_known(void **state)
+{
+	struct vma_desc vmas[] = {
+		{ .start = 0x1000, .end = 0x3000, .flags = VMA_READ },
+		{ .start = 0x4000,
+		  .end = 0x5000,
+		  .offset = 0x2000,
+		  .ino = 1,
+		  .dev = DEV,
+		  .flags = VMA_FILE | VMA_EXEC },
+		{ .start = 0x6000,
+		  .end = 0x7000,
+		  .ino = 2,
+		  .dev = DEV,
+		  .flags = VMA_FILE | VMA_EXEC },
+		{ .start = 0x8000, .end = 0x9000, .flags = VMA_VDSO | VMA_EXEC },
+	};
+	struct world w = world_of(vmas, 4);
+
+	(void)state;
+	name_file(&w, 1, "/nowhere/libgone.so.1 (deleted)");
+	assert_string_equal(name(&w, 0x10, 0), "0x10"); /* not mapped */
+	assert_string_equal(name(&w, 0x1010, 1), "0x1011"); /* anonymous */
+	assert_string_equal(name(&w, 0x4010, 0),
+			    "libgone.so.1 (deleted)+0x2010");
+	assert_string_equal(name(&w, 0x6010, 0),
+			    "0x6010"); /* file of no name */
+	assert_string_equal(name(&w, 0x8010, 0), "0x8010"); /* vdso */
+	assert_string_equal(symbols_name(NULL, w.m, w.s, 0x4010, 0, w.buf, 8),
+			    "0x4010");
+	assert_string_equal(symbols_name(w.sy, w.m, NULL, 0x4010, 0, w.buf, 64),
+			    "0x4010");
+	assert_string_equal(symbols_name(w.sy, w.m, w.s, 0x4010, 0, w.buf, 8),
+			    "libgone");
+	end_world(&w);
+}
+
+/* Files that are none, or that must not be waited for. */
+static void test_odd_files(void **state)
+{
+	struct vma_desc d = { .start = 0x1000,
+			      .end = 0x2000,
+			      .ino = 1,
+			      .dev = DEV,
+			      .flags = VMA_FILE | VMA_EXEC };
+	char fifo[64], path[128];
+	struct world w;
+
+	(void)state;
+	snprintf(fifo, sizeof(fifo), "/tmp/vmaheap-fifo.%d", (int)getpid());
+	assert_int_equal(mkfifo(fifo, 0600), 0);
+	w = world_of(&d, 1);
+	name_file(&w, 1, fifo);
+	snprintf(path, sizeof(path), "%s+0x10", fifo + 5);
+	assert_string_equal(name(&w, 0x1010, 0), path);
+	end_world(&w);
+	unlink(fifo);
+	w = world_of(&d, 1);
+	name_file(&w, 1, "/dev/zero");
+	assert_string_equal(name(&w, 0x1010, 0), "zero+0x10");
+	end_world(&w);
+	w = world_of(&d, 1);
+	name_file(&w, 1, "/");
+	assert_string_equal(name(&w, 0x1010, 0), "+0x10");
+	end_world(&w);
+}
+
+static char *read_self(size_t *size)
+{
+	FILE *f = fopen("/bin/true", "r");
+	char *p = malloc(1 << 20);
+
+	assert_non_null(f);
+	*size = fread(p, 1, 1 << 20, f);
+	fclose(f);
+	return p;
+}
+
+/* Any answer will do, as long as there is one. */
+static void test_damaged_elf(void **state)
+{
+	struct vma_desc d = { .start = 0x1000,
+			      .end = 0x9000,
+			      .ino = 1,
+			      .dev = DEV,
+			      .flags = VMA_FILE | VMA_EXEC };
+	char path[64], *file, *copy;
+	size_t size;
+
+	(void)state;
+	snprintf(path, sizeof(path), "/tmp/vmaheap-elf.%d", (int)getpid());
+	file = read_self(&size);
+	copy = malloc(size);
+	for (int round = 0; round < 400; round++) {
+		struct world w = world_of(&d, 1);
+		size_t len = round % 2 ? size : seed_below((uint32_t)size);
+		FILE *f = fopen(path, "w");
+
+		memcpy(copy, file, size);
+		for (int i = 0; i < 20; i++) /* its headers, above all */
+			copy[seed_below(i % 2 ? (uint32_t)size : 1024)] ^=
+				(char)(1 << seed_below(8));
+		fwrite(copy, 1, len, f);
+		fclose(f);
+		name_file(&w, 1, path);
+		for (uint64_t a = 0x1000; a < 0x9000; a += 0x333)
+			assert_true(strlen(name(&w, a, 0)) > 0);
+		end_world(&w);
+	}
+	unlink(path);
+	free(file);
+	free(copy);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_own_function),
+		cmocka_unit_test(test_library),
+		cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_odd_files),
+		cmocka_unit_test(test_damaged_elf),
+	};
+
+	seed_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
