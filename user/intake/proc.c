@@ -103,9 +103,9 @@ static uint64_t now_ms(void)
 /*
  * Waits for the stop of a seized thread. It may report another stop first (a
  * signal that is being delivered): that one counts as well, the signal is
- * handed on when the thread is let go.
+ * handed on when the thread is let go. *seized becomes false when it is dead.
  */
-static int wait_stop(pid_t tid, uint64_t deadline)
+static int wait_stop(pid_t tid, uint64_t deadline, bool *seized)
 {
 	struct timespec nap = { .tv_nsec = 200000 };
 	int status;
@@ -113,10 +113,12 @@ static int wait_stop(pid_t tid, uint64_t deadline)
 
 	for (;;) {
 		got = waitpid(tid, &status, __WALL | WNOHANG);
-		if (got == tid)
-			return WIFSTOPPED(status) ? status >> 8 : -ESRCH;
-		if (got < 0 && errno != EINTR)
-			return -errno;
+		if (got == tid && WIFSTOPPED(status))
+			return status >> 8;
+		if (got == tid || (got < 0 && errno != EINTR)) {
+			*seized = false; /* its end has been collected */
+			return -ESRCH;
+		}
 		if (now_ms() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&nap, NULL);
@@ -130,14 +132,35 @@ static int pending_signal(int stop)
 }
 
 /*
- * Threads that were asked to stop and did not in time. Only a stopped thread can
- * be let go, and one that stops unattended would stand still for ever, so they
- * are remembered until they do stop: proc_reap().
+ * Threads that we still trace and could not let go: those that did not stop in
+ * time (only a stopped thread can be let go, and one that stops unattended would
+ * stand still for ever), and those that were killed meanwhile, whose end only
+ * their tracer can collect: until then their process is not over for its parent.
  */
 static struct {
-	pid_t tid[64];
-	size_t nr;
-} stuck;
+	pid_t *tid;
+	size_t nr, room;
+} held;
+
+static void hold(pid_t tid)
+{
+	pid_t *t;
+
+	if (held.nr == held.room) {
+		held.room = held.room ? held.room * 2 : 64;
+		t = realloc(held.tid, held.room * sizeof(*t));
+		if (!t)
+			return; /* our own end lets it go */
+		held.tid = t;
+	}
+	held.tid[held.nr++] = tid;
+}
+
+static void let_go(pid_t tid, int sig)
+{
+	if (ptrace(PTRACE_DETACH, tid, 0, (long)sig))
+		hold(tid);
+}
 
 void proc_reap(void)
 {
@@ -145,16 +168,15 @@ void proc_reap(void)
 	int status;
 	pid_t got;
 
-	while (i < stuck.nr) {
-		got = waitpid(stuck.tid[i], &status, __WALL | WNOHANG);
-		if (!got) {
+	while (i < held.nr) {
+		got = waitpid(held.tid[i], &status, __WALL | WNOHANG);
+		if (!got || (got > 0 && WIFSTOPPED(status) &&
+			     ptrace(PTRACE_DETACH, held.tid[i], 0,
+				    (long)pending_signal(status >> 8)))) {
 			i++;
 			continue;
 		}
-		if (got > 0 && WIFSTOPPED(status))
-			ptrace(PTRACE_DETACH, stuck.tid[i], 0,
-			       (long)pending_signal(status >> 8));
-		stuck.tid[i] = stuck.tid[--stuck.nr];
+		held.tid[i] = held.tid[--held.nr];
 	}
 }
 
@@ -176,10 +198,9 @@ static bool in_kernel_sleep(uint32_t pid, pid_t tid)
 
 static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
 {
+	bool seized = true;
 	int rc;
 
-	if (stuck.nr == sizeof(stuck.tid) / sizeof(stuck.tid[0]))
-		return -ETIMEDOUT;
 	/* Such a thread would stop only later: then it is not seized at all. */
 	while (in_kernel_sleep(pid, tid)) {
 		if (now_ms() > deadline)
@@ -188,11 +209,12 @@ static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
 	}
 	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
 		return -errno;
-	/* Fails only when the thread is dead. */
-	rc = ptrace(PTRACE_INTERRUPT, tid, 0, 0) ? -errno :
-						   wait_stop(tid, deadline);
-	if (rc == -ETIMEDOUT)
-		stuck.tid[stuck.nr++] = tid;
+	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0))
+		rc = -errno; /* it has been killed meanwhile */
+	else
+		rc = wait_stop(tid, deadline, &seized);
+	if (rc < 0 && seized)
+		hold(tid);
 	return rc;
 }
 
@@ -237,11 +259,11 @@ static int stop_one(struct proc_stopped *s, uint32_t pid, pid_t tid,
 			return rc;
 		sig = pending_signal(rc);
 		if (sig)
-			ptrace(PTRACE_DETACH, tid, 0, (long)sig);
+			let_go(tid, sig);
 	} while (sig);
 	rc = keep_thread(s, tid);
 	if (rc)
-		ptrace(PTRACE_DETACH, tid, 0, 0);
+		let_go(tid, 0);
 	return rc;
 }
 
@@ -296,9 +318,10 @@ void proc_go(struct proc_stopped *s)
 	size_t i;
 
 	for (i = 0; i < s->nr; i++)
-		ptrace(PTRACE_DETACH, s->tids[i], 0, 0);
+		let_go(s->tids[i], 0);
 	free(s->tids);
 	memset(s, 0, sizeof(*s));
+	proc_reap();
 }
 
 int proc_open_pagemap(uint32_t pid)

@@ -38,7 +38,7 @@ struct proc_stopped {
  */
 int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s);
 void proc_go(struct proc_stopped *s);
-/* Lets threads go that stopped after their ETIMEDOUT. */
+/* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 
 /* Counts of one range by /proc/PID/pagemap. */
