@@ -1,0 +1,60 @@
+#!/bin/bash
+# Real programs under `record --verify`: the model equals /proc/PID/maps at every stop, nothing is
+# lost, the trace is what babeltrace2 reads, and the program does not notice.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
+load
+cd "$tmp" || bail "no $tmp"
+repo=$(cd "$OLDPWD" && cd "$(dirname "$0")/../.." && pwd)
+
+# record NAME OPTIONS... -- COMMAND...
+record() {
+	local name=$1 status=0 said plain
+	shift
+	VMAHEAP_KO= vmaheap record --verify=20 -o "$name" "$@" >"$name.out" 2>"$name.err" || status=$?
+	said=$(cat "$name.err")
+	is $status 0 "$name: exit status"
+	like "$said" 'verify: [1-9][0-9]* checks, [1-9][0-9]* VMAs compared, 0 mismatches' "$name: 0 mismatches"
+	like "$said" '^events: [1-9][0-9]* .* lost: 0,' "$name: nothing lost"
+	unlike "$said" 'mismatch in|refused|cut off' "$name: nothing odd"
+	plain=$(vmaheap script "$name" | grep -vc '^#')
+	is "$(babeltrace2 "$name" 2>"$name.bt" | wc -l)" "$plain" "$name: babeltrace2 and script count the same events"
+	is "$(cat "$name.bt")" "" "$name: babeltrace2 has nothing to complain of"
+	vmaheap report "$name" >"$name.report" || fail "$name: report"
+	unlike "$(cat "$name.report")" 'unknown frees: [1-9]|double' "$name: every free has its malloc"
+	diag "$name: $(grep -E '^(verify|events)' "$name.err" | tr '\n' ' ')"
+}
+
+record python3 -- env PYTHONMALLOC=malloc python3 -c '
+import json
+rows = [{"id": i, "name": "row %d" % i, "tags": ["a", "b", str(i)]} for i in range(4000)]
+text = json.dumps(rows)
+assert json.loads(text)[17]["id"] == 17
+big = [bytearray(1 << 20) for i in range(8)]
+print(len(text))'
+is "$(cat python3.out)" 285672 "python3: its output"
+
+record sqlite3 -- sqlite3 :memory: "create table t(a integer primary key, b text);
+insert into t with recursive c(x) as (select 1 union all select x + 1 from c where x < 8000)
+  select x, hex(randomblob(40)) from c;
+create index i on t(b); select count(*), max(a) from t; delete from t where a % 2; vacuum;"
+is "$(cat sqlite3.out)" "8000|8000" "sqlite3: its output"
+
+record perl -- perl -e 'my %h; $h{$_ % 5000} .= "x" x ($_ % 300) for 1 .. 40000;
+my @w = sort map { length } values %h; print scalar(@w), "\n"; undef %h; my $s = "y" x (5 << 20); print length $s, "\n"'
+is "$(tr '\n' ' ' <perl.out)" "5000 5242880 " "perl: its output"
+
+git init -q repo && (cd repo && cp -r "$repo/user" "$repo/kmod" . && git add . &&
+	git -c user.name=t -c user.email=t@t commit -qm one) || bail "git"
+record git -f -- git -C repo log -p --stat
+like "$(head -n 1 git.out)" '^commit ' "git: its output"
+
+perl -e 'for $i (0 .. 1500) { print "struct s$i { int a[4]; struct s$i *n; };\n",
+	"int f$i(struct s$i *p, int k) { int r = 0; for (; p; p = p->n) { switch (k & 3) {",
+	"case 0: r += p->a[k & 3]; break; case 1: r ^= p->a[0] * k; break; default: r -= $i; } }",
+	" return r; }\n" }' >large.c
+record gcc -f -- gcc -O1 -c large.c -o large.o
+ok "gcc: its output" nm large.o
+done_testing
