@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * Views of a model, as text for people or as JSON. All print to a stdio stream
- * that the caller owns, and return 0 or -errno (of the stream: -ENOSPC ...).
+ * that the caller owns, and return 0 or -errno (of the stream: -ENOSPC ...;
+ * -ESRCH, with nothing printed, when the address space is NULL).
  * What is not known is printed as "?" (JSON: null), never as 0.
  */
 #ifndef OUTPUT_OUTPUT_H

@@ -76,7 +76,30 @@ static bool is_bss(const struct space *s, size_t i)
 		return false;
 	before = vma_map_at(s->vmas, i - 1);
 	return before->d.end == v->d.start && before->d.flags & VMA_FILE &&
-	       !(before->d.flags & VMA_SHARED);
+	       before->d.flags & VMA_WRITE && !(before->d.flags & VMA_SHARED);
+}
+
+static bool made_as_stack(const struct vma *v)
+{
+	const struct cause *c = v->made;
+
+	return c->kind == CAUSE_SYSCALL &&
+	       syscall_maps_stack(c->syscall, c->compat, c->args);
+}
+
+/*
+ * A stack that the kernel merged with a mapped chunk above it has the chunk's
+ * creator, also when the chunk is gone; its guard tells.
+ */
+static bool is_thread_stack(const struct space *s, size_t i)
+{
+	const struct vma *v = vma_map_at(s->vmas, i), *guard;
+
+	if (made_as_stack(v))
+		return true;
+	guard = i ? vma_map_at(s->vmas, i - 1) : NULL;
+	return guard && guard->d.end == v->d.start && is_reserve(&guard->d) &&
+	       made_as_stack(guard);
 }
 
 static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
@@ -93,12 +116,10 @@ static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 		return VIEW_ARENA;
 	if (is_arena_reserve(s, i))
 		return VIEW_RESERVE;
-	if (v->made->kind == CAUSE_SYSCALL &&
-	    syscall_maps_stack(v->made->syscall, v->made->compat,
-			       v->made->args))
-		return d->flags & RWX ? VIEW_THREAD_STACK : VIEW_GUARD;
 	if (live)
 		return VIEW_MAPPED;
+	if (is_thread_stack(s, i))
+		return d->flags & RWX ? VIEW_THREAD_STACK : VIEW_GUARD;
 	if (in_call(v))
 		return d->flags & RWX ? VIEW_MAPPED : VIEW_RESERVE;
 	return is_bss(s, i) ? VIEW_BSS : VIEW_ANON;
