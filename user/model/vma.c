@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/origin.h"
 #include "model/vma.h"
 
 #define PAGE 4096ull
@@ -49,6 +50,7 @@ struct link {
 struct vma_map {
 	struct vma *v;
 	size_t nr, cap;
+	struct origins origins;
 	/* Where the last mremap took its VMA from, if that is told before the new place. */
 	uint64_t gone_from;
 	uint32_t gone_tid;
@@ -99,6 +101,7 @@ void vma_map_free(struct vma_map *m)
 	if (!m)
 		return;
 	put_vmas(m->v, m->nr);
+	origins_free(&m->origins);
 	cause_put(m->gone_made);
 	free(m->v);
 	free(m);
@@ -115,12 +118,16 @@ struct vma_map *vma_map_clone(const struct vma_map *m, struct cause *made)
 		free(c);
 		return NULL;
 	}
-	c->nr = m->nr;
 	c->cap = m->nr + 1;
 	for (size_t i = 0; i < m->nr; i++) {
 		c->v[i].d = m->v[i].d;
 		c->v[i].made = cause_get(made);
 		c->v[i].changed = cause_get(made);
+		c->nr++;
+		if (origins_set(&c->origins, c->v[i].d.start, c->v[i].d.end, made)) {
+			vma_map_free(c);
+			return NULL;
+		}
 	}
 	return c;
 }
@@ -155,6 +162,21 @@ const struct vma *vma_map_find(const struct vma_map *m, uint64_t addr)
 	size_t i = vma_map_lower(m, addr);
 
 	return i < m->nr && m->v[i].d.start <= addr ? &m->v[i] : NULL;
+}
+
+const struct cause *vma_map_origin(const struct vma_map *m, uint64_t addr,
+				   uint64_t *start, uint64_t *end)
+{
+	size_t i = origins_lower(&m->origins, addr);
+	const struct origin *o = &m->origins.v[i];
+
+	if (i == m->origins.nr || o->start > addr)
+		return NULL;
+	if (start)
+		*start = o->start;
+	if (end)
+		*end = o->end;
+	return o->cause;
 }
 
 /* --- what the system call says */
@@ -536,6 +558,65 @@ static void inherit(struct vma_map *m, const struct diff *d, uint32_t n)
 	v->changed = cause_get(d->cause);
 }
 
+/*
+ * Where memory moved to, its origins come along, piece by piece; what is longer
+ * than before is new. The copy is taken while the old place still has them.
+ */
+static int copy_moved(struct vma_map *m, const struct cause *c, uint64_t start,
+		      uint64_t end)
+{
+	uint64_t from = c->args[0], to = from + page_up(c->args[1]);
+	struct cause *whole = origin(m, c);
+	int ret;
+
+	if (!vma_map_origin(m, from, NULL, NULL))
+		return whole ? origins_set(&m->origins, start, end, whole) : 0;
+	while (from < to && start < end) {
+		uint64_t lo, hi;
+		struct cause *made =
+			(struct cause *)vma_map_origin(m, from, &lo, &hi);
+		uint64_t len = made ? (hi < to ? hi : to) - from : PAGE;
+
+		if (len > end - start)
+			len = end - start;
+		ret = made ? origins_set(&m->origins, start, start + len, made) : 0;
+		if (ret)
+			return ret;
+		from += len;
+		start += len;
+	}
+	return 0;
+}
+
+static int origin_of_piece(struct vma_map *m, const struct diff *d,
+			   const struct piece *p)
+{
+	bool away = p->now != NONE && moved(d, d->now[p->now].d.start);
+	int ret;
+
+	if (p->kept)
+		return 0;
+	ret = origins_set(&m->origins, p->start, p->end,
+			  p->now == NONE ? NULL : d->cause);
+	if (!ret && away && p->start == d->now[p->now].d.start)
+		ret = copy_moved(m, d->cause, p->start, p->end);
+	return ret;
+}
+
+/* What came first: it may have to be copied from what goes. */
+static int set_origins(struct vma_map *m, const struct diff *d)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < d->nr_pieces; i++)
+		if (d->pieces[i].now != NONE)
+			ret = origin_of_piece(m, d, &d->pieces[i]);
+	for (uint32_t i = 0; !ret && i < d->nr_pieces; i++)
+		if (d->pieces[i].now == NONE)
+			ret = origin_of_piece(m, d, &d->pieces[i]);
+	return ret;
+}
+
 /* --- the replacement */
 
 /* The old VMAs that overlap [lo, hi). */
@@ -670,11 +751,36 @@ int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
 		find_ancestors(&d);
 		count_bytes(&d);
 		tell_all(&d);
+		ret = set_origins(m, &d);
 		splice(m, &d);
-		ret = d.nr_changes;
+		ret = ret ? ret : (int)d.nr_changes;
 	}
 	diff_free(&d);
 	return ret;
+}
+
+/* Every byte of every VMA has an origin, and nothing else has. */
+static const char *origins_cover(const struct vma_map *m)
+{
+	const char *wrong = origins_check(&m->origins);
+	size_t i = 0;
+
+	for (size_t k = 0; !wrong && k < m->nr; k++) {
+		uint64_t at = m->v[k].d.start;
+
+		while (at < m->v[k].d.end) {
+			const struct origin *o = &m->origins.v[i];
+
+			if (i == m->origins.nr || o->start > at)
+				return "a part of a VMA has no origin";
+			at = o->end < m->v[k].d.end ? o->end : m->v[k].d.end;
+			i += o->end == at;
+		}
+		if (i < m->origins.nr && m->origins.v[i].start < at &&
+		    (k + 1 == m->nr || m->v[k + 1].d.start > at))
+			return "an origin without a VMA";
+	}
+	return wrong;
 }
 
 const char *vma_map_check(const struct vma_map *m)
@@ -694,5 +800,5 @@ const char *vma_map_check(const struct vma_map *m)
 			return "VMA without a cause";
 		end = v->d.end;
 	}
-	return NULL;
+	return origins_cover(m);
 }

@@ -108,6 +108,14 @@ const struct vma *vma_map_at(const struct vma_map *m, size_t i);
 const struct vma *vma_map_find(const struct vma_map *m, uint64_t addr);
 /* The index of the first VMA that ends above addr; count when there is none. */
 size_t vma_map_lower(const struct vma_map *m, uint64_t addr);
+/*
+ * The event that brought the byte at addr into being, and with start and end not
+ * NULL the bounds of what it brought (they may exceed those of the VMA when
+ * neighbours came by the same event). A VMA that grew has several. NULL when
+ * addr is not mapped.
+ */
+const struct cause *vma_map_origin(const struct vma_map *m, uint64_t addr,
+				   uint64_t *start, uint64_t *end);
 /* NULL when the structure is sound, else what is wrong with it. */
 const char *vma_map_check(const struct vma_map *m);
 
