@@ -191,15 +191,7 @@ static void ring_break(struct rings *rs, struct ring *r)
 	ring_lost(rs, r, 1);
 }
 
-static void ring_tell_words(struct rings *rs, struct ring *r, size_t from,
-			    size_t to)
-{
-	if (to > from && rs->ops->words)
-		rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,
-			       r->q.buf + from, to - from);
-}
-
-static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
+static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 {
 	struct event ev;
 
@@ -218,23 +210,21 @@ static void ring_tell_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 /* Finds the whole events in what was copied, and passes them on. */
 static void ring_check(struct rings *rs, struct ring *r)
 {
-	size_t from = r->q.checked;
-	int len = 0;
+	struct word_queue *q = &r->q;
+	int stop;
 
-	while (r->q.checked < r->q.len) {
-		len = words_length(r->q.buf + r->q.checked,
-				   r->q.len - r->q.checked);
-		if (len <= 0)
-			break;
-		if (word_id(r->q.buf[r->q.checked]) == WORD_CTRL) {
-			ring_tell_words(rs, r, from, r->q.checked);
-			ring_tell_ctrl(rs, r, &r->q.buf[r->q.checked]);
-			from = r->q.checked + 1;
-		}
-		r->q.checked += (size_t)len;
-	}
-	ring_tell_words(rs, r, from, r->q.checked);
-	if (len < 0)
+	do {
+		size_t n = words_run(q->buf + q->checked, q->len - q->checked,
+				     &stop);
+
+		if (n && rs->ops->words)
+			rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,
+				       q->buf + q->checked, n);
+		q->checked += n;
+		if (stop > 0)
+			ring_ctrl(rs, r, &q->buf[q->checked++]);
+	} while (stop > 0);
+	if (stop < 0)
 		ring_break(rs, r);
 }
 

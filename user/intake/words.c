@@ -7,7 +7,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <string.h>
 
 #include "probe/words.h"
 
@@ -124,6 +123,34 @@ int words_length(const uint64_t *w, size_t nr)
 	return header + (size_t)body <= nr ? (int)header + body : 0;
 }
 
+/* Most words are events by themselves. */
+static bool is_plain(uint64_t w)
+{
+	unsigned int id = word_id(w);
+
+	if (id == WORD_FREE)
+		return !word_get_size(w);
+	return id == WORD_MALLOC || id == WORD_CALLOC || id == WORD_REALLOCED;
+}
+
+size_t words_run(const uint64_t *w, size_t nr, int *stop)
+{
+	size_t at = 0;
+	int len;
+
+	for (;;) {
+		while (at < nr && is_plain(w[at]))
+			at++;
+		len = words_length(w + at, nr - at);
+		if (len > 0 && word_id(w[at]) != WORD_CTRL) {
+			at += (size_t)len;
+			continue;
+		}
+		*stop = len;
+		return at;
+	}
+}
+
 /* What the header says, as far as it depends on the header alone. */
 struct header {
 	uint64_t begin, ts, caller;
@@ -149,47 +176,41 @@ static struct header read_header(const uint64_t *w)
 	return h;
 }
 
+static void read_long(const uint64_t *w, struct event *ev)
+{
+	unsigned int log2 = alloc_align_of(w[0]);
+	unsigned int op = alloc_op_of(w[0]);
+
+	ev->call.op = (enum call_op)op;
+	ev->call.phase = op == OP_REALLOC || op == OP_REALLOCARRAY ?
+				 CALL_REALLOC_RETURN :
+				 CALL_ALLOC;
+	ev->call.align = log2 ? 1ull << log2 : 0;
+	ev->call.size = w[1];
+}
+
 static void read_body(const uint64_t *w, struct event *ev)
 {
+	static const struct {
+		enum call_op op;
+		enum call_phase phase;
+	} bodies[WORD_LEAVE + 1] = {
+		[WORD_MALLOC] = { CALL_MALLOC, CALL_ALLOC },
+		[WORD_FREE] = { CALL_FREE, CALL_FREED },
+		[WORD_CALLOC] = { CALL_CALLOC, CALL_ALLOC },
+		[WORD_REALLOC] = { CALL_REALLOC, CALL_REALLOC_ENTER },
+		[WORD_REALLOCED] = { CALL_REALLOC, CALL_REALLOC_RETURN },
+		[WORD_LEAVE] = { CALL_FREE, CALL_LEAVE },
+	};
+	unsigned int id = word_id(w[0]);
+
+	ev->call.op = bodies[id].op;
+	ev->call.phase = bodies[id].phase;
 	ev->call.addr = word_get_addr(w[0]);
 	ev->call.size = word_get_size(w[0]);
-	switch (word_id(w[0])) {
-	case WORD_MALLOC:
-		ev->call.op = CALL_MALLOC;
-		ev->call.phase = CALL_ALLOC;
-		break;
-	case WORD_CALLOC:
-		ev->call.op = CALL_CALLOC;
-		ev->call.phase = CALL_ALLOC;
-		break;
-	case WORD_FREE:
-		ev->call.op = CALL_FREE;
-		ev->call.phase = CALL_FREED;
-		break;
-	case WORD_REALLOC:
-		ev->call.op = CALL_REALLOC;
-		ev->call.phase = CALL_REALLOC_ENTER;
-		break;
-	case WORD_REALLOCED:
-		ev->call.op = CALL_REALLOC;
-		ev->call.phase = CALL_REALLOC_RETURN;
-		break;
-	case WORD_LEAVE:
-		ev->call.op = CALL_FREE;
-		ev->call.phase = CALL_LEAVE;
-		break;
-	case WORD_ALLOC:
-		ev->call.op = (enum call_op)alloc_op_of(w[0]);
-		ev->call.phase = ev->call.op == CALL_REALLOC ||
-						 ev->call.op ==
-							 CALL_REALLOCARRAY ?
-					 CALL_REALLOC_RETURN :
-					 CALL_ALLOC;
-		ev->call.align =
-			alloc_align_of(w[0]) ? 1ull << alloc_align_of(w[0]) : 0;
-		ev->call.size = w[1];
-		break;
-	}
+	ev->call.align = 0;
+	if (id == WORD_ALLOC)
+		read_long(w, ev);
 }
 
 /* Which of the two sticky callers the event uses. */
@@ -212,38 +233,49 @@ static void decode_ctrl(struct words_state *st, uint64_t w, struct event *ev)
 	if ((word_get_value(w) & 15) == CTRL_TID) {
 		st->tid = (uint32_t)value;
 		st->alloc_caller = st->free_caller = 0;
+		ev->kind = (enum event_kind)0;
 		return;
 	}
 	ev->kind = EV_CALLS_LOST;
 	ev->calls_lost.count = value;
 }
 
-int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
-		 struct event *ev)
+static void decode_call(struct words_state *st, const uint64_t *w,
+			struct event *ev)
 {
-	int len = words_length(w, nr);
-	struct header h;
+	size_t header = header_words(word_id(w[0]));
 	uint64_t *caller;
+	struct header h;
 
-	if (len <= 0)
-		return len;
-	memset(ev, 0, sizeof(*ev));
-	if (word_id(w[0]) == WORD_CTRL) {
-		decode_ctrl(st, w[0], ev);
-	} else {
+	ev->kind = EV_CALL;
+	ev->call.begin = 0;
+	read_body(w + header, ev);
+	caller = caller_of(st, ev);
+	if (header) {
 		h = read_header(w);
-		ev->kind = EV_CALL;
-		read_body(w + header_words(word_id(w[0])), ev);
-		caller = caller_of(st, ev);
+		ev->call.begin = h.begin;
 		if (h.has_ts)
 			st->ts = h.ts;
 		if (h.has_caller)
 			*caller = h.caller;
-		ev->call.caller = *caller;
-		ev->call.begin = h.begin;
 	}
+	ev->call.caller = *caller;
+}
+
+int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
+		 struct event *ev)
+{
+	int len = nr && is_plain(w[0]) ? 1 : words_length(w, nr);
+
+	if (len <= 0)
+		return len;
+	if (word_id(w[0]) == WORD_CTRL)
+		decode_ctrl(st, w[0], ev);
+	else
+		decode_call(st, w, ev);
 	ev->tgid = st->tgid;
 	ev->tid = st->tid;
 	ev->ts = st->ts;
+	ev->mm = 0;
 	return len;
 }

@@ -18,6 +18,7 @@
 #include "probe/shim.h"
 
 #define EXPORT __attribute__((visibility("default")))
+#define NOINLINE __attribute__((noinline))
 #define COLD __attribute__((noinline, cold))
 #define INLINE static inline __attribute__((always_inline))
 #define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
@@ -28,21 +29,26 @@ static uint64_t slot_stamp(const struct slot *s)
 	return __atomic_load_n(s->stamp, __ATOMIC_ACQUIRE);
 }
 
+/* Writes what precedes the last word of an event. */
 static void slot_word(struct slot *s, uint64_t word)
 {
-	s->data[s->head++ & s->mask] = word;
+	s->data[s->head & s->mask] = word;
+	s->head++;
 }
 
 /*
- * From here on the reader may see what was written. s->ring would be on another
- * cache line.
+ * Writes the last word, or the only one: from here on the reader may see the
+ * event. (s->ring would be on another cache line.)
  */
-INLINE void slot_publish(struct slot *s)
+INLINE void slot_last_word(struct slot *s, uint64_t word)
 {
+	uint64_t *data = s->data, head = s->head;
 	struct ring_header *ring =
-		(struct ring_header *)((char *)s->data - RING_DATA);
+		(struct ring_header *)((char *)data - RING_DATA);
 
-	__atomic_store_n(&ring->head, s->head, __ATOMIC_RELEASE);
+	data[head & s->mask] = word;
+	s->head = ++head;
+	__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
 }
 
 /*
@@ -79,7 +85,7 @@ static COLD void slot_header(struct slot *s, uint64_t begin, uint64_t ts,
 INLINE void slot_sticky(struct slot *s, uint64_t begin, uint64_t ts,
 			uint64_t caller, uint64_t *caller_was)
 {
-	if (unlikely(ts != s->ts || caller != *caller_was))
+	if (unlikely((ts ^ s->ts) | (caller ^ *caller_was)))
 		slot_header(s, begin, ts, caller, caller_was);
 }
 
@@ -90,12 +96,11 @@ INLINE void tell_alloc(struct slot *s, enum word_id id, enum alloc_op op,
 {
 	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
 	if (likely(size <= WORD_SIZE_MAX)) {
-		slot_word(s, word_body(id, size, (uintptr_t)p));
+		slot_last_word(s, word_body(id, size, (uintptr_t)p));
 	} else {
 		slot_word(s, word_alloc(op, 0, (uintptr_t)p));
-		slot_word(s, size);
+		slot_last_word(s, size);
 	}
-	slot_publish(s);
 }
 
 /* The same with all that the short words cannot say. */
@@ -105,8 +110,7 @@ static void tell_long(struct slot *s, enum alloc_op op, unsigned int align_log2,
 {
 	slot_sticky(s, begin, slot_stamp(s), caller, &s->alloc_caller);
 	slot_word(s, word_alloc(op, align_log2, (uintptr_t)p));
-	slot_word(s, size);
-	slot_publish(s);
+	slot_last_word(s, size);
 }
 
 /* A call that is about to give p up. */
@@ -116,16 +120,14 @@ INLINE void tell_give(struct slot *s, enum word_id id, uint64_t caller,
 	uint64_t ts = slot_stamp(s);
 
 	slot_sticky(s, ts, ts, caller, &s->free_caller);
-	slot_word(s, word_body(id, 0, (uintptr_t)p));
-	slot_publish(s);
+	slot_last_word(s, word_body(id, 0, (uintptr_t)p));
 }
 
 static COLD void tell_leave(struct slot *s, uint64_t ts)
 {
 	slot_word(s, word_value(WORD_HDR_TS, ts));
-	slot_word(s, word_body(WORD_LEAVE, 0, 0));
+	slot_last_word(s, word_body(WORD_LEAVE, 0, 0));
 	s->ts = ts;
-	slot_publish(s);
 }
 
 /*
@@ -285,12 +287,14 @@ INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
 }
 
 /*
- * A function of the target: the fast path when the thread's slot can take an
- * event, else the slow one. The slow path ends before the stamp is loaded, so
- * nothing that it maps falls into the window of the call.
+ * A function of the target, in three parts: the choice (which needs no stack
+ * frame, so it costs next to nothing where nobody listens), the fast path when
+ * the thread's slot can take an event, and the slow one. The slow path ends
+ * before the stamp is loaded, so nothing that it maps falls into the window of
+ * the call.
  */
 #define SHIM(ret, name, params, args)                                \
-	static COLD ret name##_slow(uint64_t caller, ARGS params)    \
+	static COLD ret name##_slow(ARGS params, uint64_t caller)    \
 	{                                                            \
 		struct slot_loan loan;                               \
 		struct slot *s = slot_get(&loan);                    \
@@ -301,13 +305,20 @@ INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
 		return result;                                       \
 	}                                                            \
                                                                      \
-	INLINE ret name##_fast(uint64_t caller, ARGS params)         \
+	static NOINLINE ret name##_fast(ARGS params, struct slot *s, \
+					uint64_t caller)             \
+	{                                                            \
+		return tell_##name(s, caller, ARGS args);            \
+	}                                                            \
+                                                                     \
+	INLINE ret name##_call(uint64_t caller, ARGS params)         \
 	{                                                            \
 		struct slot *s = my_slot;                            \
                                                                      \
-		if (unlikely(!s || s->head >= s->limit))             \
-			return name##_slow(caller, ARGS args);       \
-		return tell_##name(s, caller, ARGS args);            \
+		if (likely(s && s->head < s->limit))                 \
+			return name##_fast(ARGS args, s, caller);    \
+		return shim_silent ? next.name(ARGS args) :          \
+				     name##_slow(ARGS args, caller); \
 	}
 
 SHIM(void *, malloc, (size_t size), (size))
@@ -322,7 +333,7 @@ SHIM(int, posix_memalign, (void **out, size_t align, size_t size),
 SHIM(void *, valloc, (size_t size), (size))
 SHIM(void *, pvalloc, (size_t size), (size))
 
-static COLD void free_slow(uint64_t caller, void *p)
+static COLD void free_slow(void *p, uint64_t caller)
 {
 	struct slot_loan loan;
 	struct slot *s = slot_get(&loan);
@@ -334,45 +345,52 @@ static COLD void free_slow(uint64_t caller, void *p)
 	slot_put(&loan);
 }
 
-INLINE void free_fast(uint64_t caller, void *p)
+static NOINLINE void free_fast(void *p, struct slot *s, uint64_t caller)
+{
+	tell_free(s, caller, p);
+}
+
+INLINE void free_call(uint64_t caller, void *p)
 {
 	struct slot *s = my_slot;
 
 	if (unlikely(boot_owns(p)))
 		return;
-	if (unlikely(!s || s->head >= s->limit))
-		free_slow(caller, p);
+	if (likely(s && s->head < s->limit))
+		free_fast(p, s, caller);
+	else if (shim_silent)
+		next.free(p);
 	else
-		tell_free(s, caller, p);
+		free_slow(p, caller);
 }
 
 EXPORT void *malloc(size_t size)
 {
-	return malloc_fast(CALLER, size);
+	return malloc_call(CALLER, size);
 }
 
 EXPORT void free(void *p)
 {
-	free_fast(CALLER, p);
+	free_call(CALLER, p);
 }
 
 /* glibc keeps it for programs linked before 2.26. */
 EXPORT void cfree(void *p);
 EXPORT void cfree(void *p)
 {
-	free_fast(CALLER, p);
+	free_call(CALLER, p);
 }
 
 EXPORT void *calloc(size_t nmemb, size_t size)
 {
-	return calloc_fast(CALLER, nmemb, size);
+	return calloc_call(CALLER, nmemb, size);
 }
 
 EXPORT void *realloc(void *p, size_t size)
 {
 	if (unlikely(boot_owns(p)))
-		return boot_move(p, malloc_fast(CALLER, size), size);
-	return realloc_fast(CALLER, p, size);
+		return boot_move(p, malloc_call(CALLER, size), size);
+	return realloc_call(CALLER, p, size);
 }
 
 EXPORT void *reallocarray(void *p, size_t nmemb, size_t size)
@@ -380,31 +398,31 @@ EXPORT void *reallocarray(void *p, size_t nmemb, size_t size)
 	uint64_t bytes = total(nmemb, size);
 
 	if (unlikely(boot_owns(p)))
-		return boot_move(p, malloc_fast(CALLER, bytes), bytes);
-	return reallocarray_fast(CALLER, p, nmemb, size);
+		return boot_move(p, malloc_call(CALLER, bytes), bytes);
+	return reallocarray_call(CALLER, p, nmemb, size);
 }
 
 EXPORT void *memalign(size_t align, size_t size)
 {
-	return memalign_fast(CALLER, align, size);
+	return memalign_call(CALLER, align, size);
 }
 
 EXPORT void *aligned_alloc(size_t align, size_t size)
 {
-	return aligned_alloc_fast(CALLER, align, size);
+	return aligned_alloc_call(CALLER, align, size);
 }
 
 EXPORT int posix_memalign(void **out, size_t align, size_t size)
 {
-	return posix_memalign_fast(CALLER, out, align, size);
+	return posix_memalign_call(CALLER, out, align, size);
 }
 
 EXPORT void *valloc(size_t size)
 {
-	return valloc_fast(CALLER, size);
+	return valloc_call(CALLER, size);
 }
 
 EXPORT void *pvalloc(size_t size)
 {
-	return pvalloc_fast(CALLER, size);
+	return pvalloc_call(CALLER, size);
 }

@@ -58,6 +58,9 @@ struct slot {
 
 extern __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
 
+/* Nothing is recorded in this process, and nothing will be. */
+extern bool shim_silent;
+
 /* What slot_get() found; slot_put() gives a borrowed slot back. */
 struct slot_loan {
 	struct slot *slot;

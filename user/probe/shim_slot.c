@@ -41,6 +41,7 @@ struct process {
 enum state { NEW, STARTING, ACTIVE, SILENT };
 
 static enum state state;
+bool shim_silent; /* state is SILENT */
 static struct process *process;
 static pthread_key_t exit_key;
 static bool has_exit_key;
@@ -51,6 +52,12 @@ __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
 static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
 /* my_slot of a thread whose ring was detached. */
 static struct slot dead_slot;
+
+static void set_state(enum state now)
+{
+	shim_silent = now == SILENT;
+	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
+}
 
 static uintptr_t stack_pointer(void)
 {
@@ -168,7 +175,7 @@ static struct slot *slot_acquire(void)
 	if (is_passing(err))
 		process->retry = RETRY_EVENTS;
 	else
-		__atomic_store_n(&state, SILENT, __ATOMIC_RELEASE);
+		set_state(SILENT);
 	return NULL;
 }
 
@@ -316,7 +323,7 @@ static void start(void)
 		if (process)
 			now = ACTIVE;
 	}
-	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
+	set_state(now);
 }
 
 static struct slot *slot_find(struct slot_loan *loan)
