@@ -15,7 +15,8 @@
  *   from_start     chunks from before the watch cannot be missing (null: no
  *                  allocator events)
  *   vmas: [ start, end, perms, offset, dev, ino, name, kind, size, resident,
- *           swapped, live, chunks, live_resident, made, changed ]
+ *           swapped, live, chunks, live_resident, made, parts, changed ]
+ *           `made` brought most of it, one of `parts` events that did;
  *           `changed` is null when nothing came after `made`
  *   totals: vmas, size, resident, swapped, sampled_at, unsampled (VMAs that the
  *           sample does not cover as they are now), unsampled_size,
@@ -98,7 +99,7 @@ static enum term term_of(const struct view *w)
 	case VIEW_ANON:
 		break;
 	}
-	switch (w->v->made->kind) {
+	switch (w->made->kind) {
 	case CAUSE_SYSCALL:
 	case CAUSE_EXEC:
 	case CAUSE_FAULT:
@@ -233,6 +234,25 @@ static uint64_t made_at(const struct cause *c)
 	return c->kind == CAUSE_ATTACH ? 0 : c->ts;
 }
 
+/* Of a VMA that came by several events, the one that brought the most of it. */
+static char *made_text(const struct output *o, const struct space *s,
+		       const struct view *w)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	if (!f)
+		return NULL;
+	put_cause(o, s, f, w->made);
+	if (w->parts > 1)
+		fprintf(f, " (1 of %u parts)", w->parts);
+	if (!fclose(f))
+		return text;
+	free(text);
+	return NULL;
+}
+
 static void row(const struct output *o, const struct space *s, struct table *t,
 		size_t i)
 {
@@ -247,8 +267,8 @@ static void row(const struct output *o, const struct space *s, struct table *t,
 	cells_live(t, s, &w);
 	table_cell(t, "%s", view_kind_name(w.kind));
 	cell_owned(t, name_text(vma_name(o, s, w.v)));
-	cell_owned(t, time_text(o, made_at(w.v->made)));
-	cell_owned(t, cause_text(o, s, w.v->made));
+	cell_owned(t, time_text(o, made_at(w.made)));
+	cell_owned(t, made_text(o, s, &w));
 	line_changed(o, s, t, w.v);
 }
 
@@ -442,7 +462,8 @@ static json_t *json_vma(const struct output *o, const struct space *s, size_t i)
 	json_object_set_new(j, "live_resident",
 			    json_known(w.res && s->has_calls,
 				       w.res ? w.res->live_resident : 0));
-	json_object_set_new(j, "made", json_cause(o, s, w.v->made));
+	json_object_set_new(j, "made", json_cause(o, s, w.made));
+	json_object_set_new(j, "parts", json_integer(w.parts));
 	json_object_set_new(j, "changed",
 			    w.v->changed == w.v->made ?
 				    json_null() :

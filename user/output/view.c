@@ -25,9 +25,33 @@ static bool is_anon(const struct vma_desc *d)
 	return !(d->flags & (VMA_FILE | VMA_SHARED | VMA_VDSO | VMA_VVAR));
 }
 
-static bool in_call(const struct vma *v)
+const struct cause *view_made(const struct space *s, const struct vma *v,
+			      unsigned int *parts)
 {
-	return v->made->op != CALL_NONE;
+	const struct cause *most = v->made;
+	uint64_t at = v->d.start, bytes = 0, end;
+
+	*parts = 0;
+	for (; at < v->d.end; at = end, ++*parts) {
+		const struct cause *c = vma_map_origin(s->vmas, at, NULL, &end);
+
+		if (!c)
+			break;
+		if (end > v->d.end)
+			end = v->d.end;
+		if (end - at > bytes) {
+			bytes = end - at;
+			most = c;
+		}
+	}
+	return most;
+}
+
+static bool in_call(const struct space *s, const struct vma *v)
+{
+	unsigned int parts;
+
+	return view_made(s, v, &parts)->op != CALL_NONE;
 }
 
 static bool is_writable_anon(const struct vma_desc *d)
@@ -54,7 +78,7 @@ static bool is_arena(const struct space *s, size_t i)
 	if (next && is_reserve(&next->d) && next->d.start == v->d.end &&
 	    v->d.end < end && next->d.end >= end)
 		return true;
-	return v->d.end == end && in_call(v) &&
+	return v->d.end == end && in_call(s, v) &&
 	       chunk_get(s->chunks, v->d.start + CHUNK_HEADER, &c);
 }
 
@@ -72,16 +96,17 @@ static bool is_bss(const struct space *s, size_t i)
 {
 	const struct vma *v = vma_map_at(s->vmas, i), *before;
 
-	if (!i || !(v->d.flags & RWX) || in_call(v))
+	if (!i || !(v->d.flags & RWX) || in_call(s, v))
 		return false;
 	before = vma_map_at(s->vmas, i - 1);
 	return before->d.end == v->d.start && before->d.flags & VMA_FILE &&
 	       before->d.flags & VMA_WRITE && !(before->d.flags & VMA_SHARED);
 }
 
-static bool made_as_stack(const struct vma *v)
+static bool made_as_stack(const struct space *s, const struct vma *v)
 {
-	const struct cause *c = v->made;
+	unsigned int parts;
+	const struct cause *c = view_made(s, v, &parts);
 
 	return c->kind == CAUSE_SYSCALL &&
 	       syscall_maps_stack(c->syscall, c->compat, c->args);
@@ -95,11 +120,11 @@ static bool is_thread_stack(const struct space *s, size_t i)
 {
 	const struct vma *v = vma_map_at(s->vmas, i), *guard;
 
-	if (made_as_stack(v))
+	if (made_as_stack(s, v))
 		return true;
 	guard = i ? vma_map_at(s->vmas, i - 1) : NULL;
 	return guard && guard->d.end == v->d.start && is_reserve(&guard->d) &&
-	       made_as_stack(guard);
+	       made_as_stack(s, guard);
 }
 
 static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
@@ -120,7 +145,7 @@ static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 		return VIEW_MAPPED;
 	if (is_thread_stack(s, i))
 		return d->flags & RWX ? VIEW_THREAD_STACK : VIEW_GUARD;
-	if (in_call(v))
+	if (in_call(s, v))
 		return d->flags & RWX ? VIEW_MAPPED : VIEW_RESERVE;
 	return is_bss(s, i) ? VIEW_BSS : VIEW_ANON;
 }
@@ -165,6 +190,7 @@ struct view view_of(const struct space *s, size_t i)
 	struct view w = { .v = vma_map_at(s->vmas, i) };
 	const struct vma_desc *d = &w.v->d;
 
+	w.made = view_made(s, w.v, &w.parts);
 	w.live = chunk_range(s->chunks, d->start, d->end);
 	w.kind = kind_of(s, i, w.live.chunks + w.live.bytes);
 	w.live_known = s->has_calls && (w.live.chunks || w.live.bytes ||

@@ -23,6 +23,8 @@ enum view_kind {
 
 struct view {
 	const struct vma *v;
+	const struct cause *made; /* what brought most of it into being, */
+	unsigned int parts; /* one of so many events that did */
 	enum view_kind kind;
 	struct chunk_sum live;
 	bool live_known; /* an allocator source has spoken, and chunks may lie in it */
@@ -32,6 +34,9 @@ struct view {
 /* The i-th VMA of the address space. */
 struct view view_of(const struct space *s, size_t i);
 const char *view_kind_name(enum view_kind kind);
+/* Of the events that brought a VMA into being, that of the most bytes. */
+const struct cause *view_made(const struct space *s, const struct vma *v,
+			      unsigned int *parts);
 /* Memory that the allocator got from the kernel. */
 bool view_is_allocators(enum view_kind kind);
 

@@ -10,7 +10,8 @@
  *   chunks_known: false when a chunk that is not known may lie there (no
  *     allocator events, or memory from before the attach)
  *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset
- *     (of addr in it), made, changed (null: as it was made) }
+ *     (of addr in it), made, part { start, end } (what `made` brought of it),
+ *     changed (null: nothing came after `made`) }
  *   resident: null (not known), or { bytes, swapped, sampled_at } of the VMA
  *   before, after: null, or { start, end, perms, name }: the neighbours of an
  *     address that is not mapped
@@ -29,6 +30,8 @@ struct answer {
 	bool has_chunk, chunks_known;
 	bool mapped;
 	struct view view; /* when mapped */
+	const struct cause *made; /* the part [from, to) of the VMA that addr is in */
+	uint64_t from, to;
 	const struct vma *before, *after; /* when not; may be NULL */
 };
 
@@ -39,7 +42,22 @@ static bool chunks_known(const struct space *s, const struct answer *a)
 		return false;
 	if (s->chunks_known_from_start || !a->mapped)
 		return true;
-	return a->view.v->made->kind != CAUSE_ATTACH;
+	return a->made->kind != CAUSE_ATTACH;
+}
+
+static void find_part(const struct space *s, struct answer *a)
+{
+	const struct vma *v = a->view.v;
+
+	a->from = v->d.start;
+	a->to = v->d.end;
+	a->made = vma_map_origin(s->vmas, a->addr, &a->from, &a->to);
+	if (!a->made)
+		a->made = v->made;
+	if (a->from < v->d.start)
+		a->from = v->d.start;
+	if (a->to > v->d.end)
+		a->to = v->d.end;
 }
 
 static struct answer find(const struct space *s, uint64_t addr)
@@ -53,6 +71,7 @@ static struct answer find(const struct space *s, uint64_t addr)
 	a.mapped = v && v->d.start <= addr;
 	if (a.mapped) {
 		a.view = view_of(s, i);
+		find_part(s, &a);
 	} else {
 		a.after = v;
 		a.before = i ? vma_map_at(s->vmas, i - 1) : NULL;
@@ -173,8 +192,11 @@ static void text_mapped(const struct output *o, const struct space *s,
 	put_vma(o, s, v);
 	fprintf(o->f, " (%s), +%" PRIu64 "\n", view_kind_name(a->view.kind),
 		a->addr - v->d.start);
-	text_cause(o, s, "  made by   ", v->made);
-	if (v->changed != v->made)
+	if (a->from > v->d.start || a->to < v->d.end)
+		fprintf(o->f, "  part      %08" PRIx64 "-%08" PRIx64 "\n", a->from,
+			a->to);
+	text_cause(o, s, "  made by   ", a->made);
+	if (v->changed != a->made)
 		text_cause(o, s, "  last by   ", v->changed);
 	text_resident(o, s, &a->view);
 }
@@ -259,9 +281,12 @@ static json_t *json_vma(const struct output *o, const struct space *s,
 			    json_string(view_kind_name(a->view.kind)));
 	json_object_set_new(j, "size", json_u64(v->d.end - v->d.start));
 	json_object_set_new(j, "offset", json_u64(a->addr - v->d.start));
-	json_object_set_new(j, "made", json_cause(o, s, v->made));
+	json_object_set_new(j, "made", json_cause(o, s, a->made));
+	json_object_set_new(j, "part",
+			    json_pack("{s:o, s:o}", "start", json_addr(a->from),
+				      "end", json_addr(a->to)));
 	json_object_set_new(j, "changed",
-			    v->changed == v->made ?
+			    v->changed == a->made ?
 				    json_null() :
 				    json_cause(o, s, v->changed));
 	return j;
