@@ -371,6 +371,23 @@ static void test_back_pressure(void **state)
 	run_free(&run);
 }
 
+static size_t count_tids(const struct run *run)
+{
+	static bool seen[WORD_TID_MAX + 1];
+	size_t i, j, nr = 0;
+
+	memset(seen, 0, sizeof(seen));
+	for (i = 0; i < run->tapes.nr; i++) {
+		const struct tape *t = &run->tapes.at[i];
+
+		for (j = 0; j < t->nr; j++) {
+			nr += !seen[t->evs[j].tid];
+			seen[t->evs[j].tid] = true;
+		}
+	}
+	return nr;
+}
+
 static void test_churn(void **state)
 {
 	struct setup how = { 0 };
@@ -381,6 +398,7 @@ static void test_churn(void **state)
 	check_counts(&run);
 	/* Ten threads at a time, and the main one; a ring may lie idle meanwhile. */
 	assert_true(run.totals.rings <= 40);
+	assert_int_equal(count_tids(&run), 2001);
 	run_free(&run);
 }
 
@@ -408,6 +426,22 @@ static void check_nothing_silent(struct run *run)
 	assert_true(told < allocs + frees + 200);
 }
 
+/* A loss stands where it happened: before other events of the thread. */
+static bool lost_in_the_middle(const struct run *run)
+{
+	size_t i, j;
+
+	for (i = 0; i < run->tapes.nr; i++) {
+		const struct tape *t = &run->tapes.at[i];
+
+		for (j = 1; j < t->nr; j++)
+			if (t->evs[j - 1].kind == EV_CALLS_LOST &&
+			    t->evs[j].kind == EV_CALL)
+				return true;
+	}
+	return false;
+}
+
 static void test_drop(void **state)
 {
 	struct setup how = { .ring_bytes = 4096, .drain_ms = 5, .drop = true };
@@ -416,6 +450,7 @@ static void test_drop(void **state)
 	(void)state;
 	victim_run(&run, &how, "alloc_threads", "50000");
 	check_nothing_silent(&run);
+	assert_true(lost_in_the_middle(&run));
 	run_free(&run);
 	run = (struct run){ 0 };
 	victim_run(&run, &how, "alloc_churn", "500");
