@@ -41,6 +41,7 @@ struct session {
 	struct session_opts o;
 	char *command;
 	uint64_t began;
+	uint64_t first; /* ts of the first event; 0: none yet */
 
 	struct kernel *kernel;
 	bool kernel_gone; /* the module was unloaded, or does not keep its word */
@@ -221,6 +222,8 @@ static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
 
+	if (!s->first)
+		s->first = out->ev->ts;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);
 }
@@ -821,7 +824,7 @@ uint32_t session_pid(const struct session *s)
 
 uint64_t session_began(const struct session *s)
 {
-	return s->began;
+	return s->first ? s->first : s->began;
 }
 
 enum session_alloc session_alloc(const struct session *s)

@@ -59,7 +59,8 @@ void session_finish(struct session *s);
 
 const struct model *session_model(const struct session *s);
 uint32_t session_pid(const struct session *s);
-uint64_t session_began(const struct session *s); /* CLOCK_MONOTONIC ns */
+/* When the first event was, as in the trace; CLOCK_MONOTONIC ns. */
+uint64_t session_began(const struct session *s);
 enum session_alloc session_alloc(const struct session *s);
 const char *session_alloc_name(enum session_alloc a);
 /* Is process tgid one of those that this session watches or watched? */
