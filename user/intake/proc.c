@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -16,6 +17,8 @@
 #define VSYSCALL 0xffffffffff600000ull
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_PFN ((1ull << 55) - 1)
+#define HUGE (2ull << 20)
 
 /* 55d0c7a1e000-55d0c7a3f000 rw-p 00000000 fe:00 1234    /usr/bin/x */
 static int parse_line(const char *line, struct proc_map *m)
@@ -25,8 +28,8 @@ static int parse_line(const char *line, struct proc_map *m)
 	char perms[5];
 	int name = 0;
 
-	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end, perms,
-		   &offset, &major, &minor, &ino, &name) < 7)
+	if (sscanf(line, "%llx-%llx %4s %llx %x:%x %llu %n", &start, &end,
+		   perms, &offset, &major, &minor, &ino, &name) < 7)
 		return -EBADMSG;
 	memset(m, 0, sizeof(*m));
 	m->d = (struct vma_desc){
@@ -334,6 +337,65 @@ int proc_open_pagemap(uint32_t pid)
 	return fd < 0 ? -errno : fd;
 }
 
+/*
+ * Frames of zeroes that the kernel maps where memory is only read. They cost
+ * nothing and count as nothing (smaps leaves them out: fs/proc/task_mmu.c,
+ * vm_normal_page()), but pagemap calls them present. We know them by mapping
+ * them ourselves; the mappings stay, so that the huge one stays where it is.
+ * Without CAP_SYS_ADMIN all frame numbers read as 0 and nothing is known.
+ */
+static struct {
+	bool looked;
+	uint64_t small, huge; /* frame numbers; 0: not known */
+} zero;
+
+static uint64_t frame_of(int fd, const volatile char *p)
+{
+	uint64_t entry = 0;
+	char byte = *p; /* a read fault */
+
+	(void)byte;
+	if (pread(fd, &entry, 8, (off_t)((uintptr_t)p / PAGE * 8)) != 8 ||
+	    !(entry & PAGEMAP_PRESENT))
+		return 0;
+	return entry & PAGEMAP_PFN;
+}
+
+static char *map_anon(size_t bytes)
+{
+	char *p = mmap(NULL, bytes, PROT_READ,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
+static void find_zero_frames(void)
+{
+	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+	char *p = map_anon(PAGE), *q = map_anon(2 * HUGE);
+
+	zero.looked = true;
+	if (fd >= 0 && p && !madvise(p, PAGE, MADV_NOHUGEPAGE))
+		zero.small = frame_of(fd, p);
+	if (fd >= 0 && q && !madvise(q, 2 * HUGE, MADV_HUGEPAGE)) {
+		q = (char *)(((uintptr_t)q + HUGE - 1) & ~(HUGE - 1));
+		zero.huge = frame_of(fd, q);
+		/* Frames in a row: only then it is a huge page. */
+		if (zero.huge % 512 || frame_of(fd, q + PAGE) != zero.huge + 1)
+			zero.huge = 0;
+	}
+	if (fd >= 0)
+		close(fd);
+}
+
+static bool is_zero_frame(uint64_t entry)
+{
+	uint64_t frame = entry & PAGEMAP_PFN;
+
+	return frame && (frame == zero.small ||
+			 (zero.huge && frame - zero.huge < 512));
+}
+
 int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx)
 {
@@ -346,13 +408,16 @@ int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
 	entries = malloc(most * sizeof(*entries));
 	if (!entries)
 		return -ENOMEM;
+	if (!zero.looked)
+		find_zero_frames();
 	memset(n, 0, sizeof(*n));
 	while (addr < end && got > 0) {
 		want = (end - addr) / PAGE < most ? (end - addr) / PAGE : most;
 		got = pread(fd, entries, want * 8, (off_t)(addr / PAGE * 8));
 		for (i = 0; i < got / 8; i++, addr += PAGE) {
 			n->swapped += entries[i] & PAGEMAP_SWAPPED ? PAGE : 0;
-			if (!(entries[i] & PAGEMAP_PRESENT))
+			if (!(entries[i] & PAGEMAP_PRESENT) ||
+			    is_zero_frame(entries[i]))
 				continue;
 			n->resident += PAGE;
 			if (page)

@@ -49,7 +49,8 @@ struct proc_pages {
 /*
  * Calls page(ctx, addr) for each resident page of [start, end) and counts.
  * `fd` is an open /proc/PID/pagemap. 0 or -errno. Reads 8 bytes a page, 512 KiB
- * of them at once (Documentation/admin-guide/mm/pagemap.rst).
+ * of them at once (Documentation/admin-guide/mm/pagemap.rst). Pages of the
+ * kernel's zero page are not resident, as in smaps.
  */
 int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
