@@ -19,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -38,6 +39,7 @@ struct setup {
 	int leave_ms; /* close the rings after so long */
 	int drain_ms; /* between two drains; 0: 1 */
 	bool refuse; /* admit nobody */
+	bool stops; /* stop the target now and then */
 	bool no_socket;
 };
 
@@ -142,6 +144,25 @@ static void *tick(void *arg)
 	return NULL;
 }
 
+/*
+ * Stops and continues the target all the time, while its threads ask for rings:
+ * ptrace and SIGSTOP interrupt system calls that blocked signals do not.
+ */
+static void *stop_and_go(void *arg)
+{
+	struct run *run = arg;
+	int fd = (int)syscall(SYS_pidfd_open, run->pid, 0);
+
+	while (!run->stop) {
+		usleep(300);
+		syscall(SYS_pidfd_send_signal, fd, SIGSTOP, NULL, 0);
+		usleep(300);
+		syscall(SYS_pidfd_send_signal, fd, SIGCONT, NULL, 0);
+	}
+	close(fd);
+	return NULL;
+}
+
 static void drain(struct run *run, struct rings *rs)
 {
 	size_t i;
@@ -200,6 +221,8 @@ static void serve(struct run *run, const struct setup *how, struct rings *rs,
 		}
 		fds[1].fd = rs ? rings_fd(rs) : -1;
 		poll(fds, 2, how->drain_ms ? how->drain_ms : 1);
+		if (how->stops)
+			usleep(3000); /* meanwhile a thread waits for its ring */
 		if (rs && (fds[1].revents & POLLIN))
 			rings_accept(rs);
 		if (how->pause_ms && !paused && run->tapes.nr == 9) {
@@ -228,7 +251,7 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 {
 	char dir[] = "/tmp/vmaheap-shim-XXXXXX", sock[64];
 	struct rings *rs = NULL;
-	pthread_t ticker;
+	pthread_t ticker, stopper;
 	int out[2];
 
 	assert_non_null(mkdtemp(dir));
@@ -250,9 +273,13 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 		child(argv, out[1], sock, true);
 	close(out[1]);
 	pthread_create(&ticker, NULL, tick, run);
+	if (how->stops)
+		pthread_create(&stopper, NULL, stop_and_go, run);
 	serve(run, how, rs, out[0]);
 	run->stop = true;
 	pthread_join(ticker, NULL);
+	if (how->stops)
+		pthread_join(stopper, NULL);
 	close(out[0]);
 	munmap((void *)run->stamp, 4096);
 	close(run->stamp_fd);
@@ -483,6 +510,17 @@ static void test_daemon_leaves(void **state)
 	run_free(&run);
 }
 
+static void test_stops(void **state)
+{
+	struct setup how = { .stops = true };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", "2000");
+	check_counts(&run);
+	run_free(&run);
+}
+
 static void test_not_wanted(void **state)
 {
 	struct setup refused = { .refuse = true },
@@ -626,6 +664,7 @@ int main(void)
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_stall),
 		cmocka_unit_test(test_daemon_leaves),
+		cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_programs),

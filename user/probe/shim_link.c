@@ -83,9 +83,24 @@ static long again3(long nr, long a, long b, long c)
 	long n;
 
 	do {
-		n = sys6(nr, a, b, c, nr == SYS_sendto ? MSG_NOSIGNAL : 0, 0, 0);
+		n = sys6(nr, a, b, c, nr == SYS_sendto ? MSG_NOSIGNAL : 0, 0,
+			 0);
 	} while (n == -EINTR);
 	return n;
+}
+
+/*
+ * A call on a socket that has a time limit ends with EINTR when a stop (a
+ * debugger, SIGSTOP) interrupts it, though all signals are blocked (signal(7)).
+ */
+static long again(long nr, long fd, long b, long c, long d)
+{
+	long ret;
+
+	do
+		ret = sys6(nr, fd, b, c, d, 0, 0);
+	while (ret == -EINTR);
+	return ret;
 }
 
 static int link_connect(const char *path, long seconds)
@@ -151,10 +166,10 @@ static int link_ask(const char *path, uint32_t op, long seconds,
 
 	if (fd < 0)
 		return fd;
-	n = sys6(SYS_sendto, fd, (long)&request, sizeof(request), MSG_NOSIGNAL,
-		 0, 0);
+	n = again(SYS_sendto, fd, (long)&request, sizeof(request),
+		  MSG_NOSIGNAL);
 	if (n == sizeof(request))
-		n = again3(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC);
+		n = again(SYS_recvmsg, fd, (long)&msg, MSG_CMSG_CLOEXEC, 0);
 	sys_close(fd);
 	if (n < 0)
 		return n == -EAGAIN ? -ETIMEDOUT : (int)n;
