@@ -29,12 +29,12 @@ record() {
 
 record python3 -- env PYTHONMALLOC=malloc python3 -c '
 import json
-rows = [{"id": i, "name": "row %d" % i, "tags": ["a", "b", str(i)]} for i in range(4000)]
+rows = [{"id": i, "name": "row %d" % i, "tags": ["a", "b", str(i)]} for i in range(1000)]
 text = json.dumps(rows)
 assert json.loads(text)[17]["id"] == 17
 big = [bytearray(1 << 20) for i in range(8)]
 print(len(text))'
-is "$(cat python3.out)" 285672 "python3: its output"
+is "$(cat python3.out)" 58670 "python3: its output"
 
 record sqlite3 -- sqlite3 :memory: "create table t(a integer primary key, b text);
 insert into t with recursive c(x) as (select 1 union all select x + 1 from c where x < 8000)
@@ -51,7 +51,7 @@ git init -q repo && (cd repo && cp -r "$repo/user" "$repo/kmod" . && git add . &
 record git -f -- git -C repo log -p --stat
 like "$(head -n 1 git.out)" '^commit ' "git: its output"
 
-perl -e 'for $i (0 .. 1500) { print "struct s$i { int a[4]; struct s$i *n; };\n",
+perl -e 'for $i (0 .. 400) { print "struct s$i { int a[4]; struct s$i *n; };\n",
 	"int f$i(struct s$i *p, int k) { int r = 0; for (; p; p = p->n) { switch (k & 3) {",
 	"case 0: r += p->a[k & 3]; break; case 1: r ^= p->a[0] * k; break; default: r -= $i; } }",
 	" return r; }\n" }' >large.c
