@@ -29,6 +29,9 @@ struct thread *model_thread(struct model *m, struct book *b, const struct event 
 /* Threads of an address space, or (b NULL) of a process, that are no more. */
 void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid);
 
+/* The chunk of an unfinished realloc is not going to be asked for. */
+void model_forget_old(struct model *m, struct thread *t);
+
 /* Events by kind. As model_apply(), which has cleared *out and set its `ev`. */
 int apply_mm(struct model *m, const struct event *ev, struct outcome *out);
 int apply_range(struct model *m, const struct event *ev, struct outcome *out);

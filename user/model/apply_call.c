@@ -44,6 +44,14 @@ static void begin_call(struct thread *t, const struct event *ev)
 	t->entered = ev->ts;
 }
 
+void model_forget_old(struct model *m, struct thread *t)
+{
+	if (t->old_waits)
+		life_forget_fate(&m->lives, t->book, t->old_addr, t->tid);
+	t->old_waits = false;
+	t->old.addr = 0;
+}
+
 static void born_here(struct chunk *c, const struct event *ev)
 {
 	c->addr = ev->call.addr;
@@ -54,9 +62,16 @@ static void born_here(struct chunk *c, const struct event *ev)
 	c->op = ev->call.op;
 }
 
-static int birth(struct model *m, struct thread *t, struct outcome *out)
+static struct life life_of(const struct event *ev, const struct chunk *c)
 {
-	int ret = life_birth(&m->lives, t->book, &out->chunk);
+	return (struct life){ .c = *c, .ts = ev->ts, .tid = ev->tid, .op = ev->call.op };
+}
+
+static int birth(struct model *m, struct thread *t, const struct event *ev,
+		 struct outcome *out)
+{
+	struct life e = life_of(ev, &out->chunk);
+	int ret = life_birth(&m->lives, t->book, &e);
 
 	out->waits = ret == LIFE_WAITS;
 	out->known = ret == LIFE_DONE;
@@ -65,14 +80,19 @@ static int birth(struct model *m, struct thread *t, struct outcome *out)
 
 /* Takes the chunk of a free or realloc out; NULL is no chunk. */
 static int death(struct model *m, struct thread *t, const struct event *ev,
-		 struct outcome *out)
+		 struct outcome *out, struct chunk *fate)
 {
+	struct life e;
 	int ret;
 
 	if (!ev->call.addr)
 		return 0;
-	born_here(&out->chunk, ev);
-	ret = life_death(&m->lives, t->book, &out->chunk);
+	out->chunk.addr = ev->call.addr;
+	e = life_of(ev, &out->chunk);
+	e.fate = fate;
+	ret = life_death(&m->lives, t->book, &e);
+	if (ret == LIFE_DONE)
+		out->chunk = e.c;
 	out->waits = ret == LIFE_WAITS;
 	out->known = ret == LIFE_DONE;
 	return ret < 0 ? ret : 0;
@@ -88,7 +108,7 @@ static int apply_alloc(struct model *m, struct thread *t, const struct event *ev
 
 	born_here(&out->chunk, ev);
 	if (ev->call.addr)
-		ret = birth(m, t, out);
+		ret = birth(m, t, ev, out);
 	if (ret)
 		return ret;
 	op->calls++;
@@ -102,7 +122,7 @@ static int apply_alloc(struct model *m, struct thread *t, const struct event *ev
 static int apply_freed(struct model *m, struct thread *t, const struct event *ev,
 		       struct outcome *out)
 {
-	int ret = death(m, t, ev, out);
+	int ret = death(m, t, ev, out, NULL);
 
 	if (ret)
 		return ret;
@@ -124,23 +144,26 @@ static int apply_leave(struct thread *t, const struct event *ev, struct outcome 
 static int apply_realloc_enter(struct model *m, struct thread *t,
 			       const struct event *ev, struct outcome *out)
 {
-	int ret = death(m, t, ev, out);
+	int ret;
 
+	model_forget_old(m, t);
+	ret = death(m, t, ev, out, &t->old);
 	if (ret)
 		return ret;
-	t->old = out->known || out->waits ? out->chunk : (struct chunk){ .addr = 0 };
 	t->old_waits = out->waits;
+	t->old_addr = ev->call.addr;
 	begin_call(t, ev);
 	return 0;
 }
 
 /* The old chunk is alive again, and it is as old as it was. */
-static int realloc_failed(struct model *m, struct thread *t, struct outcome *out)
+static int realloc_failed(struct model *m, struct thread *t, const struct event *ev,
+			  struct outcome *out)
 {
-	if (t->old_waits && life_not_dead(&m->lives, t->book, t->old.addr, t->tid))
+	if (t->old_waits && life_not_dead(&m->lives, t->book, t->old_addr, t->tid))
 		return 0;
 	out->chunk = t->old;
-	return t->old.addr ? birth(m, t, out) : 0;
+	return t->old.addr ? birth(m, t, ev, out) : 0;
 }
 
 /* What the return of a realloc leaves behind: the new chunk, the old, or none. */
@@ -153,12 +176,12 @@ static int realloc_result(struct model *m, struct thread *t, const struct event 
 
 	born_here(&out->chunk, ev);
 	if (failed)
-		ret = realloc_failed(m, t, out);
+		ret = realloc_failed(m, t, ev, out);
 	else if (ev->call.addr)
-		ret = birth(m, t, out);
+		ret = birth(m, t, ev, out);
 	if (ret)
 		return ret;
-	t->old.addr = 0;
+	model_forget_old(m, t);
 	op->calls++;
 	op->failed += failed;
 	op->bytes += failed ? 0 : ev->call.size;
@@ -232,7 +255,7 @@ int apply_calls_lost(struct model *m, const struct event *ev, struct outcome *ou
 	t = hash_get(&m->threads, b->s.mm, ev->tid);
 	if (t) {
 		t->open.op = CALL_NONE;
-		t->old.addr = 0;
+		model_forget_old(m, t);
 	}
 	return 0;
 }

@@ -637,10 +637,10 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 	return 0;
 }
 
-/* A stamp in what a slot has room for. */
+/* A stamp in what a slot has room for: microseconds, which wrap after 36 minutes. */
 static uint32_t death_mark(uint64_t ts)
 {
-	return DEAD | (uint32_t)(ts ^ ts >> 31);
+	return DEAD | (uint32_t)(ts >> 10);
 }
 
 static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
@@ -680,9 +680,20 @@ int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *o
 	return take_out(t, addr, death_mark(ts), old);
 }
 
-bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t ts)
+void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts)
 {
-	return !t->packed && slot_value(t, addr) == death_mark(ts);
+	struct leaf *l = t->packed || !addr_valid(addr, 0) ? NULL : leaf_make(t, addr);
+
+	if (l && !living(*slot(l, addr)))
+		*slot(l, addr) = death_mark(ts);
+}
+
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from, uint64_t to)
+{
+	uint32_t mark = t->packed ? 0 : slot_value(t, addr);
+	uint32_t first = death_mark(from);
+
+	return mark & DEAD && ((mark - first) & ~DEAD) <= ((death_mark(to) - first) & ~DEAD);
 }
 
 static int found(const struct chunk *from, struct chunk *c)

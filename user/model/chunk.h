@@ -49,8 +49,13 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c);
 int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old);
 /* The same, and the table remembers (until it is packed) that one died there at ts. */
 int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *old);
-/* Did the last chunk that started at addr, now dead, die at ts? (Wrong once in 2^31.) */
-bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t ts);
+/* As if one had lived there, and had died at ts; nothing when one is alive there. */
+void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts);
+/*
+ * Did the last chunk that started at addr, now dead, die at a ts of [from, to]?
+ * To a microsecond, and it may have been a multiple of 36 minutes before.
+ */
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from, uint64_t to);
 /* In all of these *c may be left out (NULL). The chunk that starts at addr. 0 or -ENOENT. */
 int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c);
 /* The chunk whose [addr, addr + max(size, 1)) contains addr. 0 or -ENOENT. */

@@ -14,6 +14,8 @@
 /* The first n were outside of any call, and were counted so from the start. */
 static void drop(struct thread *t, unsigned int n)
 {
+	if (!n)
+		return;
 	for (unsigned int i = 0; i < n; i++)
 		cause_put(t->waiting[i]);
 	t->nr_waiting -= n;

@@ -27,7 +27,8 @@ struct thread {
 	struct call open; /* a free or realloc that was entered at `entered` */
 	uint64_t entered;
 	struct chunk old; /* of that realloc; addr 0: none */
-	bool old_waits; /* its death waits (life.h): only its address is known */
+	bool old_waits; /* its death waited (life.h) at old_addr: `old` is its fate */
+	uint64_t old_addr;
 	struct cause **waiting; /* VMA events, ts rising; owned references */
 	unsigned int nr_waiting, cap_waiting;
 };

@@ -20,7 +20,7 @@
 
 struct waiting {
 	struct waiting *next;
-	struct chunk c; /* the chunk; of a death: addr, ts, tid and op */
+	struct life e;
 	bool birth;
 };
 
@@ -43,7 +43,6 @@ struct knot {
 	uint64_t since; /* the stamp of its first event */
 	struct lane *lanes;
 	struct poke *pokes;
-	uint64_t lived; /* the last stamp during which a cancelled life was lived here */
 };
 
 /* --- the waiting ones */
@@ -70,8 +69,6 @@ static struct knot *knot_make(struct lives *l, struct book *b, uint64_t addr,
 		free(k);
 		return NULL;
 	}
-	if (l->knots.nr == 1 || stamp < l->oldest)
-		l->oldest = stamp;
 	return k;
 }
 
@@ -99,17 +96,17 @@ static struct lane *lane_make(struct knot *k, uint32_t tid)
 	return n;
 }
 
-static int enqueue(struct lives *l, struct book *b, const struct chunk *c, bool birth)
+static int enqueue(struct lives *l, struct book *b, const struct life *e, bool birth)
 {
-	struct knot *k = knot_make(l, b, c->addr, c->ts);
-	struct lane *n = k ? lane_make(k, c->tid) : NULL;
+	struct knot *k = knot_make(l, b, e->c.addr, e->ts);
+	struct lane *n = k ? lane_make(k, e->tid) : NULL;
 	struct waiting *w = malloc(sizeof(*w));
 
 	if (!n || !w) {
 		free(w);
 		return -ENOMEM;
 	}
-	*w = (struct waiting){ .c = *c, .birth = birth };
+	*w = (struct waiting){ .e = *e, .birth = birth };
 	if (n->first)
 		n->last->next = w;
 	else
@@ -179,40 +176,55 @@ static int do_birth(struct book *b, const struct chunk *c)
 	return ret;
 }
 
-static void give_back(struct book *b, enum call_op op, uint64_t bytes)
+/* Its fate is known: the chunk that it ended. */
+static void tell_fate(struct book *b, struct life *death, const struct chunk *c)
 {
-	if (op == CALL_FREE)
-		b->s.ops[op].bytes += bytes;
+	if (death->op == CALL_FREE)
+		b->s.ops[CALL_FREE].bytes += c->size;
+	if (death->fate)
+		*death->fate = *c;
 }
 
-static int do_death(struct book *b, const struct chunk *c, struct chunk *old)
+static int do_death(struct book *b, struct life *e)
 {
-	int ret = chunk_die(b->s.chunks, c->addr, c->ts, old);
+	struct chunk old;
+	int ret = chunk_die(b->s.chunks, e->c.addr, e->ts, &old);
 
-	if (!ret)
-		give_back(b, c->op, old->size);
-	return ret;
+	if (ret)
+		return ret;
+	tell_fate(b, e, &old);
+	e->c = old;
+	return 0;
 }
 
-/* A death of this thread ends the birth that waits before it: nobody else saw it. */
+/* The birth, which waits, and this death are a whole life that was lived before. */
 static void cancel_life(struct knot *k, struct lane *n, struct waiting *prev,
-			struct waiting *birth, enum call_op op)
+			struct waiting *birth, struct life *death)
 {
-	k->lived = birth->c.ts;
-	give_back(k->book, op, birth->c.size);
+	chunk_mark_died(k->book->s.chunks, k->addr, birth->e.ts);
+	tell_fate(k->book, death, &birth->e.c);
 	dequeue(n, prev, birth);
 }
 
-static bool ends_own_birth(struct knot *k, const struct chunk *c)
+/* The thread's last event here, and the one before it. */
+static struct waiting *last_of(struct lane *n, struct waiting **prev)
 {
-	struct lane *n = lane_of(k, c->tid);
-	struct waiting *prev = NULL;
-
-	if (!n || !n->first || !n->last->birth)
-		return false;
+	*prev = NULL;
+	if (!n || !n->first)
+		return NULL;
 	for (struct waiting *w = n->first; w != n->last; w = w->next)
-		prev = w;
-	cancel_life(k, n, prev, n->last, c->op);
+		*prev = w;
+	return n->last;
+}
+
+static bool ends_own_birth(struct knot *k, struct life *death)
+{
+	struct lane *n = lane_of(k, death->tid);
+	struct waiting *prev, *last = last_of(n, &prev);
+
+	if (!last || !last->birth)
+		return false;
+	cancel_life(k, n, prev, last, death);
 	return true;
 }
 
@@ -221,8 +233,9 @@ static bool ends_own_birth(struct knot *k, const struct chunk *c)
 static int resolve(struct lives *l, struct knot *k);
 
 /* The birth at `addr` waits for the death of the chunk in its way. */
-static int ask_for_poke(struct lives *l, struct book *b, const struct chunk *c)
+static int ask_for_poke(struct lives *l, struct book *b, const struct life *e)
 {
+	const struct chunk *c = &e->c;
 	struct chunk in_way;
 	struct knot *k;
 	struct poke *p;
@@ -230,7 +243,7 @@ static int ask_for_poke(struct lives *l, struct book *b, const struct chunk *c)
 	if (chunk_overlap(b->s.chunks, c->addr, c->size, &in_way) ||
 	    in_way.addr == c->addr)
 		return 0;
-	k = knot_make(l, b, in_way.addr, c->ts);
+	k = knot_make(l, b, in_way.addr, e->ts);
 	if (!k)
 		return -ENOMEM;
 	p = malloc(sizeof(*p));
@@ -263,14 +276,12 @@ static int poke_others(struct lives *l, struct knot *k)
 static int try_first(struct lives *l, struct knot *k, struct lane *n)
 {
 	struct waiting *w = n->first;
-	struct chunk old;
-	int ret;
+	int ret = w->birth ? do_birth(k->book, &w->e.c) : do_death(k->book, &w->e);
 
-	ret = w->birth ? do_birth(k->book, &w->c) : do_death(k->book, &w->c, &old);
 	if (ret == -ENOENT)
 		return LIFE_WAITS;
 	if (ret == -EEXIST) {
-		ret = ask_for_poke(l, k->book, &w->c);
+		ret = ask_for_poke(l, k->book, &w->e);
 		return ret ? ret : LIFE_WAITS;
 	}
 	if (!ret)
@@ -294,7 +305,7 @@ static bool cancel_across(struct knot *k)
 	}
 	if (!birth || !death)
 		return false;
-	cancel_life(k, birth, NULL, birth->first, death->first->c.op);
+	cancel_life(k, birth, NULL, birth->first, &death->first->e);
 	dequeue(death, NULL, death->first);
 	return true;
 }
@@ -326,66 +337,82 @@ static int resolve_at(struct lives *l, const struct book *b, uint64_t addr)
 
 /* --- what others call */
 
-static int wait_birth(struct lives *l, struct book *b, const struct chunk *c)
+static int wait_birth(struct lives *l, struct book *b, const struct life *e)
 {
-	int ret = enqueue(l, b, c, true);
+	int ret = enqueue(l, b, e, true);
 
 	if (!ret)
-		ret = resolve_at(l, b, c->addr);
+		ret = resolve_at(l, b, e->c.addr);
 	return ret ? ret : LIFE_WAITS;
 }
 
-int life_birth(struct lives *l, struct book *b, const struct chunk *c)
+static bool behind_own(const struct lives *l, const struct book *b, const struct life *e)
+{
+	return l->knots.nr && waits_here(knot_get(l, b, e->c.addr), e->tid);
+}
+
+static void see(struct lives *l, uint64_t stamp)
+{
+	if (stamp > l->newest)
+		l->newest = stamp;
+}
+
+int life_birth(struct lives *l, struct book *b, struct life *e)
 {
 	int ret;
 
-	if (l->knots.nr && waits_here(knot_get(l, b, c->addr), c->tid))
-		return wait_birth(l, b, c);
-	ret = do_birth(b, c);
+	see(l, e->ts);
+	if (behind_own(l, b, e))
+		return wait_birth(l, b, e);
+	ret = do_birth(b, &e->c);
 	if (ret == -EEXIST)
-		return wait_birth(l, b, c);
-	return ret ? ret : resolve_at(l, b, c->addr);
+		return wait_birth(l, b, e);
+	return ret ? ret : resolve_at(l, b, e->c.addr);
 }
 
-static int wait_death(struct lives *l, struct book *b, const struct chunk *c)
+static int wait_death(struct lives *l, struct book *b, struct life *e)
 {
-	struct knot *k = knot_get(l, b, c->addr);
+	struct knot *k = knot_get(l, b, e->c.addr);
 	int ret;
 
-	if (k && ends_own_birth(k, c))
+	if (k && ends_own_birth(k, e))
 		return LIFE_WAITS;
-	ret = enqueue(l, b, c, false);
+	ret = enqueue(l, b, e, false);
 	if (!ret)
-		ret = resolve_at(l, b, c->addr);
+		ret = resolve_at(l, b, e->c.addr);
 	return ret ? ret : LIFE_WAITS;
 }
 
-int life_death(struct lives *l, struct book *b, struct chunk *c)
+int life_death(struct lives *l, struct book *b, struct life *e)
 {
-	struct chunk old;
 	int ret;
 
-	if (l->knots.nr && waits_here(knot_get(l, b, c->addr), c->tid))
-		return wait_death(l, b, c);
-	ret = do_death(b, c, &old);
+	see(l, e->ts);
+	if (behind_own(l, b, e))
+		return wait_death(l, b, e);
+	ret = do_death(b, e);
 	if (ret == -ENOENT)
-		return wait_death(l, b, c);
-	if (!ret)
-		*c = old;
-	return ret ? ret : resolve_at(l, b, old.addr);
+		return wait_death(l, b, e);
+	return ret ? ret : resolve_at(l, b, e->c.addr);
 }
 
 bool life_not_dead(struct lives *l, struct book *b, uint64_t addr, uint32_t tid)
 {
 	struct lane *n = lane_of(knot_get(l, b, addr), tid);
-	struct waiting *prev = NULL;
+	struct waiting *prev, *w = last_of(n, &prev);
 
-	if (!n || !n->first || n->last->birth)
+	if (!w || !w->e.fate)
 		return false;
-	for (struct waiting *w = n->first; w != n->last; w = w->next)
-		prev = w;
-	dequeue(n, prev, n->last);
+	dequeue(n, prev, w);
 	return true;
+}
+
+void life_forget_fate(struct lives *l, struct book *b, uint64_t addr, uint32_t tid)
+{
+	struct lane *n = lane_of(knot_get(l, b, addr), tid);
+
+	for (struct waiting *w = n ? n->first : NULL; w; w = w->next)
+		w->e.fate = NULL;
 }
 
 /* --- settling */
@@ -403,7 +430,7 @@ static bool cancel_halves(struct knot *k, struct lane *n)
 	while (birth && !n->first->birth) {
 		struct waiting *next = birth->next, *death = n->first;
 
-		give_back(k->book, death->c.op, birth->c.size);
+		tell_fate(k->book, &death->e, &birth->e.c);
 		dequeue(n, before, birth);
 		if (before == death)
 			before = NULL;
@@ -414,24 +441,59 @@ static bool cancel_halves(struct knot *k, struct lane *n)
 	return any;
 }
 
-static bool was_alive(const struct knot *k, uint64_t stamp)
+/*
+ * Has a life at this address been lived, of which a waiting death could be a
+ * half? Not one of long ago: there are programs in which we miss a malloc, but
+ * see its free.
+ */
+static bool was_alive(const struct lives *l, const struct knot *k)
 {
-	return k->lived == stamp || chunk_died(k->book->s.chunks, k->addr, stamp);
+	return chunk_died(k->book->s.chunks, k->addr, k->since, l->newest);
 }
 
-/* Drops the chunks that must be dead, for *c lies where they were. */
-static int make_room(struct space *s, const struct chunk *c)
+/* The chunk ends where the next one begins. */
+static int clip(struct space *s, struct chunk *low, uint64_t end)
 {
-	struct chunk dead;
+	int ret = chunk_remove(s->chunks, low->addr, NULL);
 
-	while (chunk_overlap(s->chunks, c->addr, c->size, &dead) == 0) {
-		int ret = chunk_remove(s->chunks, dead.addr, NULL);
+	s->clipped++;
+	low->size = end - low->addr;
+	return ret && ret != -ENOENT ? ret : chunk_insert(s->chunks, low);
+}
 
-		if (ret)
-			return ret;
-		s->double_allocs++;
+/*
+ * A birth that nothing makes room for. Where another chunk is alive at the very
+ * address, that one must be dead. Where one at another address is in the way,
+ * both are alive as far as counting tells, but of the lower one another life
+ * within its stamp may have been the last, one with another size; unless events
+ * were lost, for then its death may be among them.
+ */
+static int make_room(struct space *s, struct chunk *c)
+{
+	struct chunk other;
+	int ret = 0;
+
+	while (!ret && chunk_overlap(s->chunks, c->addr, c->size, &other) == 0) {
+		if (other.addr == c->addr || s->calls_lost) {
+			ret = chunk_remove(s->chunks, other.addr, NULL);
+			s->double_allocs++;
+		} else if (other.addr < c->addr) {
+			ret = clip(s, &other, c->addr);
+		} else {
+			c->size = other.addr - c->addr;
+			s->clipped++;
+		}
 	}
-	return 0;
+	return ret;
+}
+
+static int force_birth(struct lives *l, struct book *b, struct chunk *c)
+{
+	uint64_t before = b->s.double_allocs;
+	int ret = make_room(&b->s, c);
+
+	l->in_vain += b->s.double_allocs != before;
+	return ret ? ret : do_birth(b, c);
 }
 
 static int force(struct lives *l, struct knot *k, struct lane *n)
@@ -439,13 +501,13 @@ static int force(struct lives *l, struct knot *k, struct lane *n)
 	struct waiting *w = n->first;
 	int ret = 0;
 
-	l->in_vain++;
-	if (!w->birth) {
-		k->book->s.unknown_frees++;
+	if (w->birth) {
+		ret = force_birth(l, k->book, &w->e.c);
 	} else {
-		ret = make_room(&k->book->s, &w->c);
-		if (!ret)
-			ret = do_birth(k->book, &w->c);
+		k->book->s.unknown_frees++;
+		l->in_vain++;
+		if (w->e.fate)
+			w->e.fate->addr = 0;
 	}
 	dequeue(n, NULL, w);
 	return ret;
@@ -460,14 +522,24 @@ static struct lane *first_lane(const struct knot *k)
 	return n;
 }
 
-static bool cancel_any(struct knot *k)
+static bool cancel_any(const struct lives *l, struct knot *k)
 {
+	if (!was_alive(l, k))
+		return false;
 	for (struct lane *n = k->lanes; n; n = n->next) {
-		if (n->first && !n->first->birth && was_alive(k, n->first->c.ts) &&
-		    cancel_halves(k, n))
+		if (n->first && !n->first->birth && cancel_halves(k, n))
 			return true;
 	}
 	return false;
+}
+
+static bool older(const struct knot *k, uint64_t stamp)
+{
+	for (const struct lane *n = k->lanes; n; n = n->next) {
+		if (n->first && n->last->e.ts >= stamp)
+			return false;
+	}
+	return true;
 }
 
 static int settle_knot(struct lives *l, struct knot *k)
@@ -475,7 +547,7 @@ static int settle_knot(struct lives *l, struct knot *k)
 	int ret = resolve(l, k);
 
 	while (!ret && first_lane(k)) {
-		if (!cancel_any(k))
+		if (!cancel_any(l, k))
 			ret = force(l, k, first_lane(k));
 		if (!ret)
 			ret = resolve(l, k);
@@ -483,27 +555,15 @@ static int settle_knot(struct lives *l, struct knot *k)
 	return ret;
 }
 
-static bool older(const struct knot *k, uint64_t stamp)
-{
-	for (const struct lane *n = k->lanes; n; n = n->next) {
-		if (n->first && n->last->c.ts >= stamp)
-			return false;
-	}
-	return true;
-}
-
 static bool drop_empty(void *val, void *ctx)
 {
 	struct knot *k = val;
-	uint64_t *oldest = ctx;
 
-	if (!first_lane(k)) {
-		knot_free(k);
-		return true;
-	}
-	if (k->since < *oldest)
-		*oldest = k->since;
-	return false;
+	(void)ctx;
+	if (first_lane(k))
+		return false;
+	knot_free(k);
+	return true;
 }
 
 static bool free_knot(void *val, void *ctx)
@@ -526,15 +586,12 @@ static struct knot **all_knots(const struct lives *l, size_t *nr)
 	return all;
 }
 
-int life_settle(struct lives *l, uint64_t stamp)
+static int settle_all(struct lives *l, uint64_t stamp)
 {
-	struct knot **all;
 	size_t nr;
+	struct knot **all = all_knots(l, &nr);
 	int ret = 0;
 
-	if (!l->knots.nr || l->oldest >= stamp)
-		return 0;
-	all = all_knots(l, &nr);
 	if (!all)
 		return -ENOMEM;
 	for (size_t i = 0; i < nr && !ret; i++) {
@@ -542,8 +599,19 @@ int life_settle(struct lives *l, uint64_t stamp)
 			ret = settle_knot(l, all[i]);
 	}
 	free(all);
-	l->oldest = UINT64_MAX;
-	hash_filter(&l->knots, drop_empty, &l->oldest);
+	hash_filter(&l->knots, drop_empty, NULL);
+	return ret;
+}
+
+int life_settle(struct lives *l, uint64_t stamp)
+{
+	bool again = stamp == l->last_stamp && l->waited == l->last_waited;
+	int ret = 0;
+
+	if (l->knots.nr && !again)
+		ret = settle_all(l, stamp);
+	l->last_stamp = stamp;
+	l->last_waited = l->waited;
 	return ret;
 }
 

@@ -15,7 +15,9 @@
  * Greedy as this is, it cannot go wrong, because a whole life (birth and death)
  * that comes too late can have been lived any time before: it cancels out. What
  * lives at the end of a stamp is decided by how many births and deaths there
- * were, and the order within is only told apart as far as it matters.
+ * were. Which of several lives at an address was the last is not always decided
+ * (two threads that both ended with a birth there, in one stamp): then one of
+ * them is taken, and its size and caller may be the other one's.
  */
 #ifndef MODEL_LIFE_H
 #define MODEL_LIFE_H
@@ -26,26 +28,40 @@
 
 struct lives {
 	struct hash knots; /* mm, address -> who waits there */
-	uint64_t oldest; /* no knot is older than this stamp */
+	uint64_t last_stamp, last_waited; /* as of the last life_settle() */
+	uint64_t newest; /* stamp of what was seen */
 	uint64_t waited, in_vain; /* events, in all */
 };
 
-enum life { LIFE_DONE = 0, LIFE_WAITS = 1 };
+struct life {
+	struct chunk c; /* born: the chunk; dying: its address, in the end the chunk */
+	uint64_t ts; /* when, by whom, in which function */
+	uint32_t tid;
+	enum call_op op;
+	/*
+	 * Of a death, may be NULL: becomes the chunk that died as soon as it is
+	 * known which; with addr 0 when there was none.
+	 */
+	struct chunk *fate;
+};
+
+enum life_result { LIFE_DONE = 0, LIFE_WAITS = 1 };
 
 /* A chunk is born. LIFE_DONE, LIFE_WAITS, or -EINVAL (its address), -ENOMEM. */
-int life_birth(struct lives *l, struct book *b, const struct chunk *c);
+int life_birth(struct lives *l, struct book *b, struct life *e);
 /*
- * One dies, by thread, stamp and function of *c, at its address: *c becomes the
- * chunk that died if it is LIFE_DONE. Counts what a free gives back, whenever
- * it is known.
+ * One dies. What a free gives back is counted, whenever it is known. When it
+ * waits, e->c is of no use.
  */
-int life_death(struct lives *l, struct book *b, struct chunk *c);
-/* Its realloc failed: it did not die. False: the death did not wait. */
+int life_death(struct lives *l, struct book *b, struct life *e);
+/* A realloc that waits failed: it did not die. False: its fate is known already. */
 bool life_not_dead(struct lives *l, struct book *b, uint64_t addr, uint32_t tid);
+/* Nobody asks for the fate any more. */
+void life_forget_fate(struct lives *l, struct book *b, uint64_t addr, uint32_t tid);
 /*
- * Every event with a smaller stamp has been seen. What waits with such a stamp
- * waits in vain: a birth is right, and what lives in its place is dead; a death
- * is one of an unknown chunk. 0 or -ENOMEM.
+ * Every event with a smaller stamp has been seen, and there were no greater ones
+ * yet. What waits with a smaller stamp waits in vain: a birth is right, and what lives at its address is dead; a
+ * death is one of an unknown chunk. 0 or -ENOMEM.
  */
 int life_settle(struct lives *l, uint64_t stamp);
 void lives_destroy(struct lives *l);

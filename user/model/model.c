@@ -218,6 +218,7 @@ static int apply_task_exit(struct model *m, const struct event *ev,
 /* --- threads */
 
 struct silence {
+	struct model *m;
 	const struct book *book;
 	uint32_t tgid;
 	uint64_t since;
@@ -230,6 +231,7 @@ static bool gone(void *val, void *ctx)
 
 	if (s->book ? t->book != s->book : t->tgid != s->tgid)
 		return false;
+	model_forget_old(s->m, t);
 	join_forget(t);
 	return true;
 }
@@ -239,7 +241,7 @@ static bool idle(void *val, void *ctx)
 	const struct silence *s = ctx;
 	struct thread *t = val;
 
-	if (t->seen >= s->since || t->old.addr)
+	if (t->seen >= s->since || t->old.addr || t->old_waits)
 		return false;
 	join_forget(t);
 	return true;
@@ -247,7 +249,7 @@ static bool idle(void *val, void *ctx)
 
 void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid)
 {
-	struct silence s = { .book = b, .tgid = tgid };
+	struct silence s = { .m = m, .book = b, .tgid = tgid };
 
 	m->last = NULL;
 	hash_filter(&m->threads, gone, &s);
@@ -255,7 +257,7 @@ void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid)
 
 static void forget_idle(struct model *m, uint64_t now)
 {
-	struct silence s = { .since = now > IDLE_NS ? now - IDLE_NS : 0 };
+	struct silence s = { .m = m, .since = now > IDLE_NS ? now - IDLE_NS : 0 };
 
 	m->last = NULL;
 	hash_filter(&m->threads, idle, &s);

@@ -67,10 +67,17 @@ struct space {
 	uint64_t window_no_event; /* not an error: calls with a window in which only others acted */
 	uint64_t unknown_frees; /* of addresses that we never saw allocated */
 	/*
-	 * Chunks in whose place another one was born: a free was missed. The new
-	 * one is right, for it has just been seen; the old one is dropped.
+	 * Chunks at whose address another one was born: a free was missed. The new
+	 * one is right, for it has just been seen; the old one is dropped. (Once
+	 * events were lost, also chunks that a new one overlaps.)
 	 */
 	uint64_t double_allocs;
+	/*
+	 * Not an error: chunks cut off where the next one begins, because their
+	 * size must be wrong: of several lives at one address within one stamp,
+	 * the wrong one was taken for the last (life.h).
+	 */
+	uint64_t clipped;
 	uint64_t calls_lost; /* events dropped by the source */
 	uint64_t live_peak; /* bytes */
 

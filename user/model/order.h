@@ -41,10 +41,11 @@ struct order_source *order_add(struct order *o, const struct source_ops *ops,
 void order_remove(struct order *o, struct order_source *s);
 
 /*
- * Applies all events with ts <= horizon, in order; calls told() after each.
- * Whether an event that was not sure waits in vain is decided in the next call
- * but one. Returns the number of events applied. With `final`, everything is
- * decided now. No source may be added or removed from within.
+ * Applies all events with ts <= horizon, in order, up to the first that is not
+ * sure; calls told() after each. So what is applied is a state that the target
+ * was in: it lacks nothing that came before something that is in it. Returns the
+ * number of events applied. With `final`, what is not sure is applied, too.
+ * `horizon` never falls. No source may be added or removed from within.
  */
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 		   void (*told)(void *ctx, const struct outcome *out), void *ctx);
