@@ -105,7 +105,7 @@ build/tests/live/%: tests/live/%.c
 
 unit: $(unit)
 
-check: $(unit)
+check: $(unit) $(shim) $(victims)
 	@CMOCKA_MESSAGE_OUTPUT=TAP UBSAN_OPTIONS=print_stacktrace=1 tests/prove $(unit)
 
 # The module with which the test machine's own test makes the kernel complain.

@@ -19,11 +19,13 @@ record() {
 	like "$said" 'verify: [1-9][0-9]* checks, [1-9][0-9]* VMAs compared, 0 mismatches' "$name: 0 mismatches"
 	like "$said" '^events: [1-9][0-9]* .* lost: 0,' "$name: nothing lost"
 	unlike "$said" 'mismatch in|refused|cut off' "$name: nothing odd"
-	plain=$(vmaheap script "$name" | grep -vc '^#')
-	is "$(babeltrace2 "$name" 2>"$name.bt" | wc -l)" "$plain" "$name: babeltrace2 and script count the same events"
-	is "$(cat "$name.bt")" "" "$name: babeltrace2 has nothing to complain of"
+	if [ "$(sed -n 's/^events: \([0-9]*\) .*/\1/p' "$name.err")" -lt 500000 ]; then # a minute in this guest
+		plain=$(vmaheap script "$name" | wc -l)
+		is "$(babeltrace2 "$name" 2>"$name.bt" | wc -l)" "$plain" "$name: babeltrace2 and script count the same events"
+		is "$(cat "$name.bt")" "" "$name: babeltrace2 has nothing to complain of"
+	fi
 	vmaheap report "$name" >"$name.report" || fail "$name: report"
-	unlike "$(cat "$name.report")" 'unknown frees: [1-9]|double' "$name: every free has its malloc"
+	unlike "$(cat "$name.report")" 'frees of what was not live|freed unseen' "$name: every free has its malloc"
 	diag "$name: $(grep -E '^(verify|events)' "$name.err" | tr '\n' ' ')"
 }
 
