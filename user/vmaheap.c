@@ -106,7 +106,8 @@ static int run_attach(const struct command *c, const struct args *a)
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
 	if (!strcmp(o.alloc, "shim"))
-		return fail("--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
+		return fail(
+			"--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
 	if (!valid_alloc(o.alloc, false))
 		return fail("--alloc=%s: it is uprobe or none", o.alloc);
 	return client_attach(&o);
@@ -197,11 +198,11 @@ static int each_space(const struct args *a, const char *dir,
 		fail(a->pid ? "%s: process %u is not in this trace" :
 			      "%s: no process was watched",
 		     dir, a->pid);
-	return shown ? view_close(&v, err) :
-		       (view_close(&v, 0), STATUS_FAILED);
+	return shown ? view_close(&v, err) : (view_close(&v, 0), STATUS_FAILED);
 }
 
-static int show_maps(struct view *v, const struct space *s, const struct args *a)
+static int show_maps(struct view *v, const struct space *s,
+		     const struct args *a)
 {
 	(void)a;
 	return output_maps(&v->o, s);
@@ -325,7 +326,8 @@ static const struct command commands[] = {
 	  "The exit status is COMMAND's; 128+N: killed by signal N; 123: a verification\n"
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record },
-	{ "attach", "[-o DIR] [-f] [--alloc=uprobe|none] [--verify[=MS]] -p PID",
+	{ "attach",
+	  "[-o DIR] [-f] [--alloc=uprobe|none] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.",
 	  "p:o:f", run_attach },
 	{ "maps", "[--json] -p PID | [-p PID] DIR",
@@ -338,13 +340,14 @@ static const struct command commands[] = {
 	{ "report", "[--json] -p PID | [-p PID] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.",
 	  "p:", run_report },
-	{ "script", "[--json] DIR", "One line an event, all sources, in time order.",
-	  "", run_script },
+	{ "script", "[--json] DIR",
+	  "One line an event, all sources, in time order.", "", run_script },
 	{ "verify", "-p PID",
 	  "Stops a watched process, compares the model with /proc/PID/maps, lets it go on.\n"
 	  "The exit status is 123 when they differ.",
 	  "p:", run_verify },
-	{ "doctor", "", "What is missing on this machine, and what to do about it.", "",
+	{ "doctor", "",
+	  "What is missing on this machine, and what to do about it.", "",
 	  run_doctor },
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
@@ -405,7 +408,8 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		if (!optarg || !parse_number(optarg, &a->verify_ms))
 			return 0;
 		return fail("--verify=%s: it is no number of milliseconds",
-			    optarg) + 1;
+			    optarg) +
+		       1;
 	case 'h':
 		return usage_of(c, stdout) + 1;
 	default:

@@ -121,7 +121,8 @@ static void test_mutations(void **state)
 			}
 		}
 		for (len = 0; len <= bytes; len += 8) {
-			copy = malloc(len); /* exact, so that ASan sees one byte more */
+			copy = malloc(
+				len); /* exact, so that ASan sees one byte more */
 			memcpy(copy, r, len);
 			record_decode(copy, len, &ev);
 			free(copy);

@@ -57,7 +57,8 @@ static void parse_flags(const char **p, struct vma_desc *d)
 			d->offset = d->start;
 			d->ino = strtoul(*p + 1, (char **)p, 10);
 			if (**p == '@')
-				d->offset = strtoul(*p + 1, (char **)p, 10) * PAGE;
+				d->offset =
+					strtoul(*p + 1, (char **)p, 10) * PAGE;
 			--*p;
 			continue;
 		}
@@ -84,12 +85,13 @@ static size_t parse(const char *text, struct vma_desc *d)
 	return n;
 }
 
-static void print_changes(char *to, size_t size, const struct vma_change *c, size_t nr)
+static void print_changes(char *to, size_t size, const struct vma_change *c,
+			  size_t nr)
 {
 	static const char *const names[] = {
-		[VMA_CREATED] = "created", [VMA_REMOVED] = "removed",
-		[VMA_GREW] = "grew", [VMA_SHRANK] = "shrank",
-		[VMA_SPLIT] = "split", [VMA_MERGED] = "merged",
+		[VMA_CREATED] = "created",     [VMA_REMOVED] = "removed",
+		[VMA_GREW] = "grew",	       [VMA_SHRANK] = "shrank",
+		[VMA_SPLIT] = "split",	       [VMA_MERGED] = "merged",
 		[VMA_PROTECTED] = "protected", [VMA_MOVED] = "moved",
 	};
 	size_t n = 0;
@@ -97,7 +99,8 @@ static void print_changes(char *to, size_t size, const struct vma_change *c, siz
 	*to = '\0';
 	for (size_t i = 0; i < nr; i++) {
 		n += snprintf(to + n, size - n, "%s%s %llu-%llu", i ? ", " : "",
-			      names[c[i].kind], (unsigned long long)(c[i].start / PAGE),
+			      names[c[i].kind],
+			      (unsigned long long)(c[i].start / PAGE),
 			      (unsigned long long)(c[i].end / PAGE));
 		if (c[i].kind == VMA_MOVED)
 			n += snprintf(to + n, size - n, " from %llu",
@@ -130,7 +133,8 @@ static void replace_all(struct vma_map *m, const char *text, struct cause *c,
 	struct vma_change told[MAX];
 	struct vma_desc d[MAX];
 	char buf[4096];
-	int nr = vma_map_replace(m, 0, 1000 * PAGE, d, parse(text, d), c, told, MAX);
+	int nr = vma_map_replace(m, 0, 1000 * PAGE, d, parse(text, d), c, told,
+				 MAX);
 
 	assert_in_range(nr, 0, MAX);
 	assert_null(vma_map_check(m));
@@ -149,16 +153,16 @@ static struct scene play(const char *before, const char *after, struct cause *c,
 {
 	struct scene s = { vma_map_new(), cause(1, -1, 0, 0, 0, 0), c };
 	struct vma_desc d[MAX];
-	int nr = vma_map_replace(s.m, 0, 1000 * PAGE, d, parse(before, d), s.first,
-				 NULL, 0);
+	int nr = vma_map_replace(s.m, 0, 1000 * PAGE, d, parse(before, d),
+				 s.first, NULL, 0);
 
 	assert_true(nr >= 0);
 	replace_all(s.m, after, c, changes);
 	return s;
 }
 
-static void expect_bytes(const struct scene *s, uint64_t mapped, uint64_t unmapped,
-			 uint64_t changed)
+static void expect_bytes(const struct scene *s, uint64_t mapped,
+			 uint64_t unmapped, uint64_t changed)
 {
 	assert_int_equal(s->then->mapped, mapped * PAGE);
 	assert_int_equal(s->then->unmapped, unmapped * PAGE);
@@ -219,7 +223,8 @@ static void test_grow_and_shrink(void **state)
 	struct scene s;
 
 	(void)state;
-	s = play("10-20rw, 30-40r", "10-25rw, 30-40r", by(NR_BRK), "grew 20-25");
+	s = play("10-20rw, 30-40r", "10-25rw, 30-40r", by(NR_BRK),
+		 "grew 20-25");
 	expect_bytes(&s, 5, 0, 0);
 	expect_causes(&s, "1/2 1/1");
 	end(&s);
@@ -233,7 +238,8 @@ static void test_grow_and_shrink(void **state)
 		 "split 10-12, shrank 12-15");
 	expect_causes(&s, "1/2 1/2");
 	end(&s);
-	s = play("10-20rw, 25-30rw", "10-30rw", by(NR_MMAP), "grew 20-25, merged 25-30");
+	s = play("10-20rw, 25-30rw", "10-30rw", by(NR_MMAP),
+		 "grew 20-25, merged 25-30");
 	expect_bytes(&s, 5, 0, 0);
 	end(&s);
 }
@@ -252,11 +258,13 @@ static void test_protect(void **state)
 	expect_bytes(&s, 0, 0, 5);
 	end(&s);
 	/* An arena grows into its reserve: a border moves, nothing splits. */
-	s = play("10-20rw-90", "10-70rw-90", by(NR_MPROTECT), "protected 20-70");
+	s = play("10-20rw-90", "10-70rw-90", by(NR_MPROTECT),
+		 "protected 20-70");
 	expect_bytes(&s, 0, 0, 50);
 	expect_causes(&s, "1/2 1/2");
 	end(&s);
-	s = play("10-20rw-90", "10-90rw", by(NR_MPROTECT), "protected 20-90, merged 20-90");
+	s = play("10-20rw-90", "10-90rw", by(NR_MPROTECT),
+		 "protected 20-90, merged 20-90");
 	end(&s);
 	/* mlock protects nothing, but it is told. */
 	s = play("10-20rw", "10-20rwl", by(149), "protected 10-20");
@@ -270,13 +278,16 @@ static void test_replaced(void **state)
 
 	(void)state;
 	/* Another file, another offset, shared instead of private: new memory. */
-	s = play("10-20rf1", "10-20rf2", by(NR_MMAP), "removed 10-20, created 10-20");
+	s = play("10-20rf1", "10-20rf2", by(NR_MMAP),
+		 "removed 10-20, created 10-20");
 	expect_bytes(&s, 10, 10, 0);
 	expect_causes(&s, "2/2");
 	end(&s);
-	s = play("10-20rf1@3", "10-20rf1@4", by(NR_MMAP), "removed 10-20, created 10-20");
+	s = play("10-20rf1@3", "10-20rf1@4", by(NR_MMAP),
+		 "removed 10-20, created 10-20");
 	end(&s);
-	s = play("10-20rw", "10-20rws", by(NR_MMAP), "removed 10-20, created 10-20");
+	s = play("10-20rw", "10-20rws", by(NR_MMAP),
+		 "removed 10-20, created 10-20");
 	end(&s);
 	s = play("10-40rw", "10-20rw-25rf1-40rw", by(NR_MMAP),
 		 "split 10-20, shrank 20-25, created 20-25");
@@ -291,22 +302,26 @@ static void test_replaced(void **state)
 
 static void test_map_fixed(void **state)
 {
-	struct cause *c = cause(2, NR_MMAP, 20 * PAGE, 5 * PAGE - 1, 3, MAP_FIXED_FLAG);
-	struct scene s = play("10-40rw", "10-40rw", c, "shrank 20-25, grew 20-25");
+	struct cause *c =
+		cause(2, NR_MMAP, 20 * PAGE, 5 * PAGE - 1, 3, MAP_FIXED_FLAG);
+	struct scene s =
+		play("10-40rw", "10-40rw", c, "shrank 20-25, grew 20-25");
 
 	(void)state;
 	expect_bytes(&s, 5, 5, 0);
 	expect_causes(&s, "1/2");
 	end(&s);
 	c = cause(2, NR_MMAP, 20 * PAGE, 5 * PAGE, 3, MAP_FIXED_FLAG);
-	s = play("10-20r-25rw", "10-20r-25rw", c, "removed 20-25, created 20-25");
+	s = play("10-20r-25rw", "10-20r-25rw", c,
+		 "removed 20-25, created 20-25");
 	expect_causes(&s, "1/1 2/2");
 	end(&s);
 }
 
 static void test_mremap(void **state)
 {
-	struct cause *c = cause(2, NR_MREMAP, 10 * PAGE, 10 * PAGE, 20 * PAGE, 1);
+	struct cause *c =
+		cause(2, NR_MREMAP, 10 * PAGE, 10 * PAGE, 20 * PAGE, 1);
 	struct scene s;
 
 	(void)state;
@@ -328,13 +343,15 @@ static void test_mremap(void **state)
 /* A record in parts may tell of the old place first, and then of the new one. */
 static void test_mremap_in_parts(void **state)
 {
-	struct cause *c = cause(2, NR_MREMAP, 10 * PAGE, 10 * PAGE, 10 * PAGE, 1);
+	struct cause *c =
+		cause(2, NR_MREMAP, 10 * PAGE, 10 * PAGE, 10 * PAGE, 1);
 	struct scene s = play("10-20rw", "", c, "removed 10-20");
 	struct vma_desc d[MAX];
 
 	(void)state;
 	assert_int_equal(vma_map_replace(s.m, 100 * PAGE, 200 * PAGE, d,
-					 parse("100-110rw", d), c, NULL, 0), 1);
+					 parse("100-110rw", d), c, NULL, 0),
+			 1);
 	expect_causes(&s, "1/2");
 	expect_bytes(&s, 10, 10, 0);
 	end(&s);
@@ -348,7 +365,8 @@ static void test_cut_ends(void **state)
 
 	(void)state;
 	assert_int_equal(vma_map_replace(s.m, 20 * PAGE, 25 * PAGE, d,
-					 parse("21-22r", d), c, NULL, 0), 3);
+					 parse("21-22r", d), c, NULL, 0),
+			 3);
 	assert_null(vma_map_check(s.m));
 	expect_causes(&s, "1/3 3/3 1/3");
 	assert_int_equal(vma_map_at(s.m, 0)->d.end, 20 * PAGE);
@@ -366,8 +384,10 @@ static void test_refused(void **state)
 	struct vma_desc d[MAX];
 
 	(void)state;
-#define REFUSED(lo, hi, text) \
-	assert_int_equal(vma_map_replace(m, lo, hi, d, parse(text, d), c, NULL, 0), -EINVAL)
+#define REFUSED(lo, hi, text)                                             \
+	assert_int_equal(vma_map_replace(m, lo, hi, d, parse(text, d), c, \
+					 NULL, 0),                        \
+			 -EINVAL)
 	REFUSED(0, 100 * PAGE, "10-20, 15-30");
 	REFUSED(0, 100 * PAGE, "10-20, 5-6");
 	REFUSED(0, 100 * PAGE, "10-10");
@@ -379,8 +399,9 @@ static void test_refused(void **state)
 	assert_int_equal(c->refs, 1);
 	/* More changes than there is room for are counted. */
 	struct vma_change one;
-	assert_int_equal(vma_map_replace(m, 0, 100 * PAGE, d, parse("1-2, 3-4, 5-6", d),
-					 c, &one, 1), 3);
+	assert_int_equal(vma_map_replace(m, 0, 100 * PAGE, d,
+					 parse("1-2, 3-4, 5-6", d), c, &one, 1),
+			 3);
 	assert_int_equal(one.start, PAGE);
 	vma_map_free(m);
 	cause_put(c);
@@ -388,7 +409,8 @@ static void test_refused(void **state)
 
 static void test_find(void **state)
 {
-	struct scene s = play("10-20rw-25r, 30-40r", "10-20rw-25r, 30-40r", by(-1), "");
+	struct scene s =
+		play("10-20rw-25r, 30-40r", "10-20rw-25r, 30-40r", by(-1), "");
 	struct vma_map *clone;
 
 	(void)state;
@@ -442,11 +464,13 @@ static void twin_number(struct twin *t)
 
 		p->vma = -1;
 		if (p->there)
-			p->vma = i && twin_joins(p - 1, p) ? t->nr - 1 : t->nr++;
+			p->vma = i && twin_joins(p - 1, p) ? t->nr - 1 :
+							     t->nr++;
 	}
 }
 
-static size_t twin_descs(const struct twin *t, int lo, int hi, struct vma_desc *d)
+static size_t twin_descs(const struct twin *t, int lo, int hi,
+			 struct vma_desc *d)
 {
 	size_t n = 0;
 	int last = -1;
@@ -458,8 +482,11 @@ static size_t twin_descs(const struct twin *t, int lo, int hi, struct vma_desc *
 			continue;
 		if (p->vma != last)
 			d[n++] = (struct vma_desc){
-				.start = i * PAGE, .end = i * PAGE, .flags = p->flags,
-				.ino = p->ino, .offset = p->ino ? p->offset * PAGE : 0,
+				.start = i * PAGE,
+				.end = i * PAGE,
+				.flags = p->flags,
+				.ino = p->ino,
+				.offset = p->ino ? p->offset * PAGE : 0,
 			};
 		d[n - 1].end += PAGE;
 		last = p->vma;
@@ -488,8 +515,9 @@ static void twin_fill(struct twin *t, int lo, int hi)
 	if (ino)
 		f |= VMA_FILE;
 	for (int i = lo; i < hi; i++)
-		t->page[i] = (struct twin_page){ true, f, ino,
-						 ino ? i + skew : 0, false, -1 };
+		t->page[i] = (struct twin_page){ true,	f,
+						 ino,	ino ? i + skew : 0,
+						 false, -1 };
 }
 
 static void random_mmap(struct twin *t, struct random_op *op, uint64_t ts)
@@ -537,7 +565,8 @@ static void random_remap(struct twin *t, struct random_op *op, uint64_t ts)
 static void random_op(struct twin *t, struct random_op *op, uint64_t ts)
 {
 	op->lo = seed_below(PAGES);
-	op->hi = op->lo + 1 + seed_below(PAGES - op->lo < 40 ? PAGES - op->lo : 40);
+	op->hi = op->lo + 1 +
+		 seed_below(PAGES - op->lo < 40 ? PAGES - op->lo : 40);
 	op->zone_lo = op->zone_hi = 0;
 	op->from = -1;
 	switch (seed_below(5)) {
@@ -581,11 +610,13 @@ static int twin_ancestor(const struct twin *old, const struct twin *now,
 		if (now->page[i].vma != v || !twin_kept(old, now, op, i))
 			continue;
 		kept[old->page[i].vma]++;
-		same[old->page[i].vma] += old->page[i].flags == now->page[i].flags;
+		same[old->page[i].vma] += old->page[i].flags ==
+					  now->page[i].flags;
 	}
 	for (int o = 0; o < old->nr; o++) {
-		if (kept[o] && (best < 0 || same[o] > same[best] ||
-				(same[o] == same[best] && kept[o] > kept[best])))
+		if (kept[o] &&
+		    (best < 0 || same[o] > same[best] ||
+		     (same[o] == same[best] && kept[o] > kept[best])))
 			best = o;
 	}
 	return best;
@@ -599,7 +630,8 @@ static bool twin_untouched(const struct twin *old, const struct twin *now,
 
 		if ((a->vma == o) != (b->vma == v))
 			return false;
-		if (a->vma == o && (!twin_kept(old, now, op, i) || a->flags != b->flags))
+		if (a->vma == o &&
+		    (!twin_kept(old, now, op, i) || a->flags != b->flags))
 			return false;
 	}
 	return true;
@@ -662,8 +694,8 @@ static void compare_bytes(const struct twin *old, const struct twin *now,
 
 /* The changes told add up to the bytes, and to the number of VMAs. */
 static void compare_changes(const struct twin *old, const struct twin *now,
-			    const struct random_op *op, const struct vma_change *c,
-			    int nr)
+			    const struct random_op *op,
+			    const struct vma_change *c, int nr)
 {
 	uint64_t came = 0, went = 0, at = 0;
 	int begun = 0, ended = 0, last_merged = -1;
@@ -672,7 +704,8 @@ static void compare_changes(const struct twin *old, const struct twin *now,
 		uint64_t bytes = c[i].end - c[i].start;
 		int page = c[i].start / PAGE, o = old->page[page].vma;
 		bool whole = now->page[page].vma >= 0 &&
-			     twin_ancestor(old, now, op, now->page[page].vma) < 0;
+			     twin_ancestor(old, now, op, now->page[page].vma) <
+				     0;
 
 		assert_true(c[i].start >= at && bytes);
 		at = c[i].start;
@@ -680,7 +713,8 @@ static void compare_changes(const struct twin *old, const struct twin *now,
 		case VMA_CREATED:
 		case VMA_MOVED:
 		case VMA_GREW:
-			assert_int_equal(c[i].kind == VMA_GREW ? whole : false, false);
+			assert_int_equal(c[i].kind == VMA_GREW ? whole : false,
+					 false);
 			begun += whole;
 			came += bytes;
 			break;
@@ -710,20 +744,23 @@ static void compare_changes(const struct twin *old, const struct twin *now,
 	assert_int_equal(now->nr - begun, old->nr - ended);
 }
 
-static void widen(const struct twin *old, const struct twin *now, struct random_op *op)
+static void widen(const struct twin *old, const struct twin *now,
+		  struct random_op *op)
 {
 	/* A record may also cut VMAs: what sticks out must stay. */
 	if (seed_below(4) == 0)
 		return;
-	while (op->lo && ((old->page[op->lo - 1].there && old->page[op->lo].vma ==
-			   old->page[op->lo - 1].vma) ||
-			  (now->page[op->lo - 1].there && now->page[op->lo].vma ==
-			   now->page[op->lo - 1].vma)))
+	while (op->lo &&
+	       ((old->page[op->lo - 1].there &&
+		 old->page[op->lo].vma == old->page[op->lo - 1].vma) ||
+		(now->page[op->lo - 1].there &&
+		 now->page[op->lo].vma == now->page[op->lo - 1].vma)))
 		op->lo--;
-	while (op->hi < PAGES && ((old->page[op->hi].there && old->page[op->hi].vma ==
-				   old->page[op->hi - 1].vma) ||
-				  (now->page[op->hi].there && now->page[op->hi].vma ==
-				   now->page[op->hi - 1].vma)))
+	while (op->hi < PAGES &&
+	       ((old->page[op->hi].there &&
+		 old->page[op->hi].vma == old->page[op->hi - 1].vma) ||
+		(now->page[op->hi].there &&
+		 now->page[op->hi].vma == now->page[op->hi - 1].vma)))
 		op->hi++;
 }
 
@@ -739,16 +776,20 @@ static void one_random_op(struct vma_map *m, struct twin *t, uint64_t ts)
 	twin_number(t);
 	widen(&old, t, &op);
 	/* Where the record cuts, a border stays. */
-	t->page[op.lo].border |= op.lo && old.page[op.lo].vma == old.page[op.lo - 1].vma;
+	t->page[op.lo].border |= op.lo &&
+				 old.page[op.lo].vma == old.page[op.lo - 1].vma;
 	if (op.hi < PAGES)
-		t->page[op.hi].border |= old.page[op.hi].vma == old.page[op.hi - 1].vma ||
-					 t->page[op.hi].vma == t->page[op.hi - 1].vma;
+		t->page[op.hi].border |=
+			old.page[op.hi].vma == old.page[op.hi - 1].vma ||
+			t->page[op.hi].vma == t->page[op.hi - 1].vma;
 	if (op.lo)
-		t->page[op.lo].border |= t->page[op.lo].vma == t->page[op.lo - 1].vma;
+		t->page[op.lo].border |= t->page[op.lo].vma ==
+					 t->page[op.lo - 1].vma;
 	twin_number(t);
 	twin_causes(&old, t, &op);
 	nr = vma_map_replace(m, op.lo * PAGE, op.hi * PAGE, d,
-			     twin_descs(t, op.lo, op.hi, d), op.c, told, 4 * PAGES);
+			     twin_descs(t, op.lo, op.hi, d), op.c, told,
+			     4 * PAGES);
 	assert_in_range(nr, 0, 4 * PAGES);
 	compare_vmas(m, t);
 	compare_bytes(&old, t, &op);

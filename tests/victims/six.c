@@ -10,7 +10,8 @@ int main(void)
 	void *a = told_malloc(32 << 10);
 	void *b = told_malloc(64 << 10);
 	void *c = told_malloc(120 << 10);
-	void *d = told_malloc(132 << 10); /* at the threshold of 128 KiB and above */
+	void *d = told_malloc(
+		132 << 10); /* at the threshold of 128 KiB and above */
 	void *e, *f;
 
 	told_free(a);

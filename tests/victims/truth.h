@@ -15,7 +15,8 @@
 #include <string.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 1, 2))) static inline void truth(const char *fmt, ...)
+__attribute__((format(printf, 1, 2))) static inline void truth(const char *fmt,
+							       ...)
 {
 	char line[256];
 	va_list ap;
@@ -41,7 +42,7 @@ static inline void *told_malloc(size_t size)
 	void *volatile p = malloc(size);
 
 	truth("malloc %zu %p %s\n", size, p,
-	      is_mmapped(p)	      ? "mmap" :
+	      is_mmapped(p)	     ? "mmap" :
 	      (char *)sbrk(0) != top ? "brk" :
 				       "-");
 	return p;
@@ -55,7 +56,9 @@ static inline void told_free(void *p)
 
 	free(p);
 	truth("free %#lx %s\n", (unsigned long)addr,
-	      mapped ? "munmap" : (char *)sbrk(0) != top ? "brk" : "-");
+	      mapped		     ? "munmap" :
+	      (char *)sbrk(0) != top ? "brk" :
+				       "-");
 }
 
 #endif

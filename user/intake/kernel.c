@@ -119,7 +119,8 @@ static int answer_message(struct kernel *k, const struct nlmsghdr *nlh,
 		return err->error;
 	}
 	mnl_attr_parse(nlh, sizeof(struct genlmsghdr),
-		       nlh->nlmsg_type == GENL_ID_CTRL ? family_cb : attr_cb, a);
+		       nlh->nlmsg_type == GENL_ID_CTRL ? family_cb : attr_cb,
+		       a);
 	return 0;
 }
 
@@ -136,7 +137,8 @@ static int read_answer(struct kernel *k, struct answer *a)
 		if (len < 0)
 			return -errno;
 		nlh = (const struct nlmsghdr *)buf;
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		for (; mnl_nlmsg_ok(nlh, len);
+		     nlh = mnl_nlmsg_next(nlh, &len)) {
 			rc = answer_message(k, nlh, a);
 			if (rc)
 				return rc < 0 ? rc : 0;
@@ -169,7 +171,8 @@ static int ask(struct kernel *k, struct nlmsghdr *nlh, struct answer *a)
 }
 
 /* A request that names the session, to which the caller adds attributes. */
-static struct nlmsghdr *session_request(struct kernel *k, char *buf, uint8_t cmd)
+static struct nlmsghdr *session_request(struct kernel *k, char *buf,
+					uint8_t cmd)
 {
 	struct nlmsghdr *nlh = request(k, buf, k->family, cmd);
 
@@ -195,8 +198,7 @@ static int find_family(struct kernel *k)
 
 static struct mnl_socket *open_socket(void)
 {
-	struct mnl_socket *s =
-		mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
+	struct mnl_socket *s = mnl_socket_open2(NETLINK_GENERIC, SOCK_CLOEXEC);
 	int err;
 
 	if (s && mnl_socket_bind(s, 0, MNL_SOCKET_AUTOPID) < 0) {
@@ -394,15 +396,17 @@ long kernel_drain(struct kernel *k)
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf;
 
 		from_len = sizeof(from);
-		len = (int)recvfrom(kernel_fd(k), buf, sizeof(buf), MSG_DONTWAIT,
-				    (struct sockaddr *)&from, &from_len);
+		len = (int)recvfrom(kernel_fd(k), buf, sizeof(buf),
+				    MSG_DONTWAIT, (struct sockaddr *)&from,
+				    &from_len);
 		if (len < 0 && errno == EINTR)
 			continue;
 		if (len < 0)
 			return errno == EAGAIN || errno == ENOBUFS ? n : -errno;
 		if (from.nl_pid != from_kernel.nl_pid)
 			continue;
-		for (; mnl_nlmsg_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
+		for (; mnl_nlmsg_ok(nlh, len);
+		     nlh = mnl_nlmsg_next(nlh, &len)) {
 			got = take_message(k, nlh);
 			if (got < 0)
 				return got;

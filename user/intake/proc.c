@@ -392,8 +392,8 @@ static bool is_zero_frame(uint64_t entry)
 {
 	uint64_t frame = entry & PAGEMAP_PFN;
 
-	return frame && (frame == zero.small ||
-			 (zero.huge && frame - zero.huge < 512));
+	return frame &&
+	       (frame == zero.small || (zero.huge && frame - zero.huge < 512));
 }
 
 int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,

@@ -54,8 +54,8 @@ static int decode_range(const void *p, size_t size, struct event *ev)
 	ev->range.start_brk = r->start_brk;
 	ev->range.brk = r->brk;
 	ev->range.start_stack = r->start_stack;
-	ev->range.rss = (struct rss){ r->rss_file, r->rss_anon, r->rss_shmem,
-				      r->swap };
+	ev->range.rss =
+		(struct rss){ r->rss_file, r->rss_anon, r->rss_shmem, r->swap };
 	ev->range.syscall = r->syscall;
 	ev->range.map_count = r->map_count;
 	ev->range.coalesced = r->coalesced;
@@ -86,8 +86,8 @@ static int decode_mm_exit(const void *p, size_t size, struct event *ev)
 	if (size < sizeof(*r))
 		return -EINVAL;
 	ev->kind = EV_MM_EXIT;
-	ev->mm_exit.rss = (struct rss){ r->rss_file, r->rss_anon, r->rss_shmem,
-					r->swap };
+	ev->mm_exit.rss =
+		(struct rss){ r->rss_file, r->rss_anon, r->rss_shmem, r->swap };
 	ev->mm_exit.hiwater_rss = r->hiwater_rss;
 	return 0;
 }

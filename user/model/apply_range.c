@@ -91,7 +91,8 @@ static void mark_heap(struct vma_change *changes, size_t nr, uint64_t start,
 		      uint64_t end)
 {
 	for (size_t i = 0; i < nr && i < OUTCOME_CHANGES; i++)
-		changes[i].heap = changes[i].start < end && changes[i].end > start;
+		changes[i].heap = changes[i].start < end &&
+				  changes[i].end > start;
 }
 
 /* A shrinking brk takes away what the heap was until now. */
@@ -130,8 +131,8 @@ static int replace(struct model *m, struct book *b, const struct event *ev,
 {
 	struct bytes before = { c->mapped, c->unmapped, c->changed }, delta;
 	int nr = vma_map_replace(b->s.vmas, ev->range.lo, ev->range.hi,
-				 ev->range.vmas, ev->range.nr_vmas, c, m->changes,
-				 OUTCOME_CHANGES);
+				 ev->range.vmas, ev->range.nr_vmas, c,
+				 m->changes, OUTCOME_CHANGES);
 
 	if (nr < 0)
 		return nr;

@@ -106,7 +106,8 @@ struct event {
 			uint32_t coalesced;
 			uint32_t flags; /* enum range_flag */
 			uint32_t nr_vmas;
-			const struct vma_desc *vmas; /* valid as long as the event */
+			const struct vma_desc
+				*vmas; /* valid as long as the event */
 		} range;
 		struct {
 			uint64_t ino;

@@ -26,7 +26,8 @@ static size_t probe(const struct hash *h, uint64_t a, uint64_t b)
 
 static int grow(struct hash *h)
 {
-	struct hash to = { .cap = h->cap ? 2 * h->cap : FIRST_CAP, .nr = h->nr };
+	struct hash to = { .cap = h->cap ? 2 * h->cap : FIRST_CAP,
+			   .nr = h->nr };
 
 	to.slots = calloc(to.cap, sizeof(*to.slots));
 	if (!to.slots)

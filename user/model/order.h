@@ -48,7 +48,8 @@ void order_remove(struct order *o, struct order_source *s);
  * `horizon` never falls. No source may be added or removed from within.
  */
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
-		   void (*told)(void *ctx, const struct outcome *out), void *ctx);
+		   void (*told)(void *ctx, const struct outcome *out),
+		   void *ctx);
 
 struct order_totals {
 	uint64_t applied;

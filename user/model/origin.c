@@ -53,7 +53,7 @@ static void insert(struct origins *o, size_t at, uint64_t start, uint64_t end,
 	o->nr++;
 }
 
-static void delete(struct origins *o, size_t at, size_t nr)
+static void delete (struct origins *o, size_t at, size_t nr)
 {
 	for (size_t i = at; i < at + nr; i++)
 		cause_put(o->v[i].cause);
@@ -79,10 +79,11 @@ static void join(struct origins *o, size_t i)
 	    o->v[i - 1].cause != o->v[i].cause)
 		return;
 	o->v[i - 1].end = o->v[i].end;
-	delete(o, i, 1);
+	delete (o, i, 1);
 }
 
-int origins_set(struct origins *o, uint64_t start, uint64_t end, struct cause *cause)
+int origins_set(struct origins *o, uint64_t start, uint64_t end,
+		struct cause *cause)
 {
 	size_t i, n = 0;
 
@@ -96,7 +97,7 @@ int origins_set(struct origins *o, uint64_t start, uint64_t end, struct cause *c
 	/* The new one first: the cause may live by what is deleted. */
 	if (cause)
 		insert(o, i + n, start, end, cause);
-	delete(o, i, n);
+	delete (o, i, n);
 	join(o, i + 1);
 	join(o, i);
 	return 0;
@@ -109,7 +110,8 @@ const char *origins_check(const struct origins *o)
 	for (size_t i = 0; i < o->nr; i++) {
 		if (o->v[i].start < end || o->v[i].end <= o->v[i].start)
 			return "origins are unsorted or overlap";
-		if (i && o->v[i].start == end && o->v[i].cause == o->v[i - 1].cause)
+		if (i && o->v[i].start == end &&
+		    o->v[i].cause == o->v[i - 1].cause)
 			return "one origin is in two parts";
 		end = o->v[i].end;
 	}

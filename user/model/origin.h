@@ -29,7 +29,8 @@ size_t origins_lower(const struct origins *o, uint64_t addr);
  * [start, end) comes from `cause` now, NULL: is no more. 0 or -ENOMEM (nothing
  * has changed).
  */
-int origins_set(struct origins *o, uint64_t start, uint64_t end, struct cause *cause);
+int origins_set(struct origins *o, uint64_t start, uint64_t end,
+		struct cause *cause);
 /* NULL when the structure is sound, else what is wrong with it. */
 const char *origins_check(const struct origins *o);
 

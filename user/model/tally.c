@@ -35,7 +35,8 @@ int tally_event(struct book *b, const struct cause *c)
 			return -ENOMEM;
 		s->syscalls = t;
 		t = &s->syscalls[s->nr_syscalls++];
-		*t = (struct syscall_tally){ .nr = c->syscall, .compat = c->compat };
+		*t = (struct syscall_tally){ .nr = c->syscall,
+					     .compat = c->compat };
 	}
 	t->calls++;
 	s->vma_events_outside++;
@@ -80,15 +81,16 @@ static struct site_tally *site(struct book *b, enum call_op op, uint64_t caller)
 	if (!t)
 		return NULL;
 	s->sites = t;
-	if (hash_put(&b->sites, op, caller, (void *)(uintptr_t)(s->nr_sites + 1)))
+	if (hash_put(&b->sites, op, caller,
+		     (void *)(uintptr_t)(s->nr_sites + 1)))
 		return NULL;
 	t = &s->sites[s->nr_sites++];
 	*t = (struct site_tally){ .op = op, .caller = caller };
 	return t;
 }
 
-int tally_site(struct book *b, enum call_op op, uint64_t caller, unsigned int nr,
-	       const struct bytes *n)
+int tally_site(struct book *b, enum call_op op, uint64_t caller,
+	       unsigned int nr, const struct bytes *n)
 {
 	struct site_tally *t = site(b, op, caller);
 
@@ -115,8 +117,9 @@ static const char *check_sites(const struct space *s)
 		calls -= s->ops[op].to_kernel;
 	if (calls)
 		return "calls by site and by function differ";
-	return events == s->vma_events_in_calls ? NULL :
-						  "VMA events by site are not those in calls";
+	return events == s->vma_events_in_calls ?
+		       NULL :
+		       "VMA events by site are not those in calls";
 }
 
 const char *tally_check(const struct book *b)

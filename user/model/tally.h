@@ -25,8 +25,8 @@ void tally_bytes(struct book *b, const struct cause *c, const struct bytes *n);
 /* ... and it was inside of an allocator call. */
 void tally_inside(struct book *b, const struct cause *c);
 /* A call that was the cause of nr VMA events, which together did this. */
-int tally_site(struct book *b, enum call_op op, uint64_t caller, unsigned int nr,
-	       const struct bytes *n);
+int tally_site(struct book *b, enum call_op op, uint64_t caller,
+	       unsigned int nr, const struct bytes *n);
 const char *tally_check(const struct book *b);
 
 #endif

@@ -124,7 +124,8 @@ struct vma_map *vma_map_clone(const struct vma_map *m, struct cause *made)
 		c->v[i].made = cause_get(made);
 		c->v[i].changed = cause_get(made);
 		c->nr++;
-		if (origins_set(&c->origins, c->v[i].d.start, c->v[i].d.end, made)) {
+		if (origins_set(&c->origins, c->v[i].d.start, c->v[i].d.end,
+				made)) {
 			vma_map_free(c);
 			return NULL;
 		}
@@ -243,15 +244,18 @@ static void cut_pieces(struct diff *d)
 		const struct vma_desc *a = o < d->nr_old ? &d->old[o].d : NULL;
 		const struct vma_desc *b = n < d->nr_now ? &d->now[n].d : NULL;
 		struct piece *p = &d->pieces[d->nr_pieces];
-		uint64_t first = a && (!b || a->start < b->start) ? a->start : b->start;
+		uint64_t first = a && (!b || a->start < b->start) ? a->start :
+								    b->start;
 		uint64_t end = UINT64_MAX;
 
 		if (pos < first)
 			pos = first;
 		if (a)
-			end = min_above(pos, a->start, min_above(pos, a->end, end));
+			end = min_above(pos, a->start,
+					min_above(pos, a->end, end));
 		if (b)
-			end = min_above(pos, b->start, min_above(pos, b->end, end));
+			end = min_above(pos, b->start,
+					min_above(pos, b->end, end));
 		end = min_above(pos, lo, min_above(pos, hi, end));
 		p->start = pos;
 		p->end = end;
@@ -285,7 +289,8 @@ static struct link piece_link(const struct diff *d, uint32_t *i)
 	struct link l = { NONE, 0, 0 };
 
 	/* A replaced zone may cut what two VMAs share into several pieces. */
-	for (uint32_t old = p->old, now = p->now; *i < d->nr_pieces; ++*i, p++) {
+	for (uint32_t old = p->old, now = p->now; *i < d->nr_pieces;
+	     ++*i, p++) {
 		if (p->old != old || p->now != now)
 			break;
 		if (!p->kept)
@@ -331,7 +336,8 @@ static void count_bytes(const struct diff *d)
 		if (!p->kept) {
 			d->cause->unmapped += p->old != NONE ? bytes : 0;
 			d->cause->mapped += p->now != NONE ? bytes : 0;
-		} else if (prot_of(&d->old[p->old].d) != prot_of(&d->now[p->now].d)) {
+		} else if (prot_of(&d->old[p->old].d) !=
+			   prot_of(&d->now[p->now].d)) {
 			d->cause->changed += bytes;
 		}
 	}
@@ -391,7 +397,8 @@ static uint64_t run_end(const struct diff *d, uint32_t i, piece_like alike)
 
 	if (i && p[-1].end == p->start && alike(d, &p[-1], p))
 		return 0;
-	while (i + 1 < d->nr_pieces && p->end == p[1].start && alike(d, p, &p[1])) {
+	while (i + 1 < d->nr_pieces && p->end == p[1].start &&
+	       alike(d, p, &p[1])) {
 		i++;
 		p++;
 	}
@@ -533,8 +540,8 @@ static void remember_origin(struct vma_map *m, const struct diff *d)
 static bool same_desc(const struct vma_desc *a, const struct vma_desc *b)
 {
 	return a->start == b->start && a->end == b->end &&
-	       a->offset == b->offset && a->ino == b->ino &&
-	       a->dev == b->dev && a->flags == b->flags;
+	       a->offset == b->offset && a->ino == b->ino && a->dev == b->dev &&
+	       a->flags == b->flags;
 }
 
 static void inherit(struct vma_map *m, const struct diff *d, uint32_t n)
@@ -579,7 +586,9 @@ static int copy_moved(struct vma_map *m, const struct cause *c, uint64_t start,
 
 		if (len > end - start)
 			len = end - start;
-		ret = made ? origins_set(&m->origins, start, start + len, made) : 0;
+		ret = made ? origins_set(&m->origins, start, start + len,
+					 made) :
+			     0;
 		if (ret)
 			return ret;
 		from += len;
@@ -631,7 +640,8 @@ static void find_old(const struct vma_map *m, uint64_t lo, uint64_t hi,
 	d->nr_old = j - i;
 }
 
-static void add_now(struct diff *d, struct vma_desc v, uint64_t start, uint64_t end)
+static void add_now(struct diff *d, struct vma_desc v, uint64_t start,
+		    uint64_t end)
 {
 	if (v.flags & VMA_FILE)
 		v.offset += start - v.start;
@@ -645,7 +655,8 @@ static void collect_now(struct diff *d, uint64_t lo, uint64_t hi,
 			const struct vma_desc *now, size_t nr)
 {
 	const struct vma_desc *first = d->nr_old ? &d->old[0].d : NULL;
-	const struct vma_desc *last = d->nr_old ? &d->old[d->nr_old - 1].d : NULL;
+	const struct vma_desc *last = d->nr_old ? &d->old[d->nr_old - 1].d :
+						  NULL;
 
 	if (first && first->start < lo)
 		add_now(d, *first, first->start, lo);
@@ -655,7 +666,8 @@ static void collect_now(struct diff *d, uint64_t lo, uint64_t hi,
 		add_now(d, *last, hi, last->end);
 }
 
-bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now, size_t nr)
+bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now,
+		     size_t nr)
 {
 	uint64_t end = lo;
 
@@ -737,7 +749,9 @@ int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
 		    const struct vma_desc *now, size_t nr, struct cause *cause,
 		    struct vma_change *changes, size_t max)
 {
-	struct diff d = { .cause = cause, .changes = changes, .max = changes ? max : 0 };
+	struct diff d = { .cause = cause,
+			  .changes = changes,
+			  .max = changes ? max : 0 };
 	int ret = -ENOMEM;
 
 	if (!vma_range_valid(lo, hi, now, nr))
@@ -794,9 +808,11 @@ const char *vma_map_check(const struct vma_map *m)
 
 		if (v->d.start < end)
 			return "VMAs unsorted or overlapping";
-		if (v->d.end <= v->d.start || (v->d.start | v->d.end) & (PAGE - 1))
+		if (v->d.end <= v->d.start ||
+		    (v->d.start | v->d.end) & (PAGE - 1))
 			return "empty or unaligned VMA";
-		if (!v->made || !v->changed || !v->made->refs || !v->changed->refs)
+		if (!v->made || !v->changed || !v->made->refs ||
+		    !v->changed->refs)
 			return "VMA without a cause";
 		end = v->d.end;
 	}

@@ -41,7 +41,8 @@ struct cause {
 	int32_t syscall; /* CAUSE_SYSCALL */
 	bool compat; /* of the 32-bit table */
 	uint64_t args[6], ip, sp;
-	uint64_t mapped, unmapped; /* bytes that came into and went out of being */
+	uint64_t mapped,
+		unmapped; /* bytes that came into and went out of being */
 	uint64_t changed; /* bytes whose flags changed (mprotect) */
 	uint32_t coalesced;
 	/* Filled in when the call is known (join.h); op CALL_NONE: none. */
@@ -99,7 +100,8 @@ int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
 		    struct vma_change *changes, size_t max);
 
 /* False when vma_map_replace() would say -EINVAL. */
-bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now, size_t nr);
+bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now,
+		     size_t nr);
 
 size_t vma_map_count(const struct vma_map *m);
 /* The i-th VMA in address order, i < count. Valid until the next replace. */

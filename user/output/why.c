@@ -30,7 +30,8 @@ struct answer {
 	bool has_chunk, chunks_known;
 	bool mapped;
 	struct view view; /* when mapped */
-	const struct cause *made; /* the part [from, to) of the VMA that addr is in */
+	const struct cause
+		*made; /* the part [from, to) of the VMA that addr is in */
 	uint64_t from, to;
 	const struct vma *before, *after; /* when not; may be NULL */
 };
@@ -193,8 +194,8 @@ static void text_mapped(const struct output *o, const struct space *s,
 	fprintf(o->f, " (%s), +%" PRIu64 "\n", view_kind_name(a->view.kind),
 		a->addr - v->d.start);
 	if (a->from > v->d.start || a->to < v->d.end)
-		fprintf(o->f, "  part      %08" PRIx64 "-%08" PRIx64 "\n", a->from,
-			a->to);
+		fprintf(o->f, "  part      %08" PRIx64 "-%08" PRIx64 "\n",
+			a->from, a->to);
 	text_cause(o, s, "  made by   ", a->made);
 	if (v->changed != a->made)
 		text_cause(o, s, "  last by   ", v->changed);

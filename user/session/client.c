@@ -50,8 +50,8 @@ int client_shim_path(char *path, size_t size)
 	slash = strrchr(self, '/');
 	slash[1] = 0;
 	for (i = 0; i < 2; i++) {
-		if ((size_t)snprintf(path, size, "%s%s" SHIM, self, places[i]) >=
-			    size ||
+		if ((size_t)snprintf(path, size, "%s%s" SHIM, self,
+				     places[i]) >= size ||
 		    !realpath(path, real) || strlen(real) >= size)
 			continue;
 		strcpy(path, real);
@@ -130,9 +130,7 @@ static int start_server(struct run *r)
 		_exit(err ? STATUS_FAILED : 0);
 	}
 	close(ready[1]);
-	err = r->server < 0 ? -errno :
-	      read(ready[0], &byte, 1) == 1 ? 0 :
-					      -EIO;
+	err = r->server < 0 ? -errno : read(ready[0], &byte, 1) == 1 ? 0 : -EIO;
 	close(ready[0]);
 	if (!err)
 		r->fd = wire_connect(path);
@@ -160,7 +158,8 @@ static int need_module(struct run *r)
 
 	r->loaded = module_load(&why);
 	if (r->loaded < 0)
-		fprintf(stderr, "vmaheap: %s\n", why ? why : strerror(-r->loaded));
+		fprintf(stderr, "vmaheap: %s\n",
+			why ? why : strerror(-r->loaded));
 	free(why);
 	return r->loaded < 0 ? r->loaded : 0;
 }
@@ -219,9 +218,8 @@ static void command_line(const struct run *r, char *text, size_t size)
 		return;
 	}
 	for (a = r->o->argv; *a && n < size; a++) {
-		const char *q = strpbrk(*a, " \t\n\"'$\\*?;&|<>()") || !**a ?
-					"'" :
-					"";
+		const char *q =
+			strpbrk(*a, " \t\n\"'$\\*?;&|<>()") || !**a ? "'" : "";
 
 		n += (size_t)snprintf(text + n, size - n, "%s%s%s%s",
 				      a == r->o->argv ? "" : " ", q, *a, q);
@@ -372,7 +370,8 @@ static int wait_child(struct run *r)
 	int status;
 
 	forward_to = r->child;
-	signal(SIGINT, SIG_IGN); /* the terminal sends it to the target as well */
+	signal(SIGINT,
+	       SIG_IGN); /* the terminal sends it to the target as well */
 	signal(SIGQUIT, SIG_IGN);
 	signal(SIGTERM, forward);
 	signal(SIGHUP, forward);
@@ -404,7 +403,8 @@ static void clean_up(struct run *r)
 	if (r->dirfd >= 0)
 		close(r->dirfd);
 	if (r->loaded == 1 && module_unload())
-		fprintf(stderr, "vmaheap: the module could not be unloaded: somebody else uses it now\n");
+		fprintf(stderr,
+			"vmaheap: the module could not be unloaded: somebody else uses it now\n");
 }
 
 static int prepare(struct run *r)
@@ -413,7 +413,9 @@ static int prepare(struct run *r)
 
 	if (!strcmp(r->o->alloc, "shim") && r->o->argv &&
 	    client_shim_path(path, sizeof(path))) {
-		fprintf(stderr, "vmaheap: " SHIM " is not beside vmaheap nor in ../lib/vmaheap\n");
+		fprintf(stderr,
+			"vmaheap: " SHIM
+			" is not beside vmaheap nor in ../lib/vmaheap\n");
 		return -ENOENT;
 	}
 	if (need_module(r) || reach_daemon(r) || make_dir(r))
@@ -497,7 +499,8 @@ static int attach_run(struct run *r)
 		drop_dir(r);
 		return rc;
 	}
-	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n", r->o->pid);
+	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n",
+		r->o->pid);
 	rc = attach_wait(r);
 	if (!rc)
 		rc = request_finish(r);
@@ -569,11 +572,13 @@ int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
 	if (rc >= 0)
 		return rc;
 	if (rc == -EACCES)
-		fprintf(stderr, "vmaheap: the daemon's socket is not for you: run as root (sudo)\n");
+		fprintf(stderr,
+			"vmaheap: the daemon's socket is not for you: run as root (sudo)\n");
 	else if (kill((pid_t)pid, 0) && errno == ESRCH)
 		fprintf(stderr, "vmaheap: process %u: no such process\n", pid);
 	else
-		fprintf(stderr, "vmaheap: process %u is not watched: start it with vmaheap record, or vmaheap attach -p %u\n",
+		fprintf(stderr,
+			"vmaheap: process %u is not watched: start it with vmaheap record, or vmaheap attach -p %u\n",
 			pid, pid);
 	return STATUS_FAILED;
 }

@@ -19,8 +19,8 @@ struct report {
 	int problems;
 };
 
-__attribute__((format(printf, 3, 4))) static void line(FILE *f, const char *mark,
-						       const char *fmt, ...)
+__attribute__((format(printf, 3, 4))) static void
+line(FILE *f, const char *mark, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -83,7 +83,8 @@ static void check_headers(struct report *r, const char *release)
 
 	snprintf(path, sizeof(path), "/lib/modules/%s/build", release);
 	if (!access(path, F_OK)) {
-		line(r->f, "ok", "kernel headers: %s; make module KDIR=%s builds for this kernel",
+		line(r->f, "ok",
+		     "kernel headers: %s; make module KDIR=%s builds for this kernel",
 		     path, path);
 		return;
 	}

@@ -91,9 +91,10 @@ int module_load(char **why)
 		return load_file(file, why);
 	if (!run_modprobe() && module_loaded())
 		return 1;
-	if (asprintf(why,
-		     "the kernel module is not loaded and modprobe %s did not load it; insmod vmaheap.ko, or name the file in $VMAHEAP_KO (vmaheap doctor tells more)",
-		     MODULE) < 0)
+	if (asprintf(
+		    why,
+		    "the kernel module is not loaded and modprobe %s did not load it; insmod vmaheap.ko, or name the file in $VMAHEAP_KO (vmaheap doctor tells more)",
+		    MODULE) < 0)
 		*why = NULL;
 	return -ENOENT;
 }

@@ -223,8 +223,8 @@ static void tell(void *ctx, const struct outcome *out)
 		r->told(r->ctx, out);
 }
 
-void replay_run(struct replay *r, void (*told)(void *ctx, const struct outcome *out),
-		void *ctx)
+void replay_run(struct replay *r,
+		void (*told)(void *ctx, const struct outcome *out), void *ctx)
 {
 	r->told = told;
 	r->ctx = ctx;

@@ -16,8 +16,8 @@ struct replay;
 struct replay *replay_open(const char *dir, char **why);
 void replay_close(struct replay *r);
 /* Applies everything; told() (may be NULL) hears each event. */
-void replay_run(struct replay *r, void (*told)(void *ctx, const struct outcome *out),
-		void *ctx);
+void replay_run(struct replay *r,
+		void (*told)(void *ctx, const struct outcome *out), void *ctx);
 const struct model *replay_model(const struct replay *r);
 const struct trace_env *replay_env(const struct replay *r);
 struct order_totals replay_order(const struct replay *r);

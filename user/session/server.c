@@ -99,8 +99,8 @@ static struct space *question_space(const struct question *q)
 	return model_process(session_model(q->session), q->pid);
 }
 
-static struct output question_output(struct server *sv, const struct question *q,
-				     FILE *f)
+static struct output question_output(struct server *sv,
+				     const struct question *q, FILE *f)
 {
 	return (struct output){ .f = f,
 				.json = q->json,
@@ -133,8 +133,9 @@ static int answer_why(struct server *sv, const struct question *q, FILE *f)
 
 	if (!addr)
 		return 125;
-	return output_why(&o, question_space(q), strtoull(addr, NULL, 16)) ? 125 :
-									     0;
+	return output_why(&o, question_space(q), strtoull(addr, NULL, 16)) ?
+		       125 :
+		       0;
 }
 
 static int answer_verify(struct server *sv, const struct question *q, FILE *f)
@@ -244,7 +245,8 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
 		.trace_dir = dir,
 		.command = wire_value(buf, len, "command"),
-		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) : 0,
+		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) :
+				      0,
 		.ring_bytes = ring ? strtoul(ring, NULL, 10) : 0,
 		.shim_sock = sock,
 		.say = on_say,
@@ -291,8 +293,9 @@ static void finish(struct client *c)
 				t.model.checks, t.model.check_vmas,
 				t.model.check_mismatches);
 			if (t.skipped)
-				fprintf(f, "verify: %" PRIu64
-					   " checks were left out: a thread did not stop in time\n",
+				fprintf(f,
+					"verify: %" PRIu64
+					" checks were left out: a thread did not stop in time\n",
 					t.skipped);
 		}
 		session_print_losses(c->session, f);

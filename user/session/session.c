@@ -168,7 +168,8 @@ static void trace_check(struct session *s)
 	if (!w.error || w.error == s->trace_error)
 		return;
 	s->trace_error = w.error;
-	say(s, "the trace cannot be written: %s; what was written before is kept, what is lost is counted",
+	say(s,
+	    "the trace cannot be written: %s; what was written before is kept, what is lost is counted",
 	    strerror(w.error));
 }
 
@@ -242,7 +243,8 @@ static void sync_kernel(struct session *s)
 		return;
 	s->kernel_gone = true;
 	s->horizon = now_ns();
-	say(s, "the module does not answer any more (%s): VMA changes from here on are not known",
+	say(s,
+	    "the module does not answer any more (%s): VMA changes from here on are not known",
 	    kernel_why(s->kernel));
 }
 
@@ -415,8 +417,8 @@ static void sample_all(struct session *s, uint64_t now)
 
 /* --- verification ------------------------------------------------------- */
 
-static void note_verify(struct session *s, const struct space *sp, uint32_t vmas,
-			uint32_t mismatches)
+static void note_verify(struct session *s, const struct space *sp,
+			uint32_t vmas, uint32_t mismatches)
 {
 	struct event ev = { .kind = EV_VERIFY,
 			    .tgid = sp->owner,
@@ -499,7 +501,7 @@ static void verify_all(struct session *s)
 			say(s, "a verification of process %u was left out: %s",
 			    s->processes[i].tgid,
 			    rc == -ETIMEDOUT ? "a thread did not stop in time" :
-			    rc == -EPERM	? "another tracer holds it" :
+			    rc == -EPERM     ? "another tracer holds it" :
 					       strerror(-rc));
 	}
 	fclose(f);
@@ -652,8 +654,8 @@ static int start_kernel(struct session *s, char **why)
 {
 	s->kernel = kernel_open(on_records, s);
 	if (s->kernel) {
-		s->kernel_source = order_add(s->order, &kernel_ops, s->kernel,
-					     true);
+		s->kernel_source =
+			order_add(s->order, &kernel_ops, s->kernel, true);
 		return 0;
 	}
 	if (asprintf(why, "the kernel module: %s",
@@ -675,7 +677,8 @@ static int start_watch(struct session *s, char **why)
 	err = kernel_watch(s->kernel, s->o.pid, flags);
 	if (!err)
 		return 0;
-	if (asprintf(why, "process %u: %s", s->o.pid, kernel_why(s->kernel)) < 0)
+	if (asprintf(why, "process %u: %s", s->o.pid, kernel_why(s->kernel)) <
+	    0)
 		*why = NULL;
 	errno = -err;
 	return -1;
@@ -760,8 +763,8 @@ int session_fds(const struct session *s, struct pollfd *fds)
 {
 	int n = 0;
 
-	fds[n++] = (struct pollfd){ .fd = kernel_fd(s->kernel),
-				    .events = POLLIN };
+	fds[n++] =
+		(struct pollfd){ .fd = kernel_fd(s->kernel), .events = POLLIN };
 	if (s->rings)
 		fds[n++] = (struct pollfd){ .fd = rings_fd(s->rings),
 					    .events = POLLIN };
@@ -862,19 +865,24 @@ void session_print_losses(struct session *s, FILE *f)
 	struct session_totals t = session_totals(s);
 
 	fprintf(f,
-		"events: %" PRIu64 " (%" PRIu64 " from the module), lost: %" PRIu64
-		", coalesced: %" PRIu64 "\n",
+		"events: %" PRIu64 " (%" PRIu64
+		" from the module), lost: %" PRIu64 ", coalesced: %" PRIu64
+		"\n",
 		t.model.events, (uint64_t)t.module.records,
 		t.model.kernel_lost + t.module_gaps + t.calls_lost +
 			t.trace.discarded,
 		(uint64_t)t.module.coalesced);
 	if (s->kernel_gone)
-		fprintf(f, "the module was gone before the end: lost and coalesced are what was known then\n");
+		fprintf(f,
+			"the module was gone before the end: lost and coalesced are what was known then\n");
 	if (t.broken)
-		fprintf(f, "%" PRIu64 " allocator sources were cut off: nonsense in their rings\n",
+		fprintf(f,
+			"%" PRIu64
+			" allocator sources were cut off: nonsense in their rings\n",
 			t.broken);
 	if (t.model.invalid)
-		fprintf(f, "%" PRIu64 " events were refused\n", t.model.invalid);
+		fprintf(f, "%" PRIu64 " events were refused\n",
+			t.model.invalid);
 	if (t.trace.discarded)
 		fprintf(f, "%" PRIu64 " events are not in the trace: %s\n",
 			t.trace.discarded, strerror(t.trace.error));

@@ -36,7 +36,8 @@ static bool same(const struct vma_desc *a, const char *a_name,
 	       !strcmp(mm_name(a_name), mm_name(b_name));
 }
 
-static unsigned int mismatch(const struct space *s, const struct vma_desc *model,
+static unsigned int mismatch(const struct space *s,
+			     const struct vma_desc *model,
 			     const char *model_name, const struct proc_map *map,
 			     FILE *f)
 {
