@@ -4,13 +4,19 @@
 
 #include "model/apply.h"
 
-static struct thread *thread_of(struct model *m, struct book *b,
-				const struct event *ev)
+/* NULL with *orphan: the process is not watched; else there is no memory. */
+static struct thread *thread_of(struct model *m, const struct event *ev, bool *orphan)
 {
 	struct thread *t = m->last;
+	struct book *b;
 
+	*orphan = false;
 	if (t && t->tid == ev->tid && t->tgid == ev->tgid)
 		return t;
+	b = model_book_of(m, ev->tgid);
+	*orphan = !b;
+	if (!b)
+		return NULL;
 	t = model_thread(m, b, ev);
 	m->last = t;
 	return t;
@@ -62,9 +68,9 @@ static void born_here(struct chunk *c, const struct event *ev)
 	c->op = ev->call.op;
 }
 
-static struct life life_of(const struct event *ev, const struct chunk *c)
+static struct life life_of(const struct event *ev, struct chunk *c)
 {
-	return (struct life){ .c = *c, .ts = ev->ts, .tid = ev->tid, .op = ev->call.op };
+	return (struct life){ .c = c, .ts = ev->ts, .tid = ev->tid, .op = ev->call.op };
 }
 
 static int birth(struct model *m, struct thread *t, const struct event *ev,
@@ -91,8 +97,6 @@ static int death(struct model *m, struct thread *t, const struct event *ev,
 	e = life_of(ev, &out->chunk);
 	e.fate = fate;
 	ret = life_death(&m->lives, t->book, &e);
-	if (ret == LIFE_DONE)
-		out->chunk = e.c;
 	out->waits = ret == LIFE_WAITS;
 	out->known = ret == LIFE_DONE;
 	return ret < 0 ? ret : 0;
@@ -209,20 +213,17 @@ static bool call_valid(const struct event *ev)
 
 int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 {
-	struct book *b = model_book_of(m, ev->tgid);
 	struct thread *t;
+	bool orphan;
 
 	if (!call_valid(ev))
 		return -EINVAL;
-	if (!b) {
-		m->totals.orphan_calls++;
-		return 0;
-	}
-	out->space = &b->s;
-	t = thread_of(m, b, ev);
+	t = thread_of(m, ev, &orphan);
+	m->totals.orphan_calls += orphan;
 	if (!t)
-		return -ENOMEM;
-	b->s.has_calls = true;
+		return orphan ? 0 : -ENOMEM;
+	out->space = &t->book->s;
+	out->space->has_calls = true;
 	t->seen = ev->ts;
 	switch (ev->call.phase) {
 	case CALL_ALLOC:

@@ -438,12 +438,37 @@ static uint32_t find(const struct chunk_table *t, uint64_t addr)
 	return t->nr_large ? large_at(t, addr) : 0;
 }
 
+/* On one page: does any chunk start in a granule of [addr, end)? */
+static bool starts_near(const struct page *p, uint64_t addr, uint64_t end)
+{
+	unsigned int from = addr >> 4 & 255, to = (end - 1) >> 4 & 255;
+
+	for (unsigned int w = from / 64; w <= to / 64; w++) {
+		uint64_t bits = p->starts[w];
+
+		if (w == from / 64)
+			bits &= ~0ull << from % 64;
+		if (w == to / 64)
+			bits &= ~0ull >> (63 - to % 64);
+		if (bits)
+			return true;
+	}
+	return false;
+}
+
 /* A live chunk that overlaps [addr, end), or 0. */
 static uint32_t overlapping(const struct chunk_table *t, uint64_t addr, uint64_t end)
 {
+	const struct leaf *l = leaf_of(t, addr);
 	uint32_t nr = find(t, addr);
 
-	return nr ? nr : first_start(t, addr, end);
+	if (nr)
+		return nr;
+	/* The common case: a small chunk among others. */
+	if (l && addr >> PAGE_BITS == (end - 1) >> PAGE_BITS &&
+	    !starts_near(page_of(l, addr), addr, end))
+		return 0;
+	return first_start(t, addr, end);
 }
 
 /* --- the packed form */

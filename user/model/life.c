@@ -20,7 +20,8 @@
 
 struct waiting {
 	struct waiting *next;
-	struct life e;
+	struct life e; /* its c is the one below */
+	struct chunk c;
 	bool birth;
 };
 
@@ -98,7 +99,7 @@ static struct lane *lane_make(struct knot *k, uint32_t tid)
 
 static int enqueue(struct lives *l, struct book *b, const struct life *e, bool birth)
 {
-	struct knot *k = knot_make(l, b, e->c.addr, e->ts);
+	struct knot *k = knot_make(l, b, e->c->addr, e->ts);
 	struct lane *n = k ? lane_make(k, e->tid) : NULL;
 	struct waiting *w = malloc(sizeof(*w));
 
@@ -106,7 +107,8 @@ static int enqueue(struct lives *l, struct book *b, const struct life *e, bool b
 		free(w);
 		return -ENOMEM;
 	}
-	*w = (struct waiting){ .e = *e, .birth = birth };
+	*w = (struct waiting){ .e = *e, .c = *e->c, .birth = birth };
+	w->e.c = &w->c;
 	if (n->first)
 		n->last->next = w;
 	else
@@ -187,14 +189,11 @@ static void tell_fate(struct book *b, struct life *death, const struct chunk *c)
 
 static int do_death(struct book *b, struct life *e)
 {
-	struct chunk old;
-	int ret = chunk_die(b->s.chunks, e->c.addr, e->ts, &old);
+	int ret = chunk_die(b->s.chunks, e->c->addr, e->ts, e->c);
 
-	if (ret)
-		return ret;
-	tell_fate(b, e, &old);
-	e->c = old;
-	return 0;
+	if (!ret)
+		tell_fate(b, e, e->c);
+	return ret;
 }
 
 /* The birth, which waits, and this death are a whole life that was lived before. */
@@ -202,7 +201,7 @@ static void cancel_life(struct knot *k, struct lane *n, struct waiting *prev,
 			struct waiting *birth, struct life *death)
 {
 	chunk_mark_died(k->book->s.chunks, k->addr, birth->e.ts);
-	tell_fate(k->book, death, &birth->e.c);
+	tell_fate(k->book, death, &birth->c);
 	dequeue(n, prev, birth);
 }
 
@@ -235,7 +234,7 @@ static int resolve(struct lives *l, struct knot *k);
 /* The birth at `addr` waits for the death of the chunk in its way. */
 static int ask_for_poke(struct lives *l, struct book *b, const struct life *e)
 {
-	const struct chunk *c = &e->c;
+	const struct chunk *c = e->c;
 	struct chunk in_way;
 	struct knot *k;
 	struct poke *p;
@@ -276,7 +275,7 @@ static int poke_others(struct lives *l, struct knot *k)
 static int try_first(struct lives *l, struct knot *k, struct lane *n)
 {
 	struct waiting *w = n->first;
-	int ret = w->birth ? do_birth(k->book, &w->e.c) : do_death(k->book, &w->e);
+	int ret = w->birth ? do_birth(k->book, &w->c) : do_death(k->book, &w->e);
 
 	if (ret == -ENOENT)
 		return LIFE_WAITS;
@@ -342,13 +341,13 @@ static int wait_birth(struct lives *l, struct book *b, const struct life *e)
 	int ret = enqueue(l, b, e, true);
 
 	if (!ret)
-		ret = resolve_at(l, b, e->c.addr);
+		ret = resolve_at(l, b, e->c->addr);
 	return ret ? ret : LIFE_WAITS;
 }
 
 static bool behind_own(const struct lives *l, const struct book *b, const struct life *e)
 {
-	return l->knots.nr && waits_here(knot_get(l, b, e->c.addr), e->tid);
+	return l->knots.nr && waits_here(knot_get(l, b, e->c->addr), e->tid);
 }
 
 static void see(struct lives *l, uint64_t stamp)
@@ -364,22 +363,22 @@ int life_birth(struct lives *l, struct book *b, struct life *e)
 	see(l, e->ts);
 	if (behind_own(l, b, e))
 		return wait_birth(l, b, e);
-	ret = do_birth(b, &e->c);
+	ret = do_birth(b, e->c);
 	if (ret == -EEXIST)
 		return wait_birth(l, b, e);
-	return ret ? ret : resolve_at(l, b, e->c.addr);
+	return ret ? ret : resolve_at(l, b, e->c->addr);
 }
 
 static int wait_death(struct lives *l, struct book *b, struct life *e)
 {
-	struct knot *k = knot_get(l, b, e->c.addr);
+	struct knot *k = knot_get(l, b, e->c->addr);
 	int ret;
 
 	if (k && ends_own_birth(k, e))
 		return LIFE_WAITS;
 	ret = enqueue(l, b, e, false);
 	if (!ret)
-		ret = resolve_at(l, b, e->c.addr);
+		ret = resolve_at(l, b, e->c->addr);
 	return ret ? ret : LIFE_WAITS;
 }
 
@@ -393,7 +392,7 @@ int life_death(struct lives *l, struct book *b, struct life *e)
 	ret = do_death(b, e);
 	if (ret == -ENOENT)
 		return wait_death(l, b, e);
-	return ret ? ret : resolve_at(l, b, e->c.addr);
+	return ret ? ret : resolve_at(l, b, e->c->addr);
 }
 
 bool life_not_dead(struct lives *l, struct book *b, uint64_t addr, uint32_t tid)
@@ -430,7 +429,7 @@ static bool cancel_halves(struct knot *k, struct lane *n)
 	while (birth && !n->first->birth) {
 		struct waiting *next = birth->next, *death = n->first;
 
-		tell_fate(k->book, &death->e, &birth->e.c);
+		tell_fate(k->book, &death->e, &birth->c);
 		dequeue(n, before, birth);
 		if (before == death)
 			before = NULL;
@@ -502,7 +501,7 @@ static int force(struct lives *l, struct knot *k, struct lane *n)
 	int ret = 0;
 
 	if (w->birth) {
-		ret = force_birth(l, k->book, &w->e.c);
+		ret = force_birth(l, k->book, &w->c);
 	} else {
 		k->book->s.unknown_frees++;
 		l->in_vain++;

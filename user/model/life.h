@@ -34,7 +34,7 @@ struct lives {
 };
 
 struct life {
-	struct chunk c; /* born: the chunk; dying: its address, in the end the chunk */
+	struct chunk *c; /* born: the chunk; dying: its address, in the end the chunk */
 	uint64_t ts; /* when, by whom, in which function */
 	uint32_t tid;
 	enum call_op op;
@@ -51,7 +51,7 @@ enum life_result { LIFE_DONE = 0, LIFE_WAITS = 1 };
 int life_birth(struct lives *l, struct book *b, struct life *e);
 /*
  * One dies. What a free gives back is counted, whenever it is known. When it
- * waits, e->c is of no use.
+ * waits, *e->c is as it was.
  */
 int life_death(struct lives *l, struct book *b, struct life *e);
 /* A realloc that waits failed: it did not die. False: its fate is known already. */
