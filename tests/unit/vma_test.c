@@ -552,6 +552,11 @@ static void random_remap(struct twin *t, struct random_op *op, uint64_t ts)
 		op->c = cause(ts, -1, 0, 0, 0, 0);
 		return;
 	}
+	if (to == op->hi) {
+		/* The kernel would have grown it in place: nothing moves there. */
+		op->c = cause(ts, -1, 0, 0, 0, 0);
+		return;
+	}
 	op->from = op->lo;
 	op->c = cause(ts, NR_MREMAP, op->lo * PAGE, len * PAGE, len * PAGE, 1);
 	for (int i = 0; i < len; i++) {
