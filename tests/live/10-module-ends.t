@@ -24,7 +24,7 @@ ok "SIGKILL of the reader ends the watch" until_true 10 zero sessions
 ok "and disarms the hooks" until_true 10 zero "hooks armed"
 ok "and the target lives" kill -0 $sleeper
 
-$storm 2 100000 &
+$storm 2 2000000000 & # until it is killed
 load1=$!
 $client hold $load1 >"$tmp/held2" &
 held=$!
