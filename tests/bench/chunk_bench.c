@@ -55,11 +55,15 @@ static void mix_start(struct mix *x, uint32_t live, bool local)
 static void mix_add(struct mix *x, bool alloc, uint32_t slot)
 {
 	x->ev[x->nr++] = (struct event){
-		.kind = EV_CALL, .tgid = 1, .tid = 1, .ts = x->ts,
+		.kind = EV_CALL,
+		.tgid = 1,
+		.tid = 1,
+		.ts = x->ts,
 		.call = { .op = alloc ? CALL_MALLOC : CALL_FREE,
 			  .phase = alloc ? CALL_ALLOC : CALL_FREED,
 			  .addr = 0x555500000000ull + slot * 544ull,
-			  .size = alloc ? 16 + below(512) : 0, .caller = 0x400000 },
+			  .size = alloc ? 16 + below(512) : 0,
+			  .caller = 0x400000 },
 	};
 }
 
@@ -109,7 +113,8 @@ static void by_table(struct target *t, const struct mix *x)
 {
 	for (uint32_t i = 0; i < x->nr; i++) {
 		const struct event *ev = &x->ev[i];
-		struct chunk c = { .addr = ev->call.addr, .size = ev->call.size };
+		struct chunk c = { .addr = ev->call.addr,
+				   .size = ev->call.size };
 
 		if (ev->call.phase == CALL_ALLOC)
 			chunk_insert(t->chunks, &c);
@@ -157,7 +162,9 @@ static double one(uint32_t live, bool local,
 {
 	static struct mix x;
 	static const struct source_ops ops = { peek, pop };
-	struct event mm = { .kind = EV_MM, .mm = 1, .ts = 1,
+	struct event mm = { .kind = EV_MM,
+			    .mm = 1,
+			    .ts = 1,
 			    .mm_start = { .cause = MM_EXEC, .owner = 1 } };
 	struct target t = { chunk_table_new(), model_new(), NULL };
 	double ns;
@@ -180,7 +187,8 @@ static void row(uint32_t live)
 	printf("%9u", live);
 	for (int random = 0; random < 2; random++)
 		printf("  %7.1f %7.1f %7.1f", one(live, !random, by_table),
-		       one(live, !random, by_model), one(live, !random, by_order));
+		       one(live, !random, by_model),
+		       one(live, !random, by_order));
 	printf("\n");
 }
 

@@ -24,8 +24,12 @@
 
 static struct chunk chunk_of(uint64_t addr, uint64_t size)
 {
-	return (struct chunk){ .addr = addr, .size = size, .ts = addr ^ size,
-			       .caller = size + 1, .tid = 7, .op = CALL_MALLOC };
+	return (struct chunk){ .addr = addr,
+			       .size = size,
+			       .ts = addr ^ size,
+			       .caller = size + 1,
+			       .tid = 7,
+			       .op = CALL_MALLOC };
 }
 
 static int insert(struct chunk_table *t, uint64_t addr, uint64_t size)
@@ -126,6 +130,42 @@ static void test_large(void **state)
 	chunk_table_free(t);
 }
 
+/* That a chunk died is remembered by the microsecond, until another one lives there. */
+static void test_death(void **state)
+{
+	struct chunk_table *t = chunk_table_new();
+	const uint64_t us = 1024, at = 1000000 * us;
+	struct chunk c;
+
+	(void)state;
+	assert_int_equal(insert(t, 0x1008, 8), 0);
+	assert_int_equal(insert(t, 0x1000, 8), 0);
+	assert_int_equal(chunk_die(t, 0x1008, at, &c), 0);
+	assert_int_equal(c.size, 8);
+	assert_int_equal(chunk_die(t, 0x1008, at, &c), -ENOENT);
+	assert_int_equal(chunk_find(t, 0x1008, NULL), -ENOENT);
+	assert_int_equal(chunk_next(t, 0x1001, TOP, NULL), -ENOENT);
+	assert_true(chunk_died(t, 0x1008, at, at));
+	assert_true(chunk_died(t, 0x1008, at - us, at + us));
+	assert_false(chunk_died(t, 0x1008, at + us, at + 5 * us));
+	assert_false(chunk_died(t, 0x1008, at - 5 * us, at - us));
+	assert_false(chunk_died(t, 0x1000, at, at));
+	assert_null(chunk_table_check(t));
+	chunk_mark_died(t, 0x1000, at); /* it lives */
+	assert_int_equal(chunk_get(t, 0x1000, NULL), 0);
+	assert_int_equal(chunk_remove(t, 0x1000, NULL), 0);
+	assert_false(chunk_died(t, 0x1000, at, at));
+	chunk_mark_died(t, 0x1000, at);
+	assert_true(chunk_died(t, 0x1000, at, at));
+	chunk_mark_died(t, UINT64_MAX - 7, at);
+	assert_int_equal(insert(t, 0x1000, 100), 0);
+	assert_false(chunk_died(t, 0x1000, at, at));
+	assert_int_equal(chunk_table_pack(t), 0);
+	assert_false(chunk_died(t, 0x1008, at, at));
+	assert_null(chunk_table_check(t));
+	chunk_table_free(t);
+}
+
 /* --- the twin */
 
 #define REGIONS 4
@@ -134,7 +174,10 @@ static void test_large(void **state)
 #define RANDOM_OPS 200000
 
 static const uint64_t region[REGIONS] = {
-	0x10000, GIB - 8 * PAGE, 0x7f0000000000, 0x555555554000,
+	0x10000,
+	GIB - 8 * PAGE,
+	0x7f0000000000,
+	0x555555554000,
 };
 
 struct twin {
@@ -147,7 +190,8 @@ static uint64_t end_of(const struct chunk *c)
 	return c->addr + (c->size ? c->size : 1);
 }
 
-static const struct chunk *twin_overlap(const struct twin *t, uint64_t addr, uint64_t end)
+static const struct chunk *twin_overlap(const struct twin *t, uint64_t addr,
+					uint64_t end)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		if (t->c[i].addr < end && end_of(&t->c[i]) > addr)
@@ -165,7 +209,8 @@ static void twin_insert(struct twin *t, const struct chunk *c)
 	t->c[i] = *c;
 }
 
-static const struct chunk *twin_next(const struct twin *t, uint64_t addr, uint64_t end)
+static const struct chunk *twin_next(const struct twin *t, uint64_t addr,
+				     uint64_t end)
 {
 	for (size_t i = 0; i < t->nr; i++) {
 		if (t->c[i].addr >= addr && t->c[i].addr < end)
@@ -174,7 +219,8 @@ static const struct chunk *twin_next(const struct twin *t, uint64_t addr, uint64
 	return NULL;
 }
 
-static struct chunk_sum twin_range(const struct twin *t, uint64_t lo, uint64_t hi)
+static struct chunk_sum twin_range(const struct twin *t, uint64_t lo,
+				   uint64_t hi)
 {
 	struct chunk_sum sum = { 0, 0 };
 
@@ -193,7 +239,8 @@ static uint64_t random_addr(unsigned int align)
 {
 	uint64_t addr = region[seed_below(REGIONS)];
 
-	return (addr + seed_below(REGION_PAGES * PAGE)) & ~(uint64_t)(align - 1);
+	return (addr + seed_below(REGION_PAGES * PAGE)) &
+	       ~(uint64_t)(align - 1);
 }
 
 static uint64_t random_size(void)
@@ -215,7 +262,8 @@ static uint64_t random_size(void)
 	}
 }
 
-static void same_chunk(int ret, const struct chunk *c, const struct chunk *expected)
+static void same_chunk(int ret, const struct chunk *c,
+		       const struct chunk *expected)
 {
 	if (!expected) {
 		assert_int_equal(ret, -ENOENT);
@@ -227,7 +275,8 @@ static void same_chunk(int ret, const struct chunk *c, const struct chunk *expec
 
 static void random_insert(struct chunk_table *t, struct twin *w)
 {
-	struct chunk c = chunk_of(random_addr(seed_below(4) ? 16 : 8), random_size());
+	struct chunk c =
+		chunk_of(random_addr(seed_below(4) ? 16 : 8), random_size());
 	const struct chunk *over = twin_overlap(w, c.addr, end_of(&c));
 	struct chunk got;
 	int ret = chunk_insert(t, &c);
@@ -275,8 +324,10 @@ static void random_questions(const struct chunk_table *t, const struct twin *w)
 	ret = chunk_get(t, addr, &c);
 	same_chunk(ret, &c, twin_next(w, addr, addr + 1));
 	ret = chunk_overlap(t, addr & ~7ull, 33, NULL);
-	assert_int_equal(ret == 0, twin_overlap(w, addr & ~7ull, (addr & ~7ull) + 33) != NULL);
-	assert_int_equal(chunk_page_bytes(t, addr), twin_range(w, lo, lo + PAGE).bytes);
+	assert_int_equal(ret == 0, twin_overlap(w, addr & ~7ull,
+						(addr & ~7ull) + 33) != NULL);
+	assert_int_equal(chunk_page_bytes(t, addr),
+			 twin_range(w, lo, lo + PAGE).bytes);
 	if (lo > hi)
 		return;
 	sum = chunk_range(t, lo, hi);
@@ -310,7 +361,8 @@ static void test_random_against_twin(void **state)
 	for (int i = 0; i < RANDOM_OPS; i++) {
 		if (i % 1000 == 0)
 			target = seed_below(MAX_LIVE);
-		if (w.nr < MAX_LIVE && (int)(w.nr + seed_below(50)) < target + 25)
+		if (w.nr < MAX_LIVE &&
+		    (int)(w.nr + seed_below(50)) < target + 25)
 			random_insert(t, &w);
 		else
 			random_remove(t, &w);
@@ -372,7 +424,8 @@ static void test_many(void **state)
 		for (uint64_t i = 0; i < 100000; i++)
 			assert_int_equal(insert(t, 0x10000000 + i * 32, 24), 0);
 		for (uint64_t i = round; i < 100000; i += 2)
-			assert_int_equal(chunk_remove(t, 0x10000000 + i * 32, NULL), 0);
+			assert_int_equal(
+				chunk_remove(t, 0x10000000 + i * 32, NULL), 0);
 		assert_null(chunk_table_check(t));
 		for (uint64_t i = 0; i < 100000; i++)
 			chunk_remove(t, 0x10000000 + i * 32, NULL);
@@ -389,6 +442,7 @@ int main(void)
 		cmocka_unit_test(test_one),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
+		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_random_against_twin),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_many),

@@ -38,12 +38,19 @@ static int apply(struct fixture *f, struct event ev)
 	return ret;
 }
 
-static struct event mm(uint64_t id, enum mm_cause cause, uint32_t owner, uint64_t parent)
+static struct event mm(uint64_t id, enum mm_cause cause, uint32_t owner,
+		       uint64_t parent)
 {
-	return (struct event){ .kind = EV_MM, .ts = 1, .mm = id, .tgid = owner,
+	return (struct event){ .kind = EV_MM,
+			       .ts = 1,
+			       .mm = id,
+			       .tgid = owner,
 			       .tid = owner,
-			       .mm_start = { .parent_mm = parent, .cause = cause,
-					     .owner = owner, .comm = "a-name-that-is-too-long" } };
+			       .mm_start = {
+				       .parent_mm = parent,
+				       .cause = cause,
+				       .owner = owner,
+				       .comm = "a-name-that-is-too-long" } };
 }
 
 static void start(struct fixture *f, enum mm_cause cause)
@@ -75,13 +82,21 @@ static struct vmas vmas(int nr, ...)
 	return v;
 }
 
-static struct event range(uint64_t ts, uint32_t tid, int32_t nr, const struct vmas *v)
+static struct event range(uint64_t ts, uint32_t tid, int32_t nr,
+			  const struct vmas *v)
 {
-	return (struct event){ .kind = EV_RANGE, .ts = ts, .mm = MM, .tgid = TGID,
+	return (struct event){ .kind = EV_RANGE,
+			       .ts = ts,
+			       .mm = MM,
+			       .tgid = TGID,
 			       .tid = tid,
-			       .range = { .lo = 0, .hi = 10000 * PAGE, .syscall = nr,
-					  .map_count = v->nr, .nr_vmas = v->nr,
-					  .vmas = v->d, .start_brk = HEAP * PAGE,
+			       .range = { .lo = 0,
+					  .hi = 10000 * PAGE,
+					  .syscall = nr,
+					  .map_count = v->nr,
+					  .nr_vmas = v->nr,
+					  .vmas = v->d,
+					  .start_brk = HEAP * PAGE,
 					  .brk = (HEAP + 33) * PAGE,
 					  .start_stack = 9000 * PAGE + 123 } };
 }
@@ -98,9 +113,15 @@ static void first_snapshot(struct fixture *f)
 static struct event call(uint64_t ts, enum call_phase phase, enum call_op op,
 			 uint64_t addr, uint64_t size)
 {
-	return (struct event){ .kind = EV_CALL, .tgid = TGID, .tid = TGID, .ts = ts,
-			       .call = { .op = op, .phase = phase, .addr = addr,
-					 .size = size, .caller = 0x400000 + op } };
+	return (struct event){ .kind = EV_CALL,
+			       .tgid = TGID,
+			       .tid = TGID,
+			       .ts = ts,
+			       .call = { .op = op,
+					 .phase = phase,
+					 .addr = addr,
+					 .size = size,
+					 .caller = 0x400000 + op } };
 }
 
 static struct event in_window(struct event ev, uint64_t begin)
@@ -143,7 +164,9 @@ static void test_malloc_window(void **state)
 	OK(brk);
 	assert_true(f.out.changes[0].heap);
 	/* (20, 40] does not have what happened at 20; (19, 40] does. */
-	OK(in_window(call(40, CALL_ALLOC, CALL_MALLOC, 5000 * PAGE + 16, 300000), 20));
+	OK(in_window(call(40, CALL_ALLOC, CALL_MALLOC, 5000 * PAGE + 16,
+			  300000),
+		     20));
 	assert_int_equal(f.out.vma_events, 0);
 	assert_int_equal(f.s->window_no_event, 1);
 	v.d[1].end += PAGE;
@@ -191,7 +214,8 @@ static void test_free_window(void **state)
 	assert_int_equal(f.out.vma_events, 1);
 	assert_int_equal(tally(f.s, NR_BRK)->unmapped_in_calls, 13 * PAGE);
 	assert_int_equal(vma_map_at(f.s->vmas, 0)->changed->op, CALL_FREE);
-	assert_int_equal(vma_map_at(f.s->vmas, 0)->changed->call_addr, HEAP * PAGE + 16);
+	assert_int_equal(vma_map_at(f.s->vmas, 0)->changed->call_addr,
+			 HEAP * PAGE + 16);
 	assert_int_equal(f.s->ops[CALL_FREE].calls, 1);
 	assert_int_equal(f.s->ops[CALL_FREE].bytes, 100);
 	assert_int_equal(f.s->ops[CALL_FREE].to_kernel, 1);
@@ -276,7 +300,8 @@ static void test_realloc_of_unread(void **state)
 	assert_int_equal(c.tid, TGID + 1);
 	/* The process ends while one waits. */
 	OK(call(10, CALL_REALLOC_ENTER, CALL_REALLOC, 0x30000, 0));
-	OK(((struct event){ .kind = EV_TASK_EXIT, .tgid = TGID, .tid = TGID, .ts = 11 }));
+	OK(((struct event){
+		.kind = EV_TASK_EXIT, .tgid = TGID, .tid = TGID, .ts = 11 }));
 	other.call.addr = 0x30000;
 	OK(other);
 	assert_int_equal(model_settle(f.m, 20), 0);
@@ -296,13 +321,15 @@ static void test_waiting_is_bounded(void **state)
 	for (int i = 0; i < 2000; i++)
 		OK(range(10 + i, TGID, NR_MMAP, &v));
 	/* The newest are those that a call can still claim. */
-	OK(in_window(call(3000, CALL_ALLOC, CALL_MALLOC, 0x10000, 1), 10 + 1990));
+	OK(in_window(call(3000, CALL_ALLOC, CALL_MALLOC, 0x10000, 1),
+		     10 + 1990));
 	assert_int_equal(f.out.vma_events, 9);
 	assert_int_equal(f.s->vma_events_in_calls, 9);
 	assert_int_equal(f.s->vma_events_outside, 1991);
 	/* Threads that have been silent for a minute are forgotten. */
 	for (int i = 0; i < 10000; i++) {
-		struct event ev = range(5000 + i * 100000000ull, 1000 + i, NR_MMAP, &v);
+		struct event ev =
+			range(5000 + i * 100000000ull, 1000 + i, NR_MMAP, &v);
 
 		assert_int_equal(model_apply(f.m, &ev, NULL), 0);
 	}
@@ -312,7 +339,8 @@ static void test_waiting_is_bounded(void **state)
 
 /* --- causes */
 
-static void expect_kind(struct fixture *f, struct event ev, enum cause_kind kind)
+static void expect_kind(struct fixture *f, struct event ev,
+			enum cause_kind kind)
 {
 	assert_int_equal(apply(f, ev), 0);
 	assert_int_equal(f->out.cause->kind, kind);
@@ -392,7 +420,8 @@ static void test_checksum(void **state)
 static void test_parts_share_a_cause(void **state)
 {
 	struct fixture f;
-	struct vmas v = vmas(4, HEAP, HEAP + 33, 2000, 2010, 3000, 3010, 8990, 9001);
+	struct vmas v =
+		vmas(4, HEAP, HEAP + 33, 2000, 2010, 3000, 3010, 8990, 9001);
 	struct event ev = range(10, TGID, NR_MMAP, &v);
 	const struct cause *first;
 
@@ -417,7 +446,8 @@ static void test_parts_share_a_cause(void **state)
 	OK(in_window(call(12, CALL_ALLOC, CALL_MALLOC, 0x10000, 1), 9));
 	assert_int_equal(f.out.vma_events, 1);
 	assert_int_equal(tally(f.s, NR_MMAP)->mapped_in_calls, 20 * PAGE);
-	assert_int_equal(vma_map_find(f.s->vmas, 3000 * PAGE)->made->op, CALL_MALLOC);
+	assert_int_equal(vma_map_find(f.s->vmas, 3000 * PAGE)->made->op,
+			 CALL_MALLOC);
 	/* The next one is another event, though it is alike. */
 	ev.ts = 13;
 	OK(ev);
@@ -437,7 +467,9 @@ static void test_mremap_keeps_the_creator(void **state)
 	start(&f, MM_EXEC);
 	first_snapshot(&f);
 	OK(range(10, TGID, NR_MMAP, &v));
-	OK(in_window(call(11, CALL_ALLOC, CALL_MALLOC, 5000 * PAGE + 16, 400000), 9));
+	OK(in_window(call(11, CALL_ALLOC, CALL_MALLOC, 5000 * PAGE + 16,
+			  400000),
+		     9));
 	ev.range.args[0] = 5000 * PAGE;
 	ev.range.args[1] = 100 * PAGE;
 	ev.range.args[2] = 200 * PAGE;
@@ -447,12 +479,15 @@ static void test_mremap_keeps_the_creator(void **state)
 	assert_int_equal(f.out.nr_changes, 2);
 	assert_int_equal(f.out.changes[1].kind, VMA_MOVED);
 	assert_int_equal(f.out.changes[1].from, 5000 * PAGE);
-	OK(call(20, CALL_REALLOC_RETURN, CALL_REALLOC, 6000 * PAGE + 16, 800000));
+	OK(call(20, CALL_REALLOC_RETURN, CALL_REALLOC, 6000 * PAGE + 16,
+		800000));
 	vma = vma_map_find(f.s->vmas, 6000 * PAGE);
 	assert_int_equal(vma->made->op, CALL_MALLOC);
 	assert_int_equal(vma->made->ts, 10);
 	assert_int_equal(vma->changed->op, CALL_REALLOC);
-	assert_int_equal(chunk_range(f.s->chunks, 6000 * PAGE, 6200 * PAGE).bytes, 800000);
+	assert_int_equal(
+		chunk_range(f.s->chunks, 6000 * PAGE, 6200 * PAGE).bytes,
+		800000);
 	model_free(f.m);
 }
 
@@ -462,8 +497,9 @@ static void test_fork_and_exec(void **state)
 {
 	struct fixture f;
 	struct vmas v = vmas(2, HEAP, HEAP + 33, 8990, 9001);
-	struct event ev = range(30, TGID, 57, &v), exit = { .kind = EV_MM_EXIT, .mm = 8,
-							    .ts = 50, .tgid = 200 };
+	struct event ev = range(30, TGID, 57, &v), exit = {
+		.kind = EV_MM_EXIT, .mm = 8, .ts = 50, .tgid = 200
+	};
 	struct event child_call = call(31, CALL_FREED, CALL_FREE, 0x10000, 0);
 	struct space *child, *image;
 
@@ -513,7 +549,9 @@ static void test_fork_and_exec(void **state)
 static void test_vfork_shares(void **state)
 {
 	struct fixture f;
-	struct event task = { .kind = EV_TASK, .mm = MM, .ts = 20, .task = { 200, TGID } };
+	struct event task = {
+		.kind = EV_TASK, .mm = MM, .ts = 20, .task = { 200, TGID }
+	};
 	struct event ev = call(21, CALL_FREED, CALL_FREE, 0x10000, 0);
 	struct vmas v = vmas(2, HEAP, HEAP + 34, 8990, 9001);
 	struct event brk = range(22, 200, NR_BRK, &v);
@@ -532,7 +570,8 @@ static void test_vfork_shares(void **state)
 	assert_int_equal(chunk_total(f.s->chunks).bytes, 0);
 	OK(brk);
 	assert_int_equal(f.out.cause->kind, CAUSE_SYSCALL);
-	OK(((struct event){ .kind = EV_TASK_EXIT, .tgid = 200, .tid = 200, .ts = 30 }));
+	OK(((struct event){
+		.kind = EV_TASK_EXIT, .tgid = 200, .tid = 200, .ts = 30 }));
 	assert_ptr_equal(f.out.space, f.s);
 	assert_int_equal(f.s->died, 0);
 	OK(call(31, CALL_ALLOC, CALL_MALLOC, 0x10000, 100));
@@ -567,12 +606,14 @@ static void test_attach_knows_not_all(void **state)
 static void test_names(void **state)
 {
 	struct fixture f;
-	struct vmas v = vmas(6, 10, 20, HEAP, HEAP + 33, 5000, 5001, 8990, 9001, 9100,
-			     9101, 9200, 9201);
-	struct event file = { .kind = EV_FILE, .file = { .ino = 5, .dev = 8 << 20 | 1,
-							 .path = "/bin/true" } };
-	static const char *const names[] = { "/bin/true", "[heap]", "", "[stack]",
-					     "[vdso]", "[vvar]" };
+	struct vmas v = vmas(6, 10, 20, HEAP, HEAP + 33, 5000, 5001, 8990, 9001,
+			     9100, 9101, 9200, 9201);
+	struct event file = {
+		.kind = EV_FILE,
+		.file = { .ino = 5, .dev = 8 << 20 | 1, .path = "/bin/true" }
+	};
+	static const char *const names[] = { "/bin/true", "[heap]", "",
+					     "[stack]",	  "[vdso]", "[vvar]" };
 
 	(void)state;
 	start(&f, MM_EXEC);
@@ -582,18 +623,23 @@ static void test_names(void **state)
 	v.d[4].flags |= VMA_VDSO;
 	v.d[5].flags |= VMA_VVAR;
 	OK(range(2, TGID, -1, &v));
-	assert_string_equal(model_vma_name(f.m, f.s, vma_map_at(f.s->vmas, 0)), "");
+	assert_string_equal(model_vma_name(f.m, f.s, vma_map_at(f.s->vmas, 0)),
+			    "");
 	assert_null(model_path(f.m, 8 << 20 | 1, 5));
 	OK(file);
 	for (int i = 0; i < 6; i++)
-		assert_string_equal(model_vma_name(f.m, f.s, vma_map_at(f.s->vmas, i)),
+		assert_string_equal(model_vma_name(f.m, f.s,
+						   vma_map_at(f.s->vmas, i)),
 				    names[i]);
 	file.file.path = "/bin/true (deleted)";
 	OK(file);
-	assert_string_equal(model_path(f.m, 8 << 20 | 1, 5), "/bin/true (deleted)");
-	assert_string_equal(call_op_name(CALL_POSIX_MEMALIGN), "posix_memalign");
+	assert_string_equal(model_path(f.m, 8 << 20 | 1, 5),
+			    "/bin/true (deleted)");
+	assert_string_equal(call_op_name(CALL_POSIX_MEMALIGN),
+			    "posix_memalign");
 	assert_string_equal(call_op_name(4711), "?");
-	assert_true(vma_is_ours(&(struct vma_desc){ .start = OURS_START, .end = OURS_END }));
+	assert_true(vma_is_ours(
+		&(struct vma_desc){ .start = OURS_START, .end = OURS_END }));
 	assert_false(vma_is_ours(&v.d[0]));
 	model_free(f.m);
 }
@@ -601,8 +647,12 @@ static void test_names(void **state)
 static void test_samples_and_losses(void **state)
 {
 	struct fixture f;
-	struct vma_resident r = { .start = PAGE, .end = 2 * PAGE, .resident = 5 };
-	struct event ev = { .kind = EV_RESIDENT, .mm = MM, .ts = 9,
+	struct vma_resident r = { .start = PAGE,
+				  .end = 2 * PAGE,
+				  .resident = 5 };
+	struct event ev = { .kind = EV_RESIDENT,
+			    .mm = MM,
+			    .ts = 9,
 			    .resident = { .vmas = &r, .nr_vmas = 1 } };
 
 	(void)state;
@@ -617,8 +667,10 @@ static void test_samples_and_losses(void **state)
 	OK(((struct event){ .kind = EV_VERIFY, .mm = MM, .verify = { 21, 0 } }));
 	OK(((struct event){ .kind = EV_LOST, .lost = { 1, 3 } }));
 	OK(((struct event){ .kind = EV_MADVISE, .mm = MM }));
-	OK(((struct event){ .kind = EV_CALLS_LOST, .tgid = TGID, .calls_lost = { 6 } }));
-	OK(((struct event){ .kind = EV_CALLS_LOST, .tgid = 4711, .calls_lost = { 2 } }));
+	OK(((struct event){
+		.kind = EV_CALLS_LOST, .tgid = TGID, .calls_lost = { 6 } }));
+	OK(((struct event){
+		.kind = EV_CALLS_LOST, .tgid = 4711, .calls_lost = { 2 } }));
 	assert_int_equal(model_totals(f.m).checks, 2);
 	assert_int_equal(model_totals(f.m).check_vmas, 41);
 	assert_int_equal(model_totals(f.m).check_mismatches, 1);

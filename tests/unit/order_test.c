@@ -72,14 +72,17 @@ struct scene {
 
 static void scene_start(struct scene *sc)
 {
-	struct event mm = { .kind = EV_MM, .ts = 1, .mm = MM,
+	struct event mm = { .kind = EV_MM,
+			    .ts = 1,
+			    .mm = MM,
 			    .mm_start = { .cause = MM_EXEC, .owner = TGID } };
 
 	*sc = (struct scene){ .m = model_new() };
 	sc->o = order_new(sc->m);
 	assert_int_equal(model_apply(sc->m, &mm, NULL), 0);
 	for (int i = 0; i < THREADS; i++)
-		sc->source[i] = order_add(sc->o, &stream_ops, &sc->thread[i], false);
+		sc->source[i] =
+			order_add(sc->o, &stream_ops, &sc->thread[i], false);
 	sc->kernel_source = order_add(sc->o, &stream_ops, &sc->kernel, true);
 }
 
@@ -93,23 +96,29 @@ static void scene_end(struct scene *sc)
 	free(sc->kernel.ev);
 }
 
-static struct event call(int thread, uint64_t ts, enum call_phase phase, uint64_t addr,
-			 uint64_t size)
+static struct event call(int thread, uint64_t ts, enum call_phase phase,
+			 uint64_t addr, uint64_t size)
 {
 	static const enum call_op ops[] = {
-		[CALL_ALLOC] = CALL_MALLOC, [CALL_FREED] = CALL_FREE,
+		[CALL_ALLOC] = CALL_MALLOC,
+		[CALL_FREED] = CALL_FREE,
 		[CALL_REALLOC_ENTER] = CALL_REALLOC,
-		[CALL_REALLOC_RETURN] = CALL_REALLOC, [CALL_LEAVE] = CALL_FREE,
+		[CALL_REALLOC_RETURN] = CALL_REALLOC,
+		[CALL_LEAVE] = CALL_FREE,
 	};
 
-	return (struct event){ .kind = EV_CALL, .tgid = TGID, .tid = TGID + thread,
+	return (struct event){ .kind = EV_CALL,
+			       .tgid = TGID,
+			       .tid = TGID + thread,
 			       .ts = ts * TICK,
-			       .call = { .op = ops[phase], .phase = phase,
-					 .addr = addr, .size = size } };
+			       .call = { .op = ops[phase],
+					 .phase = phase,
+					 .addr = addr,
+					 .size = size } };
 }
 
-static void says(struct scene *sc, int thread, uint64_t ts, enum call_phase phase,
-		 uint64_t addr, uint64_t size)
+static void says(struct scene *sc, int thread, uint64_t ts,
+		 enum call_phase phase, uint64_t addr, uint64_t size)
 {
 	struct event ev = call(thread, ts, phase, addr, size);
 
@@ -144,7 +153,8 @@ static uint64_t size_at(const struct scene *sc, uint64_t addr)
 {
 	struct chunk c;
 
-	assert_int_equal(chunk_get(model_space(sc->m, MM)->chunks, addr, &c), 0);
+	assert_int_equal(chunk_get(model_space(sc->m, MM)->chunks, addr, &c),
+			 0);
 	return c.size;
 }
 
@@ -273,7 +283,10 @@ static void test_in_vain(void **state)
 /* A new chunk lies over others, and nobody says that they died. */
 static void test_in_the_way(void **state)
 {
-	struct event lost = { .kind = EV_CALLS_LOST, .tgid = TGID, .tid = TGID, .ts = 30 * TICK,
+	struct event lost = { .kind = EV_CALLS_LOST,
+			      .tgid = TGID,
+			      .tid = TGID,
+			      .ts = 30 * TICK,
 			      .calls_lost = { 3 } };
 	struct scene sc;
 
@@ -399,7 +412,9 @@ static void remember(void *ctx, const struct outcome *out)
 static void test_kernel_first(void **state)
 {
 	struct event advice = { .kind = EV_MADVISE, .ts = 10 * TICK, .mm = MM };
-	struct event nonsense = { .kind = EV_MADVISE, .ts = 10 * TICK, .mm = 4711 };
+	struct event nonsense = { .kind = EV_MADVISE,
+				  .ts = 10 * TICK,
+				  .mm = 4711 };
 	struct told told = { .nr = 0 };
 	struct scene sc;
 
@@ -410,7 +425,8 @@ static void test_kernel_first(void **state)
 	add(&sc.kernel, &nonsense);
 	see_all(&sc.thread[0]);
 	see_all(&sc.kernel);
-	assert_int_equal(order_run(sc.o, UINT64_MAX, false, remember, &told), 3);
+	assert_int_equal(order_run(sc.o, UINT64_MAX, false, remember, &told),
+			 3);
 	assert_int_equal(told.nr, 2);
 	assert_int_equal(told.kind[0], EV_MADVISE);
 	assert_int_equal(told.kind[1], EV_CALL);
@@ -461,7 +477,8 @@ static uint64_t program_malloc(struct program *p, int t, uint64_t *units)
 
 			p->nr_cache[t]--;
 			p->cache[t][i] = p->cache[t][p->nr_cache[t]];
-			p->cache_units[t][i] = p->cache_units[t][p->nr_cache[t]];
+			p->cache_units[t][i] =
+				p->cache_units[t][p->nr_cache[t]];
 			return addr;
 		}
 	}
@@ -475,7 +492,8 @@ static uint64_t program_malloc(struct program *p, int t, uint64_t *units)
 	return 0;
 }
 
-static void program_free(struct program *p, int t, uint64_t addr, uint64_t units)
+static void program_free(struct program *p, int t, uint64_t addr,
+			 uint64_t units)
 {
 	if (p->nr_cache[t] < CACHE && seed_below(2)) {
 		p->cache[t][p->nr_cache[t]] = addr;
@@ -485,7 +503,8 @@ static void program_free(struct program *p, int t, uint64_t addr, uint64_t units
 	memset(&p->used[(addr - X) / 16], 0, units);
 }
 
-static void born(struct program *p, struct scene *sc, int t, enum call_phase phase)
+static void born(struct program *p, struct scene *sc, int t,
+		 enum call_phase phase)
 {
 	uint64_t size = seed_below(seed_below(4) ? 100 : 1500);
 	uint64_t units = units_of(size);
@@ -497,7 +516,8 @@ static void born(struct program *p, struct scene *sc, int t, enum call_phase pha
 	p->units[p->nr++] = units;
 }
 
-static void dead(struct program *p, struct scene *sc, int t, enum call_phase phase, int i)
+static void dead(struct program *p, struct scene *sc, int t,
+		 enum call_phase phase, int i)
 {
 	says(sc, t, p->stamp, phase, p->live[i].addr, 0);
 	program_free(p, t, p->live[i].addr, p->units[i]);
@@ -552,7 +572,8 @@ static unsigned int compare(const struct scene *sc, const struct program *p)
 	return other;
 }
 
-static void play_program(int stamp_steps, unsigned int *other, unsigned int *all)
+static void play_program(int stamp_steps, unsigned int *other,
+			 unsigned int *all)
 {
 	struct program *p = calloc(1, sizeof(*p));
 	struct scene sc;
@@ -574,7 +595,8 @@ static void play_program(int stamp_steps, unsigned int *other, unsigned int *all
 	expect(&sc, order_totals(sc.o).held, 0, 0, 0);
 	assert_int_equal(order_totals(sc.o).late, 0);
 	printf("# %d steps a stamp: %d%% waited\n", stamp_steps,
-	       (int)(order_totals(sc.o).held * 100 / order_totals(sc.o).applied));
+	       (int)(order_totals(sc.o).held * 100 /
+		     order_totals(sc.o).applied));
 	scene_end(&sc);
 	free(p);
 }
@@ -639,7 +661,8 @@ static void test_any_history(void **state)
 
 	(void)state;
 	for (int round = 0; round < 40; round++) {
-		int nr = addresses[round % 4], stamp_steps = 1 + seed_below(2000);
+		int nr = addresses[round % 4],
+		    stamp_steps = 1 + seed_below(2000);
 		bool live[500] = { 0 };
 		uint64_t stamp = 10;
 		struct scene sc;
@@ -675,7 +698,8 @@ static void test_missing_events(void **state)
 		for (int i = 0; i < 5000; i++) {
 			program_step(p, &sc, 1 + round * 10);
 			if (seed_below(50) == 0) {
-				struct stream *s = &sc.thread[seed_below(THREADS)];
+				struct stream *s =
+					&sc.thread[seed_below(THREADS)];
 
 				lost += s->nr != 0;
 				s->nr -= s->nr != 0;

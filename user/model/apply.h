@@ -16,7 +16,8 @@ struct model {
 	size_t threads_limit; /* look for idle ones when there are more */
 	struct lives lives;
 	struct hash files; /* dev, ino -> file_name, owned */
-	struct thread *last; /* the thread of the last call: most often the next one's, too */
+	struct thread *
+		last; /* the thread of the last call: most often the next one's, too */
 	struct cause *told; /* keeps outcome.cause alive */
 	struct vma_change changes[OUTCOME_CHANGES];
 	struct model_totals totals;
@@ -25,7 +26,8 @@ struct model {
 struct book *model_book(const struct model *m, uint64_t mm);
 struct book *model_book_of(const struct model *m, uint32_t tgid);
 /* The thread of an event; made when it is new. NULL: no memory. */
-struct thread *model_thread(struct model *m, struct book *b, const struct event *ev);
+struct thread *model_thread(struct model *m, struct book *b,
+			    const struct event *ev);
 /* Threads of an address space, or (b NULL) of a process, that are no more. */
 void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid);
 
@@ -36,6 +38,7 @@ void model_forget_old(struct model *m, struct thread *t);
 int apply_mm(struct model *m, const struct event *ev, struct outcome *out);
 int apply_range(struct model *m, const struct event *ev, struct outcome *out);
 int apply_call(struct model *m, const struct event *ev, struct outcome *out);
-int apply_calls_lost(struct model *m, const struct event *ev, struct outcome *out);
+int apply_calls_lost(struct model *m, const struct event *ev,
+		     struct outcome *out);
 
 #endif

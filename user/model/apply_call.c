@@ -5,7 +5,8 @@
 #include "model/apply.h"
 
 /* NULL with *orphan: the process is not watched; else there is no memory. */
-static struct thread *thread_of(struct model *m, const struct event *ev, bool *orphan)
+static struct thread *thread_of(struct model *m, const struct event *ev,
+				bool *orphan)
 {
 	struct thread *t = m->last;
 	struct book *b;
@@ -46,7 +47,8 @@ static void begin_call(struct thread *t, const struct event *ev)
 	const struct call none = { .op = CALL_NONE };
 
 	join_call(t, &none, ev->ts, ev->ts);
-	t->open = (struct call){ ev->call.op, ev->call.addr, 0, ev->call.caller };
+	t->open =
+		(struct call){ ev->call.op, ev->call.addr, 0, ev->call.caller };
 	t->entered = ev->ts;
 }
 
@@ -70,7 +72,9 @@ static void born_here(struct chunk *c, const struct event *ev)
 
 static struct life life_of(const struct event *ev, struct chunk *c)
 {
-	return (struct life){ .c = c, .ts = ev->ts, .tid = ev->tid, .op = ev->call.op };
+	return (struct life){
+		.c = c, .ts = ev->ts, .tid = ev->tid, .op = ev->call.op
+	};
 }
 
 static int birth(struct model *m, struct thread *t, const struct event *ev,
@@ -102,8 +106,8 @@ static int death(struct model *m, struct thread *t, const struct event *ev,
 	return ret < 0 ? ret : 0;
 }
 
-static int apply_alloc(struct model *m, struct thread *t, const struct event *ev,
-		       struct outcome *out)
+static int apply_alloc(struct model *m, struct thread *t,
+		       const struct event *ev, struct outcome *out)
 {
 	struct op_tally *op = &t->book->s.ops[ev->call.op];
 	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
@@ -120,11 +124,12 @@ static int apply_alloc(struct model *m, struct thread *t, const struct event *ev
 		op->bytes += ev->call.size;
 	else
 		op->failed++;
-	return end_call(t, &call, ev->call.begin ? ev->call.begin : ev->ts, ev, out);
+	return end_call(t, &call, ev->call.begin ? ev->call.begin : ev->ts, ev,
+			out);
 }
 
-static int apply_freed(struct model *m, struct thread *t, const struct event *ev,
-		       struct outcome *out)
+static int apply_freed(struct model *m, struct thread *t,
+		       const struct event *ev, struct outcome *out)
 {
 	int ret = death(m, t, ev, out, NULL);
 
@@ -135,7 +140,8 @@ static int apply_freed(struct model *m, struct thread *t, const struct event *ev
 	return 0;
 }
 
-static int apply_leave(struct thread *t, const struct event *ev, struct outcome *out)
+static int apply_leave(struct thread *t, const struct event *ev,
+		       struct outcome *out)
 {
 	struct call call = t->open;
 
@@ -161,18 +167,19 @@ static int apply_realloc_enter(struct model *m, struct thread *t,
 }
 
 /* The old chunk is alive again, and it is as old as it was. */
-static int realloc_failed(struct model *m, struct thread *t, const struct event *ev,
-			  struct outcome *out)
+static int realloc_failed(struct model *m, struct thread *t,
+			  const struct event *ev, struct outcome *out)
 {
-	if (t->old_waits && life_not_dead(&m->lives, t->book, t->old_addr, t->tid))
+	if (t->old_waits &&
+	    life_not_dead(&m->lives, t->book, t->old_addr, t->tid))
 		return 0;
 	out->chunk = t->old;
 	return t->old.addr ? birth(m, t, ev, out) : 0;
 }
 
 /* What the return of a realloc leaves behind: the new chunk, the old, or none. */
-static int realloc_result(struct model *m, struct thread *t, const struct event *ev,
-			  struct outcome *out)
+static int realloc_result(struct model *m, struct thread *t,
+			  const struct event *ev, struct outcome *out)
 {
 	struct op_tally *op = &t->book->s.ops[ev->call.op];
 	bool failed = !ev->call.addr && ev->call.size;
@@ -202,7 +209,8 @@ static int apply_realloc_return(struct model *m, struct thread *t,
 
 	if (ret)
 		return ret;
-	return end_call(t, &call, ev->call.begin ? ev->call.begin : begin, ev, out);
+	return end_call(t, &call, ev->call.begin ? ev->call.begin : begin, ev,
+			out);
 }
 
 static bool call_valid(const struct event *ev)
@@ -241,7 +249,8 @@ int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 }
 
 /* What was under way may have ended in what was lost. */
-int apply_calls_lost(struct model *m, const struct event *ev, struct outcome *out)
+int apply_calls_lost(struct model *m, const struct event *ev,
+		     struct outcome *out)
 {
 	struct book *b = model_book_of(m, ev->tgid);
 	struct thread *t;

@@ -152,7 +152,8 @@ static bool block_used(const struct leaf *l, uint32_t block)
  * The first page at or above addr, below end, that may ever have been used;
  * end when there is none.
  */
-static uint64_t next_used(const struct chunk_table *t, uint64_t addr, uint64_t end)
+static uint64_t next_used(const struct chunk_table *t, uint64_t addr,
+			  uint64_t end)
 {
 	while (addr < end) {
 		const struct leaf *l = leaf_of(t, addr);
@@ -239,7 +240,8 @@ static uint32_t last_on_page(const struct leaf *l, uint64_t addr)
 		while (bits) {
 			int b = 63 - __builtin_clzll(bits);
 			uint64_t last = base + (w * 64 + b) * 16 + 15;
-			uint32_t nr = last_in_granule(l, last < addr ? last : addr);
+			uint32_t nr =
+				last_in_granule(l, last < addr ? last : addr);
 
 			if (nr)
 				return nr;
@@ -264,7 +266,8 @@ static uint32_t first_on_page(const struct leaf *l, uint64_t addr)
 		while (bits) {
 			int b = __builtin_ctzll(bits);
 			uint64_t first = base + (w * 64 + b) * 16;
-			uint32_t nr = first_in_granule(l, first > addr ? first : addr);
+			uint32_t nr = first_in_granule(l, first > addr ? first :
+									 addr);
 
 			if (nr)
 				return nr;
@@ -275,7 +278,8 @@ static uint32_t first_on_page(const struct leaf *l, uint64_t addr)
 }
 
 /* The first chunk that starts in [addr, end), or 0. */
-static uint32_t first_start(const struct chunk_table *t, uint64_t addr, uint64_t end)
+static uint32_t first_start(const struct chunk_table *t, uint64_t addr,
+			    uint64_t end)
 {
 	while ((addr = next_used(t, addr, end)) < end) {
 		const struct leaf *l = leaf_of(t, addr);
@@ -313,7 +317,8 @@ static uint32_t large_at(const struct chunk_table *t, uint64_t addr)
 {
 	size_t i = large_lower(t, addr);
 
-	return i < t->nr_large && t->large[i].start <= addr ? t->large[i].nr : 0;
+	return i < t->nr_large && t->large[i].start <= addr ? t->large[i].nr :
+							      0;
 }
 
 static int large_reserve(struct chunk_table *t)
@@ -331,11 +336,13 @@ static int large_reserve(struct chunk_table *t)
 	return 0;
 }
 
-static void large_add(struct chunk_table *t, uint64_t start, uint64_t end, uint32_t nr)
+static void large_add(struct chunk_table *t, uint64_t start, uint64_t end,
+		      uint32_t nr)
 {
 	size_t i = large_lower(t, start);
 
-	memmove(&t->large[i + 1], &t->large[i], (t->nr_large - i) * sizeof(*t->large));
+	memmove(&t->large[i + 1], &t->large[i],
+		(t->nr_large - i) * sizeof(*t->large));
 	t->large[i] = (struct large){ start, end, nr };
 	t->nr_large++;
 }
@@ -345,7 +352,8 @@ static void large_del(struct chunk_table *t, uint64_t start)
 	size_t i = large_lower(t, start);
 
 	t->nr_large--;
-	memmove(&t->large[i], &t->large[i + 1], (t->nr_large - i) * sizeof(*t->large));
+	memmove(&t->large[i], &t->large[i + 1],
+		(t->nr_large - i) * sizeof(*t->large));
 }
 
 /* --- bytes on pages */
@@ -364,8 +372,8 @@ static bool is_large(const struct chunk *c)
 }
 
 /* The pages behind the first, when `live`; else as if the chunk were not. */
-static void cover_rest(struct chunk_table *t, const struct chunk *c, uint32_t nr,
-		       bool live)
+static void cover_rest(struct chunk_table *t, const struct chunk *c,
+		       uint32_t nr, bool live)
 {
 	uint64_t at = (c->addr | (PAGE - 1)) + 1, end = c->addr + c->size;
 	uint64_t whole = at + (whole_pages(c) << PAGE_BITS);
@@ -389,7 +397,8 @@ static void cover_rest(struct chunk_table *t, const struct chunk *c, uint32_t nr
 	}
 }
 
-static void cover(struct chunk_table *t, const struct chunk *c, uint32_t nr, bool live)
+static void cover(struct chunk_table *t, const struct chunk *c, uint32_t nr,
+		  bool live)
 {
 	struct page *p = page_use(leaf_of(t, c->addr), c->addr);
 	uint64_t room = PAGE - (c->addr & (PAGE - 1));
@@ -457,7 +466,8 @@ static bool starts_near(const struct page *p, uint64_t addr, uint64_t end)
 }
 
 /* A live chunk that overlaps [addr, end), or 0. */
-static uint32_t overlapping(const struct chunk_table *t, uint64_t addr, uint64_t end)
+static uint32_t overlapping(const struct chunk_table *t, uint64_t addr,
+			    uint64_t end)
 {
 	const struct leaf *l = leaf_of(t, addr);
 	uint32_t nr = find(t, addr);
@@ -488,19 +498,22 @@ static size_t packed_lower(const struct chunk_table *t, uint64_t addr)
 	return lo;
 }
 
-static const struct chunk *packed_next(const struct chunk_table *t, uint64_t addr,
-				       uint64_t end)
+static const struct chunk *packed_next(const struct chunk_table *t,
+				       uint64_t addr, uint64_t end)
 {
 	size_t i = packed_lower(t, addr);
 
-	return i < t->total.chunks && t->packed[i].addr < end ? &t->packed[i] : NULL;
+	return i < t->total.chunks && t->packed[i].addr < end ? &t->packed[i] :
+								NULL;
 }
 
-static const struct chunk *packed_find(const struct chunk_table *t, uint64_t addr)
+static const struct chunk *packed_find(const struct chunk_table *t,
+				       uint64_t addr)
 {
 	size_t i = packed_lower(t, addr + 1);
 
-	return i && addr < chunk_end(&t->packed[i - 1]) ? &t->packed[i - 1] : NULL;
+	return i && addr < chunk_end(&t->packed[i - 1]) ? &t->packed[i - 1] :
+							  NULL;
 }
 
 static struct chunk_sum packed_range(const struct chunk_table *t, uint64_t lo,
@@ -654,7 +667,8 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 		return -ENOMEM;
 	t->pool.chunks[nr] = *c;
 	*slot(l, c->addr) = nr;
-	page_of(l, c->addr)->starts[c->addr >> 10 & 3] |= 1ull << (c->addr >> 4 & 63);
+	page_of(l, c->addr)->starts[c->addr >> 10 & 3] |=
+		1ull << (c->addr >> 4 & 63);
 	page_of(l, c->addr)->nr_starts++;
 	cover(t, c, nr, true);
 	t->total.chunks++;
@@ -700,25 +714,29 @@ int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
 	return take_out(t, addr, 0, old);
 }
 
-int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *old)
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts,
+	      struct chunk *old)
 {
 	return take_out(t, addr, death_mark(ts), old);
 }
 
 void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts)
 {
-	struct leaf *l = t->packed || !addr_valid(addr, 0) ? NULL : leaf_make(t, addr);
+	struct leaf *l = t->packed || !addr_valid(addr, 0) ? NULL :
+							     leaf_make(t, addr);
 
 	if (l && !living(*slot(l, addr)))
 		*slot(l, addr) = death_mark(ts);
 }
 
-bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from, uint64_t to)
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,
+		uint64_t to)
 {
 	uint32_t mark = t->packed ? 0 : slot_value(t, addr);
 	uint32_t first = death_mark(from);
 
-	return mark & DEAD && ((mark - first) & ~DEAD) <= ((death_mark(to) - first) & ~DEAD);
+	return mark & DEAD &&
+	       ((mark - first) & ~DEAD) <= ((death_mark(to) - first) & ~DEAD);
 }
 
 static int found(const struct chunk *from, struct chunk *c)
@@ -772,7 +790,8 @@ int chunk_overlap(const struct chunk_table *t, uint64_t addr, uint64_t size,
 	end = addr + (size ? size : 1);
 	if (t->packed)
 		return found(packed_find(t, addr), c) == 0 ?
-			       0 : found(packed_next(t, addr, end), c);
+			       0 :
+			       found(packed_next(t, addr, end), c);
 	return found(by_number(t, overlapping(t, addr, end)), c);
 }
 
@@ -781,7 +800,8 @@ struct chunk_sum chunk_total(const struct chunk_table *t)
 	return t->total;
 }
 
-static uint64_t large_bytes(const struct chunk_table *t, uint64_t lo, uint64_t hi)
+static uint64_t large_bytes(const struct chunk_table *t, uint64_t lo,
+			    uint64_t hi)
 {
 	uint64_t bytes = 0;
 
@@ -790,12 +810,14 @@ static uint64_t large_bytes(const struct chunk_table *t, uint64_t lo, uint64_t h
 
 		if (l->start >= hi)
 			break;
-		bytes += (l->end < hi ? l->end : hi) - (l->start > lo ? l->start : lo);
+		bytes += (l->end < hi ? l->end : hi) -
+			 (l->start > lo ? l->start : lo);
 	}
 	return bytes;
 }
 
-struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo, uint64_t hi)
+struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo,
+			     uint64_t hi)
 {
 	struct chunk_sum sum = { 0, 0 };
 
@@ -838,7 +860,8 @@ static const char *check_order(const struct chunk_table *t)
 			return "chunk with an invalid address";
 		if (c.addr < end)
 			return "overlapping chunks";
-		if (!t->packed && t->pool.chunks[start_at(t, c.addr)].addr != c.addr)
+		if (!t->packed &&
+		    t->pool.chunks[start_at(t, c.addr)].addr != c.addr)
 			return "the shadow points to another chunk";
 		end = chunk_end(&c);
 		sum.chunks++;
@@ -859,7 +882,8 @@ static const char *check_page(const struct chunk_table *t, uint64_t addr)
 
 	if (large_at(t, addr))
 		return p->bytes || p->into || p->nr_starts ?
-			       "a page inside of a large chunk was touched" : NULL;
+			       "a page inside of a large chunk was touched" :
+			       NULL;
 	if (before) {
 		end = t->pool.chunks[before].addr + t->pool.chunks[before].size;
 		into = end <= addr ? 0 : end - addr < PAGE ? end - addr : PAGE;
@@ -884,7 +908,8 @@ static const char *check_pool(const struct chunk_table *t)
 	for (uint32_t i = t->pool.free; i && nr <= t->pool.used; nr++)
 		i = t->pool.chunks[i].tid;
 	nr += t->total.chunks;
-	return nr == (t->pool.used ? t->pool.used - 1 : 0) ? NULL : "chunks leaked";
+	return nr == (t->pool.used ? t->pool.used - 1 : 0) ? NULL :
+							     "chunks leaked";
 }
 
 const char *chunk_table_check(const struct chunk_table *t)

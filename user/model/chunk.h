@@ -48,14 +48,16 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c);
  */
 int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old);
 /* The same, and the table remembers (until it is packed) that one died there at ts. */
-int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, struct chunk *old);
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts,
+	      struct chunk *old);
 /* As if one had lived there, and had died at ts; nothing when one is alive there. */
 void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts);
 /*
  * Did the last chunk that started at addr, now dead, die at a ts of [from, to]?
  * To a microsecond, and it may have been a multiple of 36 minutes before.
  */
-bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from, uint64_t to);
+bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,
+		uint64_t to);
 /* In all of these *c may be left out (NULL). The chunk that starts at addr. 0 or -ENOENT. */
 int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c);
 /* The chunk whose [addr, addr + max(size, 1)) contains addr. 0 or -ENOENT. */
@@ -76,7 +78,8 @@ struct chunk_sum {
 /* The whole table. O(1). */
 struct chunk_sum chunk_total(const struct chunk_table *t);
 /* [lo, hi), page-aligned. O(pages that were ever used in it). */
-struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo, uint64_t hi);
+struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo,
+			     uint64_t hi);
 /* Live bytes on the page that contains addr: 0..4096. O(1). */
 unsigned int chunk_page_bytes(const struct chunk_table *t, uint64_t addr);
 /* NULL when the structure is sound, else what is wrong with it. O(everything). */

@@ -19,7 +19,8 @@ static void drop(struct thread *t, unsigned int n)
 	for (unsigned int i = 0; i < n; i++)
 		cause_put(t->waiting[i]);
 	t->nr_waiting -= n;
-	memmove(t->waiting, t->waiting + n, t->nr_waiting * sizeof(*t->waiting));
+	memmove(t->waiting, t->waiting + n,
+		t->nr_waiting * sizeof(*t->waiting));
 }
 
 int join_cause(struct thread *t, struct cause *c)

@@ -48,7 +48,8 @@ struct knot {
 
 /* --- the waiting ones */
 
-static struct knot *knot_get(const struct lives *l, const struct book *b, uint64_t addr)
+static struct knot *knot_get(const struct lives *l, const struct book *b,
+			     uint64_t addr)
 {
 	return l->knots.nr ? hash_get(&l->knots, b->s.mm, addr) : NULL;
 }
@@ -97,7 +98,8 @@ static struct lane *lane_make(struct knot *k, uint32_t tid)
 	return n;
 }
 
-static int enqueue(struct lives *l, struct book *b, const struct life *e, bool birth)
+static int enqueue(struct lives *l, struct book *b, const struct life *e,
+		   bool birth)
 {
 	struct knot *k = knot_make(l, b, e->c->addr, e->ts);
 	struct lane *n = k ? lane_make(k, e->tid) : NULL;
@@ -275,7 +277,8 @@ static int poke_others(struct lives *l, struct knot *k)
 static int try_first(struct lives *l, struct knot *k, struct lane *n)
 {
 	struct waiting *w = n->first;
-	int ret = w->birth ? do_birth(k->book, &w->c) : do_death(k->book, &w->e);
+	int ret = w->birth ? do_birth(k->book, &w->c) :
+			     do_death(k->book, &w->e);
 
 	if (ret == -ENOENT)
 		return LIFE_WAITS;
@@ -345,7 +348,8 @@ static int wait_birth(struct lives *l, struct book *b, const struct life *e)
 	return ret ? ret : LIFE_WAITS;
 }
 
-static bool behind_own(const struct lives *l, const struct book *b, const struct life *e)
+static bool behind_own(const struct lives *l, const struct book *b,
+		       const struct life *e)
 {
 	return l->knots.nr && waits_here(knot_get(l, b, e->c->addr), e->tid);
 }
@@ -406,7 +410,8 @@ bool life_not_dead(struct lives *l, struct book *b, uint64_t addr, uint32_t tid)
 	return true;
 }
 
-void life_forget_fate(struct lives *l, struct book *b, uint64_t addr, uint32_t tid)
+void life_forget_fate(struct lives *l, struct book *b, uint64_t addr,
+		      uint32_t tid)
 {
 	struct lane *n = lane_of(knot_get(l, b, addr), tid);
 
@@ -472,7 +477,8 @@ static int make_room(struct space *s, struct chunk *c)
 	struct chunk other;
 	int ret = 0;
 
-	while (!ret && chunk_overlap(s->chunks, c->addr, c->size, &other) == 0) {
+	while (!ret &&
+	       chunk_overlap(s->chunks, c->addr, c->size, &other) == 0) {
 		if (other.addr == c->addr || s->calls_lost) {
 			ret = chunk_remove(s->chunks, other.addr, NULL);
 			s->double_allocs++;

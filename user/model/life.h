@@ -34,7 +34,8 @@ struct lives {
 };
 
 struct life {
-	struct chunk *c; /* born: the chunk; dying: its address, in the end the chunk */
+	struct chunk *
+		c; /* born: the chunk; dying: its address, in the end the chunk */
 	uint64_t ts; /* when, by whom, in which function */
 	uint32_t tid;
 	enum call_op op;
@@ -55,9 +56,11 @@ int life_birth(struct lives *l, struct book *b, struct life *e);
  */
 int life_death(struct lives *l, struct book *b, struct life *e);
 /* A realloc that waits failed: it did not die. False: its fate is known already. */
-bool life_not_dead(struct lives *l, struct book *b, uint64_t addr, uint32_t tid);
+bool life_not_dead(struct lives *l, struct book *b, uint64_t addr,
+		   uint32_t tid);
 /* Nobody asks for the fate any more. */
-void life_forget_fate(struct lives *l, struct book *b, uint64_t addr, uint32_t tid);
+void life_forget_fate(struct lives *l, struct book *b, uint64_t addr,
+		      uint32_t tid);
 /*
  * Every event with a smaller stamp has been seen, and there were no greater ones
  * yet. What waits with a smaller stamp waits in vain: a birth is right, and what lives at its address is dead; a

@@ -161,8 +161,8 @@ int apply_mm(struct model *m, const struct event *ev, struct outcome *out)
 	struct book *b;
 	int ret;
 
-	if (!ev->mm || model_book(m, ev->mm) || ev->mm_start.cause < MM_ATTACH ||
-	    ev->mm_start.cause > MM_EXEC)
+	if (!ev->mm || model_book(m, ev->mm) ||
+	    ev->mm_start.cause < MM_ATTACH || ev->mm_start.cause > MM_EXEC)
 		return -EINVAL;
 	b = book_for(ev, parent);
 	if (!b)
@@ -182,7 +182,8 @@ int apply_mm(struct model *m, const struct event *ev, struct outcome *out)
 	return ret;
 }
 
-static int apply_mm_exit(struct model *m, const struct event *ev, struct outcome *out)
+static int apply_mm_exit(struct model *m, const struct event *ev,
+			 struct outcome *out)
 {
 	struct book *b = model_book(m, ev->mm);
 
@@ -196,7 +197,8 @@ static int apply_mm_exit(struct model *m, const struct event *ev, struct outcome
 	return chunk_table_pack(b->s.chunks);
 }
 
-static int apply_task(struct model *m, const struct event *ev, struct outcome *out)
+static int apply_task(struct model *m, const struct event *ev,
+		      struct outcome *out)
 {
 	struct book *b = model_book(m, ev->mm);
 
@@ -257,7 +259,8 @@ void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid)
 
 static void forget_idle(struct model *m, uint64_t now)
 {
-	struct silence s = { .m = m, .since = now > IDLE_NS ? now - IDLE_NS : 0 };
+	struct silence s = { .m = m,
+			     .since = now > IDLE_NS ? now - IDLE_NS : 0 };
 
 	m->last = NULL;
 	hash_filter(&m->threads, idle, &s);
@@ -266,7 +269,8 @@ static void forget_idle(struct model *m, uint64_t now)
 		m->threads_limit = FIRST_THREADS_LIMIT;
 }
 
-struct thread *model_thread(struct model *m, struct book *b, const struct event *ev)
+struct thread *model_thread(struct model *m, struct book *b,
+			    const struct event *ev)
 {
 	struct thread *t = hash_get(&m->threads, b->s.mm, ev->tid);
 
@@ -319,7 +323,8 @@ static int apply_file(struct model *m, const struct event *ev)
 
 /* --- the rest */
 
-static int apply_resident(struct model *m, const struct event *ev, struct outcome *out)
+static int apply_resident(struct model *m, const struct event *ev,
+			  struct outcome *out)
 {
 	struct book *b = model_book(m, ev->mm);
 	size_t nr = ev->resident.nr_vmas;
@@ -340,7 +345,8 @@ static int apply_resident(struct model *m, const struct event *ev, struct outcom
 	return 0;
 }
 
-static int apply_madvise(struct model *m, const struct event *ev, struct outcome *out)
+static int apply_madvise(struct model *m, const struct event *ev,
+			 struct outcome *out)
 {
 	out->space = model_space(m, ev->mm);
 	if (!out->space)
@@ -349,7 +355,8 @@ static int apply_madvise(struct model *m, const struct event *ev, struct outcome
 	return 0;
 }
 
-static void apply_verify(struct model *m, const struct event *ev, struct outcome *out)
+static void apply_verify(struct model *m, const struct event *ev,
+			 struct outcome *out)
 {
 	out->space = model_space(m, ev->mm);
 	m->totals.checks++;

@@ -82,7 +82,8 @@ struct space {
 	uint64_t live_peak; /* bytes */
 
 	struct op_tally ops[CALL_OP_MAX];
-	struct syscall_tally *syscalls; /* owned; nr_syscalls of them, any order */
+	struct syscall_tally
+		*syscalls; /* owned; nr_syscalls of them, any order */
 	size_t nr_syscalls;
 	struct site_tally *sites; /* owned; any order */
 	size_t nr_sites;
@@ -93,7 +94,11 @@ struct space {
 	uint64_t sampled_at;
 };
 
-struct file_name { uint32_t dev; uint64_t ino; char *path; };
+struct file_name {
+	uint32_t dev;
+	uint64_t ino;
+	char *path;
+};
 
 /* What one event did, for those who tell the story (script). */
 struct outcome {
@@ -101,7 +106,8 @@ struct outcome {
 	struct space *space; /* NULL: of no known address space */
 	/* EV_RANGE */
 	const struct cause *cause;
-	const struct vma_change *changes; /* nr_changes may exceed what is stored: min with OUTCOME_CHANGES */
+	const struct vma_change *
+		changes; /* nr_changes may exceed what is stored: min with OUTCOME_CHANGES */
 	size_t nr_changes;
 	bool checksum_failed; /* ask for a snapshot of this mm */
 	/* EV_CALL */

@@ -30,7 +30,8 @@ struct order {
 	size_t nr;
 	uint64_t newest; /* ts of what was applied */
 	uint64_t turns;
-	unsigned int stuck; /* runs in a row that only met events that are not sure */
+	unsigned int
+		stuck; /* runs in a row that only met events that are not sure */
 	struct order_totals totals;
 };
 
@@ -116,7 +117,8 @@ static bool look(const struct run *r, struct order_source *s)
 	return s->ev;
 }
 
-static bool goes_before(const struct order_source *a, const struct order_source *b)
+static bool goes_before(const struct order_source *a,
+			const struct order_source *b)
 {
 	if (!b)
 		return true;
@@ -129,7 +131,8 @@ static bool goes_before(const struct order_source *a, const struct order_source 
 	return a->served < b->served;
 }
 
-static struct order_source *first(const struct order *o, struct order_source **second)
+static struct order_source *first(const struct order *o,
+				  struct order_source **second)
 {
 	struct order_source *a = NULL, *b = NULL;
 
@@ -182,9 +185,11 @@ static void take_turn(const struct run *r, struct order_source *s,
 }
 
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
-		   void (*told)(void *ctx, const struct outcome *out), void *ctx)
+		   void (*told)(void *ctx, const struct outcome *out),
+		   void *ctx)
 {
-	const struct run r = { o, horizon, final || o->stuck >= MAX_STUCK, told, ctx };
+	const struct run r = { o, horizon, final || o->stuck >= MAX_STUCK, told,
+			       ctx };
 	uint64_t before = o->totals.applied, end = horizon;
 	struct order_source *s, *next;
 
@@ -195,7 +200,8 @@ uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 	/* Of the stamp of the first that is not sure, some may be missing. */
 	if (s)
 		end = s->ev->ts - 1;
-	model_settle(o->model, final || end == UINT64_MAX ? UINT64_MAX : end + 1);
+	model_settle(o->model,
+		     final || end == UINT64_MAX ? UINT64_MAX : end + 1);
 	o->stuck = s && o->totals.applied == before ? o->stuck + 1 : 0;
 	return o->totals.applied - before;
 }
