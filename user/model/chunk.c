@@ -49,6 +49,8 @@ struct page {
 };
 
 struct leaf {
+	struct leaf *next; /* the one with the next higher number */
+	uint64_t number; /* of its GiB */
 	uint32_t *even, *odd; /* by granule: chunks at 0 and at 8 mod 16 */
 	struct page *pages;
 	uint64_t used[LEAF_BLOCKS / 64]; /* blocks of pages that ever were */
@@ -61,7 +63,8 @@ struct large {
 };
 
 struct chunk_table {
-	struct leaf **leaves; /* NULL when packed */
+	struct leaf **leaves; /* by number; NULL when packed */
+	struct leaf *first_leaf;
 	struct pool pool;
 	struct large *large; /* sorted */
 	size_t nr_large, cap_large;
@@ -114,19 +117,36 @@ static struct leaf *leaf_of(const struct chunk_table *t, uint64_t addr)
 	return addr >> ADDR_BITS ? NULL : t->leaves[addr >> LEAF_BITS];
 }
 
+/* To be found without looking through all that there could be. */
+static void leaf_link(struct chunk_table *t, struct leaf *l)
+{
+	struct leaf **at = &t->first_leaf;
+
+	while (*at && (*at)->number < l->number)
+		at = &(*at)->next;
+	l->next = *at;
+	*at = l;
+	t->leaves[l->number] = l;
+}
+
 /* The leaf for a chunk that is about to start (or end) at addr. */
 static struct leaf *leaf_make(struct chunk_table *t, uint64_t addr)
 {
-	struct leaf **l = &t->leaves[addr >> LEAF_BITS];
+	struct leaf *l = leaf_of(t, addr);
 
-	if (!*l)
-		*l = leaf_new();
-	if (*l && addr & 8 && !(*l)->odd) {
-		(*l)->odd = reserve(LEAF_GRANULES * sizeof(*(*l)->odd));
-		if (!(*l)->odd)
+	if (!l) {
+		l = leaf_new();
+		if (!l)
+			return NULL;
+		l->number = addr >> LEAF_BITS;
+		leaf_link(t, l);
+	}
+	if (addr & 8 && !l->odd) {
+		l->odd = reserve(LEAF_GRANULES * sizeof(*l->odd));
+		if (!l->odd)
 			return NULL;
 	}
-	return *l;
+	return l;
 }
 
 static struct page *page_of(const struct leaf *l, uint64_t addr)
@@ -148,6 +168,31 @@ static bool block_used(const struct leaf *l, uint32_t block)
 	return l->used[block / 64] >> block % 64 & 1;
 }
 
+/* The same within the leaf of addr, or where the leaf ends. */
+static uint64_t next_in_leaf(const struct leaf *l, uint64_t addr)
+{
+	uint32_t block = (addr >> PAGE_BITS & (LEAF_PAGES - 1)) / BLOCK_PAGES;
+
+	if (block_used(l, block))
+		return addr;
+	do {
+		block += l->used[block / 64] ? 1 : 64 - block % 64;
+	} while (block < LEAF_BLOCKS && !block_used(l, block));
+	return (l->number << LEAF_BITS) + block * BLOCK_PAGES * PAGE;
+}
+
+static const struct leaf *leaf_from(const struct chunk_table *t, uint64_t addr)
+{
+	const struct leaf *l = leaf_of(t, addr);
+
+	if (l)
+		return l;
+	l = t->first_leaf;
+	while (l && l->number < addr >> LEAF_BITS)
+		l = l->next;
+	return l;
+}
+
 /*
  * The first page at or above addr, below end, that may ever have been used;
  * end when there is none.
@@ -155,18 +200,14 @@ static bool block_used(const struct leaf *l, uint32_t block)
 static uint64_t next_used(const struct chunk_table *t, uint64_t addr,
 			  uint64_t end)
 {
-	while (addr < end) {
-		const struct leaf *l = leaf_of(t, addr);
-		uint32_t block = addr >> PAGE_BITS & (LEAF_PAGES - 1);
-		uint64_t step = 1ull << LEAF_BITS;
+	const struct leaf *l = leaf_from(t, addr);
 
-		block /= BLOCK_PAGES;
-		if (l && block_used(l, block))
-			return addr;
-		if (l)
-			step = l->used[block / 64] ? BLOCK_PAGES * PAGE :
-						     64 * BLOCK_PAGES * PAGE;
-		addr = (addr | (step - 1)) + 1;
+	for (; l && addr < end; l = l->next) {
+		if (addr >> LEAF_BITS < l->number)
+			addr = l->number << LEAF_BITS;
+		addr = next_in_leaf(l, addr);
+		if (addr >> LEAF_BITS == l->number)
+			return addr < end ? addr : end;
 	}
 	return end;
 }
@@ -558,8 +599,12 @@ static struct chunk *pack(const struct chunk_table *t)
 
 static void drop_shadow(struct chunk_table *t)
 {
-	for (uint32_t i = 0; t->leaves && i < LEAVES; i++)
-		leaf_free(t->leaves[i]);
+	while (t->first_leaf) {
+		struct leaf *l = t->first_leaf;
+
+		t->first_leaf = l->next;
+		leaf_free(l);
+	}
 	unreserve(t->leaves, LEAVES * sizeof(*t->leaves));
 	pool_destroy(&t->pool);
 	free(t->large);
