@@ -293,6 +293,25 @@ static bool run_round(struct session *s, bool final)
 	return applied || words;
 }
 
+/*
+ * Everything of the module up to this moment is in the model afterwards. One
+ * round may leave it waiting behind an allocator event that has only just become
+ * visible, and that an older one of another thread may still precede (order.h).
+ */
+static void catch_up(struct session *s)
+{
+	const struct event *ev;
+	uint64_t moment;
+	bool sure;
+	int rounds = 0;
+
+	run_round(s, false);
+	moment = s->horizon;
+	while ((ev = kernel_peek(s->kernel, &sure)) && ev->ts <= moment &&
+	       rounds++ < 100)
+		run_round(s, false);
+}
+
 /* --- residency ---------------------------------------------------------- */
 
 struct live_pages {
@@ -389,7 +408,7 @@ int session_refresh(struct session *s, uint32_t tgid)
 {
 	struct space *sp;
 
-	run_round(s, false);
+	catch_up(s);
 	sp = living_space(s, tgid);
 	return sp ? sample(s, sp) : 0;
 }
@@ -446,7 +465,7 @@ static int compare(struct session *s, uint32_t tgid, FILE *f)
 	unsigned int bad;
 	long nr;
 
-	run_round(s, false);
+	catch_up(s);
 	sp = living_space(s, tgid);
 	if (!sp)
 		return -ESRCH;
