@@ -87,6 +87,7 @@ struct vh_mm {
 	bool snapshot; /* SNAPSHOT wants all of it */
 	bool exited; /* exit_mmap() has begun; nothing but MM_EXIT follows */
 	bool exit_told;
+	bool let_go; /* UNWATCH of its owner; only sharers (vfork) hold it */
 	bool dead; /* unwatched; a reaper may take it */
 	struct vmaheap_rec_mm hello; /* what the MM record says */
 	struct vmaheap_rec_mm_exit bye;

@@ -281,6 +281,34 @@ static void proc_kill(struct vh_proc *p)
 	vh_kick(p->ses);
 }
 
+static bool mm_has_process(struct vh_session *ses, u64 id)
+{
+	struct vh_proc *p;
+
+	list_for_each_entry(p, &ses->procs, node)
+		if (p->mm == id && !p->dead)
+			return true;
+	return false;
+}
+
+/*
+ * A process of the session has left the address space `id`. When that was let
+ * go of, and a vfork child was all that still held it, nothing else would end
+ * it before its owner does. Under session.lock.
+ */
+static void mm_left(struct vh_session *ses, u64 id)
+{
+	struct vh_mm *m;
+
+	list_for_each_entry(m, &ses->mms, node) {
+		if (m->id != id || !m->let_go || mm_has_process(ses, id))
+			continue;
+		m->dead = true;
+		ses->reap = true;
+		vh_kick(ses);
+	}
+}
+
 /* p joins an address space that is already reported. Under session.lock. */
 static void proc_join(struct vh_proc *p, struct vh_mm *m,
 		      const struct vh_actor *who, u32 parent)
@@ -387,10 +415,12 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 	bool locked = mmap_read_trylock(mm);
 	struct vh_actor who;
 	struct vh_mm *m;
+	u64 old;
 
 	raw_spin_lock(&ses->lock);
 	if (ses->dead || p->dead)
 		goto out;
+	old = p->mm;
 	m = mm_of_session(ses, mm);
 	if (m) { /* WATCH came between the new mm and here */
 		p->mm = m->id;
@@ -410,6 +440,7 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 			mm_report_later(fresh);
 		fresh = NULL;
 	}
+	mm_left(ses, old);
 	if (p->flags & VMAHEAP_WATCH_ON_EXEC)
 		WRITE_ONCE(p->flags, p->flags ^ (VMAHEAP_WATCH_ON_EXEC |
 						 VMAHEAP_WATCH_EXEC));
@@ -470,6 +501,7 @@ void vh_on_exit(struct task_struct *task)
 			ses->owed++;
 			vh_due(ses, &p->due);
 			proc_kill(p);
+			mm_left(ses, p->mm);
 			vh_tell_owed(ses);
 		}
 		raw_spin_unlock(&ses->lock);
@@ -572,8 +604,6 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 	}
 	*id = 0;
 	if (flags & VMAHEAP_WATCH_ON_EXEC)
-		flags |= VMAHEAP_WATCH_EXEC;
-	if (flags & VMAHEAP_WATCH_ON_EXEC)
 		flags &= ~VMAHEAP_WATCH_EXEC; /* from that exec on */
 	p = proc_alloc(ses, pid, flags, GFP_KERNEL_ACCOUNT);
 	if (!p) {
@@ -617,16 +647,6 @@ out:
 	return err;
 }
 
-static bool mm_has_process(struct vh_session *ses, u64 id)
-{
-	struct vh_proc *p;
-
-	list_for_each_entry(p, &ses->procs, node)
-		if (p->mm == id && !p->dead)
-			return true;
-	return false;
-}
-
 int vh_unwatch(struct vh_session *ses, u32 nr)
 {
 	struct pid *pid = find_get_pid(nr);
@@ -638,8 +658,9 @@ int vh_unwatch(struct vh_session *ses, u32 nr)
 	if (p) {
 		proc_kill(p);
 		list_for_each_entry(m, &ses->mms, node)
-			if (m->id == p->mm && !mm_has_process(ses, m->id))
-				m->dead = true;
+			if (m->id == p->mm)
+				m->let_go = true;
+		mm_left(ses, p->mm);
 	}
 	raw_spin_unlock(&ses->lock);
 	put_pid(pid);
