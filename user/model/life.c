@@ -233,6 +233,15 @@ static bool ends_own_birth(struct knot *k, struct life *death)
 
 static int resolve(struct lives *l, struct knot *k);
 
+static bool has_poke(const struct knot *k, uint64_t addr)
+{
+	const struct poke *p = k->pokes;
+
+	while (p && p->addr != addr)
+		p = p->next;
+	return p;
+}
+
 /* The birth at `addr` waits for the death of the chunk in its way. */
 static int ask_for_poke(struct lives *l, struct book *b, const struct life *e)
 {
@@ -247,6 +256,8 @@ static int ask_for_poke(struct lives *l, struct book *b, const struct life *e)
 	k = knot_make(l, b, in_way.addr, e->ts);
 	if (!k)
 		return -ENOMEM;
+	if (has_poke(k, c->addr))
+		return 0;
 	p = malloc(sizeof(*p));
 	if (!p)
 		return -ENOMEM;
