@@ -286,18 +286,7 @@ static void finish(struct client *c)
 	f = open_memstream(&text, &len);
 	if (f) {
 		t = session_totals(c->session);
-		if (t.model.checks || t.skipped) {
-			fprintf(f,
-				"verify: %" PRIu64 " checks, %" PRIu64
-				" VMAs compared, %" PRIu64 " mismatches\n",
-				t.model.checks, t.model.check_vmas,
-				t.model.check_mismatches);
-			if (t.skipped)
-				fprintf(f,
-					"verify: %" PRIu64
-					" checks were left out: a thread did not stop in time\n",
-					t.skipped);
-		}
+		session_print_checks(c->session, f);
 		session_print_losses(c->session, f);
 		fclose(f);
 		wire_send(c->fd, WIRE_ERR, text, len);

@@ -502,30 +502,36 @@ static void say_lines(struct session *s, char *text)
 		say(s, "%s", line);
 }
 
-static void verify_all(struct session *s)
+static void verify_one(struct session *s, uint32_t tgid)
 {
 	char *text = NULL;
-	size_t len, i;
+	size_t len;
 	FILE *f = open_memstream(&text, &len);
 	int rc;
 
 	if (!f)
 		return;
-	for (i = 0; i < s->nr_processes; i++) {
-		if (!s->processes[i].alive ||
-		    !living_space(s, s->processes[i].tgid))
-			continue;
-		rc = session_verify(s, s->processes[i].tgid, f);
-		if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
-			say(s, "a verification of process %u was left out: %s",
-			    s->processes[i].tgid,
-			    rc == -ETIMEDOUT ? "a thread did not stop in time" :
-			    rc == -EPERM     ? "another tracer holds it" :
-					       strerror(-rc));
-	}
+	rc = session_verify(s, tgid, f);
+	if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
+		say(s, "a verification of process %u was left out: %s", tgid,
+		    rc == -ETIMEDOUT ? "a thread did not stop in time" :
+		    rc == -EPERM     ? "another tracer holds it" :
+				       strerror(-rc));
 	fclose(f);
 	say_lines(s, text);
 	free(text);
+}
+
+static void verify_all(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++) {
+		struct process p = s->processes[i];
+
+		if (p.alive && living_space(s, p.tgid))
+			verify_one(s, p.tgid);
+	}
 }
 
 /* --- the shim's side ---------------------------------------------------- */
@@ -566,13 +572,16 @@ static void on_ring_closing(void *ctx, struct ring *r)
 		order_remove(s->order, ring_data(r));
 }
 
-/* The last moment at which its pages can be seen. */
+/* The last moment at which its maps and its pages can be seen. */
 static void on_bye(void *ctx, uint32_t tgid)
 {
 	struct session *s = ctx;
 
-	if (session_has(s, tgid) && !s->kernel_gone)
-		session_refresh(s, tgid);
+	if (!session_has(s, tgid) || s->kernel_gone)
+		return;
+	session_refresh(s, tgid);
+	if (s->o.verify_ms)
+		verify_one(s, tgid);
 }
 
 static void on_uprobe_thread(void *ctx, struct uprobe_thread *t)
@@ -601,7 +610,7 @@ static int start_shim(struct session *s, char **why)
 		.bye = on_bye,
 	};
 
-	s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDONLY | O_CLOEXEC);
+	s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
 	if (s->stamp_fd >= 0)
 		s->rings = rings_open(s->o.shim_sock,
 				      s->o.ring_bytes ? s->o.ring_bytes :
@@ -877,6 +886,26 @@ struct session_totals session_totals(struct session *s)
 	if (s->uprobes)
 		t.calls_lost += uprobes_totals(s->uprobes).lost;
 	return t;
+}
+
+void session_print_checks(struct session *s, FILE *f)
+{
+	struct session_totals t = session_totals(s);
+
+	if (!s->o.verify_ms && !t.model.checks)
+		return;
+	fprintf(f,
+		"verify: %" PRIu64 " checks, %" PRIu64
+		" VMAs compared, %" PRIu64 " mismatches\n",
+		t.model.checks, t.model.check_vmas, t.model.check_mismatches);
+	if (t.skipped)
+		fprintf(f,
+			"verify: %" PRIu64
+			" checks were left out: a thread did not stop in time\n",
+			t.skipped);
+	if (!t.model.checks)
+		fprintf(f,
+			"verify: the target ended before it could be compared\n");
 }
 
 void session_print_losses(struct session *s, FILE *f)

@@ -88,6 +88,8 @@ struct session_totals {
 	uint64_t skipped; /* verifications that could not be made */
 };
 struct session_totals session_totals(struct session *s);
+/* What the verifications found, and if none could be made; nothing where none was asked for. */
+void session_print_checks(struct session *s, FILE *f);
 /* One or more lines on lost, coalesced, refused; nothing is left out. */
 void session_print_losses(struct session *s, FILE *f);
 
