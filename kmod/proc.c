@@ -136,7 +136,7 @@ int __init vh_proc_init(void)
 	if (dir && proc_create("status", 0444, dir, &status_ops) &&
 	    proc_create("watched", 0600, dir, &watched_ops) &&
 	    proc_create("events", 0400, dir, &vh_events_ops) &&
-	    proc_create("stamp", 0400, dir, &vh_stamp_ops))
+	    proc_create("stamp", 0600, dir, &vh_stamp_ops))
 		return 0;
 	proc_remove(dir);
 	return -ENOMEM;

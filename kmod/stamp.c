@@ -7,7 +7,9 @@
  * the ts of each record before the lock that orders the change is released, and
  * never goes back; and since every ts comes from one strictly rising clock, a
  * later record's ts exceeds whatever the page has shown. A tick keeps the page
- * near the present where nothing happens.
+ * near the present where nothing happens. The process may raise the page itself,
+ * to tell the order of its threads' events; what it makes of it is told to nobody
+ * else, and the kernel never reads it but to raise it further.
  *
  * The page belongs to whoever still refers to it: the entries of the mm that
  * write it, and each mapping (a reference of the page, which the kernel drops
@@ -142,7 +144,7 @@ static int stamp_mmap(struct file *file, struct vm_area_struct *vma)
 	if (vma->vm_pgoff || vma->vm_end - vma->vm_start != PAGE_SIZE ||
 	    !(vma->vm_flags & VM_MAYSHARE))
 		return -EINVAL;
-	if (vma->vm_flags & (VM_WRITE | VM_EXEC))
+	if (vma->vm_flags & VM_EXEC)
 		return -EACCES;
 	fresh = stamp_new();
 	if (!fresh)
@@ -151,7 +153,7 @@ static int stamp_mmap(struct file *file, struct vm_area_struct *vma)
 	vh_stamp_put(fresh);
 	if (!stamp)
 		return -ESRCH;
-	vma->vm_flags &= ~(VM_MAYWRITE | VM_MAYEXEC);
+	vma->vm_flags &= ~VM_MAYEXEC;
 	vma->vm_flags |= VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
 	vh_stamp_write(stamp, vh_clock());
 	err = vm_insert_page(vma, vma->vm_start, stamp->page);

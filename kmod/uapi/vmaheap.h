@@ -275,13 +275,15 @@ struct vmaheap_stats {
 
 /*
  * The stamp page. A watched process that maps the first page of
- * /proc/vmaheap/stamp (PROT_READ, MAP_SHARED) sees one __u64 at offset 0:
+ * /proc/vmaheap/stamp (MAP_SHARED, not PROT_EXEC) sees one __u64 at offset 0:
  * CLOCK_MONOTONIC ns, not less than the `ts` of any VMA change of its address
  * space that has been completed. It rises strictly at every change, before the
  * system call returns, and on a tick of one jiffy. So a thread that loads it
  * before (a) and after (b) a function call knows: those records of its own with
- * a < ts <= b were caused inside that call, and no others. The mapping is not
- * inherited by fork. mmap fails with ESRCH when the caller is not watched.
+ * a < ts <= b were caused inside that call, and no others. The process may add to
+ * the value, to put events of its threads between two changes into an order, as
+ * long as it stays behind CLOCK_MONOTONIC. The mapping is not inherited by fork.
+ * mmap fails with ESRCH when the caller is not watched.
  * Opening the file needs CAP_SYS_PTRACE; the reader passes the descriptor on.
  */
 #define VMAHEAP_STAMP_PATH "/proc/vmaheap/stamp"

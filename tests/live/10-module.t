@@ -13,7 +13,7 @@ zero() { [ "$(status "$1")" = 0 ]; }
 load
 is "$(status sessions) $(status processes) $(status 'hooks armed')" "0 0 0" "loaded: nothing is watched or hooked"
 is "$(stat -c %a /proc/vmaheap/status /proc/vmaheap/watched /proc/vmaheap/events /proc/vmaheap/stamp | xargs)" \
-	"444 600 400 400" "modes of /proc/vmaheap"
+	"444 600 400 600" "modes of /proc/vmaheap"
 
 # --- refusals
 

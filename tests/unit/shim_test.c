@@ -41,6 +41,7 @@ struct setup {
 	bool refuse; /* admit nobody */
 	bool stops; /* stop the target now and then */
 	bool no_socket;
+	bool still; /* nobody but the target moves the stamp */
 };
 
 struct run {
@@ -52,6 +53,7 @@ struct run {
 	struct tapes tapes;
 	int stamp_fd;
 	volatile uint64_t *stamp;
+	uint64_t raised; /* by how much the stamp was, when still */
 	volatile bool stop;
 	bool refuse;
 	uint32_t pid;
@@ -272,15 +274,19 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	if (!run->pid)
 		child(argv, out[1], sock, true);
 	close(out[1]);
-	pthread_create(&ticker, NULL, tick, run);
+	*run->stamp = run->raised = now_ns();
+	if (!how->still)
+		pthread_create(&ticker, NULL, tick, run);
 	if (how->stops)
 		pthread_create(&stopper, NULL, stop_and_go, run);
 	serve(run, how, rs, out[0]);
 	run->stop = true;
-	pthread_join(ticker, NULL);
+	if (!how->still)
+		pthread_join(ticker, NULL);
 	if (how->stops)
 		pthread_join(stopper, NULL);
 	close(out[0]);
+	run->raised = *run->stamp - run->raised;
 	munmap((void *)run->stamp, 4096);
 	close(run->stamp_fd);
 	rmdir(dir);
@@ -383,6 +389,19 @@ static void test_threads(void **state)
 	(void)state;
 	victim_run(&run, &how, "alloc_threads", NULL);
 	check_counts(&run);
+	run_free(&run);
+}
+
+/* Without a module or after it: several threads raise the stamp themselves. */
+static void test_still(void **state)
+{
+	struct setup how = { .still = true };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", "20000");
+	check_counts(&run);
+	assert_in_range(run.raised, 1, 1000000);
 	run_free(&run);
 }
 
@@ -659,6 +678,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_still),
 		cmocka_unit_test(test_back_pressure),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_drop),

@@ -144,7 +144,7 @@ INLINE void quiet_begin(struct slot *s)
 INLINE void quiet_end(struct slot *s)
 {
 	s->quiet = 0;
-	s->limit = s->room;
+	s->limit = s->gate;
 }
 
 INLINE uint64_t total(size_t nmemb, size_t size)

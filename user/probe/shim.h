@@ -35,11 +35,12 @@ struct slot {
 	uint64_t limit;
 	uint64_t *data;
 	uint64_t mask;
-	const uint64_t *stamp;
+	uint64_t *stamp;
 	uint64_t ts, alloc_caller, free_caller; /* as the reader has them */
 
 	struct ring_header *ring __attribute__((aligned(64)));
-	uint64_t room; /* what limit is when nothing else keeps it at 0 */
+	uint64_t room; /* head may go so far */
+	uint64_t gate; /* what limit is when nothing else keeps it at 0 */
 	uint64_t lost; /* events dropped and not told of */
 	uintptr_t quiet; /* see quiet_begin() */
 	struct slot *next; /* in the list of free ones */
@@ -76,8 +77,8 @@ void slot_put(struct slot_loan *loan);
 
 /* shim_link.c */
 
-/* A ring for the calling thread: fills ring, data, mask, stamp, room. 0 or -errno. */
-int link_ring(const char *path, struct slot *s, const uint64_t **stamp,
+/* A ring for the calling thread: fills ring, data, mask, head. 0 or -errno. */
+int link_ring(const char *path, struct slot *s, uint64_t **stamp,
 	      uint32_t *next_place);
 /* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
 void link_bye(const char *path);

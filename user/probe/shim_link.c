@@ -73,25 +73,9 @@ void *link_wiped_memory(size_t bytes)
 }
 
 /*
- * With a time-out set, a socket call that is interrupted is not restarted by the
- * kernel (include/net/sock.h, sock_intr_errno()): being stopped by a tracer for a
- * moment, vmaheap's own verification say, ends it with EINTR even though signals
- * are blocked.
- */
-static long again3(long nr, long a, long b, long c)
-{
-	long n;
-
-	do {
-		n = sys6(nr, a, b, c, nr == SYS_sendto ? MSG_NOSIGNAL : 0, 0,
-			 0);
-	} while (n == -EINTR);
-	return n;
-}
-
-/*
  * A call on a socket that has a time limit ends with EINTR when a stop (a
- * debugger, SIGSTOP) interrupts it, though all signals are blocked (signal(7)).
+ * debugger, SIGSTOP, vmaheap's own verification) interrupts it, though all
+ * signals are blocked (signal(7); include/net/sock.h, sock_intr_errno()).
  */
 static long again(long nr, long fd, long b, long c, long d)
 {
@@ -120,7 +104,7 @@ static int link_connect(const char *path, long seconds)
 	     sizeof(limit), 0);
 	sys6(SYS_setsockopt, fd, SOL_SOCKET, SO_SNDTIMEO, (long)limit,
 	     sizeof(limit), 0);
-	err = again3(SYS_connect, fd, (long)&addr, sizeof(addr));
+	err = again(SYS_connect, fd, (long)&addr, sizeof(addr), 0);
 	if (err) {
 		sys_close((int)fd);
 		return (int)err;
@@ -184,17 +168,18 @@ static int link_ask(const char *path, uint32_t op, long seconds,
  * The stamp is one mapping a process. Two threads may map it at the same time;
  * the second one's is removed again.
  */
-static int link_stamp(int fd, const uint64_t **stamp, uint32_t *place)
+static int link_stamp(int fd, uint64_t **stamp, uint32_t *place)
 {
-	uint64_t at, none = 0;
+	uint64_t *none = NULL;
+	uint64_t at;
 
 	if (__atomic_load_n(stamp, __ATOMIC_ACQUIRE))
 		return 0;
-	at = map_somewhere(place, 4096, PROT_READ, MAP_SHARED, fd);
+	at = map_somewhere(place, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	if (!at)
 		return -ENOMEM;
 	sys_madvise(at, 4096, MADV_DONTFORK);
-	if (!__atomic_compare_exchange_n((uint64_t *)stamp, &none, at, false,
+	if (!__atomic_compare_exchange_n(stamp, &none, (uint64_t *)at, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		sys_munmap(at, 4096);
 	return 0;
@@ -225,7 +210,7 @@ static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 	return 0;
 }
 
-int link_ring(const char *path, struct slot *s, const uint64_t **stamp,
+int link_ring(const char *path, struct slot *s, uint64_t **stamp,
 	      uint32_t *place)
 {
 	struct shim_reply reply;

@@ -23,6 +23,8 @@
 #define WAIT_MAX_NS 50000000
 #define RETRY_EVENTS 1000 /* until the next try when a ring could not be had */
 #define NEVER (~0ull) /* no stamp and no caller has this value */
+/* Words that each of two threads writes before it raises the stamp: TURN * 2 * 2 */
+#define TURN 32
 
 /* This is what fork wipes. */
 struct process {
@@ -32,7 +34,7 @@ struct process {
 	uint32_t nr_slots;
 	uint32_t has_rings;
 	uint32_t retry; /* events until the next try to get a ring */
-	const uint64_t *stamp;
+	uint64_t *stamp;
 	uint64_t lost; /* events of threads that had no ring */
 	struct slot *free;
 	struct slot slots[] __attribute__((aligned(64)));
@@ -245,7 +247,7 @@ static void slot_put_ctrl(struct slot *s, enum word_ctrl what, uint64_t value)
 /* What the reader must know before the next event. */
 static void slot_put_ctrls(struct slot *s)
 {
-	uint64_t lost;
+	uint64_t lost = __atomic_load_n(&process->lost, __ATOMIC_RELAXED);
 
 	if (s->lost)
 		slot_put_ctrl(s, CTRL_LOST, s->lost);
@@ -255,12 +257,34 @@ static void slot_put_ctrls(struct slot *s)
 		s->told_tid = s->tid;
 		s->ts = s->alloc_caller = s->free_caller = NEVER;
 	}
-	lost = __atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
 	if (lost) {
+		lost = __atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
 		s->ring->lost += lost;
 		slot_put_ctrl(s, CTRL_LOST, lost);
 	}
 	__atomic_store_n(&s->ring->head, s->head, __ATOMIC_RELEASE);
+}
+
+/*
+ * Events with equal stamps are in no order among threads, so the threads raise
+ * it by one now and then, which keeps that set small. It stays behind the clock
+ * that the kernel's records have, for a turn takes longer than a nanosecond, and
+ * what is read of it stays true: whoever saw the other's doing sees a stamp that
+ * is not smaller. Turns grow with the square of the threads, so that the words
+ * that say that the stamp has moved remain a small part of what each one writes.
+ */
+static void slot_take_turn(struct slot *s)
+{
+	uint64_t threads =
+		__atomic_load_n(&process->nr_slots, __ATOMIC_RELAXED);
+	uint64_t turn = TURN * threads * threads;
+
+	s->gate = s->room;
+	if (threads < 2)
+		return;
+	__atomic_fetch_add(s->stamp, 1, __ATOMIC_ACQ_REL);
+	if (turn < s->room - s->head)
+		s->gate = s->head + turn;
 }
 
 /*
@@ -273,7 +297,7 @@ static bool slot_ready(struct slot *s)
 	if (s->quiet && stack_pointer() < s->quiet)
 		return false;
 	s->quiet = 0;
-	if (!slot_make_room(s)) {
+	if (s->head >= s->room && !slot_make_room(s)) {
 		s->lost++;
 		s->ring->lost++;
 		if (slot_detached(s) && s == my_slot)
@@ -281,7 +305,8 @@ static bool slot_ready(struct slot *s)
 		return false;
 	}
 	slot_put_ctrls(s);
-	s->limit = s->room;
+	slot_take_turn(s);
+	s->limit = s->gate;
 	return true;
 }
 

@@ -24,13 +24,14 @@
  *
  * ts      the stamp (uapi/vmaheap.h; CLOCK_MONOTONIC ns) as of this event; it
  *         stays valid for the thread's following events until another one
- *         comes. There is no time in the common event: a time costs ten times
+ *         comes. Where there are several threads they raise it by 1 ns now and
+ *         then, so that few events of theirs have equal stamps. There is no time in the common event: a time costs ten times
  *         what the event costs (design 4).
  * caller  the return address of the call, sticky in two registers: one for
  *         the allocations, one for FREE and REALLOC. REALLOCED has the
  *         allocations' register.
  * begin   the stamp differed before and after the real function, so the kernel
- *         (or a tick) acted inside this call: the thread's own VMA changes with
+ *         (or a tick, or another thread) acted inside this call: the thread's own VMA changes with
  *         begin < their ts <= ts belong to this call, and no others do.
  *
  * Order in a thread: FREE and REALLOC are written before the real function
@@ -219,8 +220,8 @@ struct ring_header {
  * The handshake: a SOCK_SEQPACKET connection to the path in $VMAHEAP_SHIM_SOCK,
  * one request, one reply, closed again, so that no descriptor stays open in the
  * target. The reply to SHIM_RING carries two descriptors (SCM_RIGHTS): the
- * ring's memfd and the stamp's file, to be mapped PROT_READ, MAP_SHARED, one
- * page. The daemon takes the process id from the peer's credentials, not from
+ * ring's memfd and the stamp's file, to be mapped read-write, MAP_SHARED,
+ * one page. The daemon takes the process id from the peer's credentials, not from
  * the message.
  */
 #define SHIM_MAGIC 0x504d4856u /* "VHMP" */
