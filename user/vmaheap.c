@@ -152,12 +152,17 @@ static void view_run(struct view *v)
 static int view_close(struct view *v, int err)
 {
 	uint64_t damage = replay_damage(v->r);
+	uint64_t missing = model_totals(replay_model(v->r)).no_memory;
 	int status = 0;
 
 	if (!err && fflush(stdout))
 		err = -errno;
 	if (err)
 		status = fail("the output: %s", strerror(-err));
+	else if (missing)
+		status = fail("there was no memory for %" PRIu64
+			      " events: these figures lack them",
+			      missing);
 	else if (damage)
 		fprintf(stderr,
 			"vmaheap: the trace is truncated or damaged: %" PRIu64

@@ -20,7 +20,7 @@
  *       map_count_mismatches } ]
  *   sum: { calls, failed, asked, given_back, to_kernel, events, in_calls, mapped,
  *     unmapped, changed } over all spaces of this report
- *   lost: { kernel_lost, invalid, orphan_calls }, verify: { checks, vmas,
+ *   lost: { kernel_lost, no_memory, invalid, orphan_calls }, verify: { checks, vmas,
  *     mismatches }, events: of the whole watch
  */
 #include <errno.h>
@@ -455,6 +455,7 @@ static void print_watch(const struct output *o)
 	struct model_totals t = model_totals(o->model);
 
 	doubt(o->f, t.kernel_lost, "Events that the module could not report");
+	doubt(o->f, t.no_memory, "Events that there was no memory for");
 	doubt(o->f, t.invalid,
 	      "Events that contradicted the protocol and were refused");
 	doubt(o->f, t.orphan_calls,
@@ -659,8 +660,9 @@ static void json_watch(json_t *j, const struct output *o)
 	struct model_totals t = model_totals(o->model);
 
 	json_object_set_new(j, "lost",
-			    json_pack("{s:o, s:o, s:o}", "kernel_lost",
-				      json_u64(t.kernel_lost), "invalid",
+			    json_pack("{s:o, s:o, s:o, s:o}", "kernel_lost",
+				      json_u64(t.kernel_lost), "no_memory",
+				      json_u64(t.no_memory), "invalid",
 				      json_u64(t.invalid), "orphan_calls",
 				      json_u64(t.orphan_calls)));
 	json_object_set_new(j, "verify",

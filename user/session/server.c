@@ -272,7 +272,9 @@ static void start(struct server *sv, struct client *c, const char *buf,
 
 static int finish_status(const struct session_totals *t)
 {
-	return t->model.check_mismatches ? 123 : t->trace.error ? 125 : 0;
+	if (t->model.check_mismatches)
+		return 123;
+	return t->trace.error || t->model.no_memory ? 125 : 0;
 }
 
 static void finish(struct client *c)

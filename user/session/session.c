@@ -928,6 +928,11 @@ void session_print_losses(struct session *s, FILE *f)
 			"%" PRIu64
 			" allocator sources were cut off: nonsense in their rings\n",
 			t.broken);
+	if (t.model.no_memory)
+		fprintf(f,
+			"%" PRIu64
+			" events are not in the model: there was no memory\n",
+			t.model.no_memory);
 	if (t.model.invalid)
 		fprintf(f, "%" PRIu64 " events were refused\n",
 			t.model.invalid);
