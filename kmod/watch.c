@@ -377,6 +377,10 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 		fresh = NULL;
 	}
 	p = NULL;
+	/* What the parent does from here on is not the child's. */
+	m = mm_of_session(ses, current->mm);
+	if (m)
+		vh_stamp_write(READ_ONCE(m->stamp), vh_clock());
 out:
 	raw_spin_unlock(&ses->lock);
 	if (locked)

@@ -135,6 +135,9 @@ for who in inherited child leaf parent; do
 done
 read -r pid addr size < <(truth family child)
 read -r parent _ < <(truth family parent)
+read -r _ after size < <(truth family after)
+is "$(vmaheap why --json "$after" -p "$parent" family | jq .chunk.size)" "$size" "what the parent allocates after the fork"
+is "$(vmaheap why --json "$after" -p "$pid" family | jq .chunk)" null "is not the child's"
 is "$(vmaheap why --json "$addr" -p "$parent" family | jq .chunk.size)" "$(truth family parent | cut -d' ' -f3)" \
 	"the same address is another chunk in the parent"
 like "$(vmaheap script family)" "fork: process $pid" "the fork is told"
