@@ -60,17 +60,17 @@ ok "the hooks are disarmed" until_true 10 zero "hooks armed"
 
 # --- exactness
 
-ok "4 threads, forks, vforks and execs: exact at every checkpoint" timeout 200 $client run -i 30 -- $storm 4 1200
+ok "4 threads, forks, vforks and execs: exact at every checkpoint" timeout 600 $client run -i 30 -- $storm 4 1200
 figures
 ok "more than 20 checks, none in vain" test "$(figure checks)" -gt 20
 is "$(figure lost) $(figure lost_madvise)" "0 0" "nothing is lost"
 ok "snapshots were asked for" test "$(figure snapshots)" -gt 5
-exits 1 "a reader that forgets one RANGE in 50 is found out" timeout 200 $client run -f 50 -i 30 -- $storm 4 300
+exits 1 "a reader that forgets one RANGE in 50 is found out" timeout 600 $client run -f 50 -i 30 -- $storm 4 300
 like "$(cat "$tmp/said")" "mismatches=[1-9]" "by a mismatch"
 ok "forks and execs were followed" test "$(figure forks)" -gt 0 -a "$(figure execs)" -gt 1
 ok "the session and its hooks are gone" until_true 10 zero "hooks armed"
 
-ok "a receive buffer of 4 KiB and a slow reader: exact" timeout 200 $client run -b 4096 -i 100 -- $storm 4 600
+ok "a receive buffer of 4 KiB and a slow reader: exact" timeout 600 $client run -b 4096 -i 100 -- $storm 4 600
 figures
 ok "the receiver was full" test "$(figure retries)" -gt 0
 
@@ -78,23 +78,23 @@ is "$(figure lost)" 0 "no child, exec or file is lost"
 
 rmmod vmaheap
 load buffer_kib=64
-ok "a ring of 64 KiB and a slow reader: exact" timeout 280 $client run -b 4096 -i 300 -- $storm 4 2000
+ok "a ring of 64 KiB and a slow reader: exact" timeout 600 $client run -b 4096 -i 300 -- $storm 4 2000
 figures
 ok "write sections were merged, and counted" test "$(figure coalesced)" -gt 0 -a "$(figure late)" -gt 0
 rmmod vmaheap
 load
 
-ok "a shell, python and gcc" timeout 200 $client run -i 50 -- \
+ok "a shell, python and gcc" timeout 600 $client run -i 50 -- \
 	sh -c 'python3 -c "import json, ctypes; x = [bytearray(1 << n) for n in range(22)]"; gcc -O2 -c -o /dev/null tests/live/modclient.c -Ikmod'
 figures
-ok "watched from its exec on" timeout 60 $client run -x -i 20 -- sh -c '/bin/true; python3 -c pass'
+ok "watched from its exec on" timeout 600 $client run -x -i 20 -- sh -c '/bin/true; python3 -c pass'
 figures
 
 # --- the stamp page
 
 exits 1 "the stamp of a process that is not watched" build/tests/victims/mm_stamp 3</proc/vmaheap/stamp
 ok "stamps before and after each call enclose its records, and no others" \
-	timeout 200 $client run -i 100 -s "$tmp/stamps" -- build/tests/victims/mm_stamp
+	timeout 600 $client run -i 100 -s "$tmp/stamps" -- build/tests/victims/mm_stamp
 figures
 until_true 10 zero "stamps mapped"
 is "$(status "stamps mapped")" 0 "no stamp page is left"

@@ -78,9 +78,10 @@ exits() {
 	fi
 }
 
-# until_true SECONDS CMD...: false when CMD was not true within this time.
+# until_true SECONDS CMD...: false when CMD was not true within this time, which is that of
+# an idle machine: four times as long is allowed.
 until_true() {
-	local end=$((SECONDS + $1))
+	local end=$((SECONDS + 4 * $1))
 	shift
 	until "$@" >/dev/null 2>&1; do
 		[ $SECONDS -lt $end ] || return 1
