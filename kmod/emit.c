@@ -194,7 +194,7 @@ static bool tell_file(struct vh_session *ses, struct file *file,
 		return true;
 	/* An exiting task has no root to which a path could be relative. */
 	path = current->fs ?
-		       d_path(&file->f_path, ses->path, sizeof(ses->path)) :
+		       d_path(file_user_path(file), ses->path, sizeof(ses->path)) :
 		       ERR_PTR(-ESRCH);
 	if (IS_ERR(path)) {
 		vh_lost(ses, VMAHEAP_LOST_FILE);
@@ -259,7 +259,7 @@ static void fill_vma(struct vmaheap_vma *v, struct vm_area_struct *vma)
 		if (vma->vm_flags & flag_map[i].vm)
 			v->flags |= flag_map[i].flag;
 	if (vma->vm_file) {
-		const struct inode *inode = file_inode(vma->vm_file);
+		const struct inode *inode = file_user_inode(vma->vm_file);
 
 		v->flags |= VMAHEAP_VMA_FILE;
 		v->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;

@@ -28,7 +28,6 @@
 #include <linux/tracepoint.h>
 #include <trace/events/sched.h>
 
-#include "compat/ftrace_arg.h"
 #include "vh.h"
 
 enum how {
@@ -122,8 +121,8 @@ static __always_inline void on_mas_store_prealloc(unsigned long arg,
 		int bit = ftrace_test_recursion_trylock(ip, parent);       \
 		if (bit < 0)                                               \
 			return;                                            \
-		on_##name(vh_ftrace_arg(regs, 0), vh_ftrace_arg(regs, 1),  \
-			  vh_ftrace_arg(regs, 2), vh_ftrace_arg(regs, 3)); \
+		on_##name(ftrace_regs_get_argument(regs, 0), ftrace_regs_get_argument(regs, 1),  \
+			  ftrace_regs_get_argument(regs, 2), ftrace_regs_get_argument(regs, 3)); \
 		ftrace_test_recursion_unlock(bit);                         \
 	}                                                                  \
 	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs)  \
@@ -175,7 +174,7 @@ static void __maybe_unused check_probes(void)
 	{                                                                     \
 		.symbol = #name, .how = way, .refusal = REFUSAL(name),        \
 		.ops = { .func = name##_ftrace,                               \
-			 .flags = FTRACE_OPS_FL_PERMANENT },                  \
+			 .flags = VH_FTRACE_FLAGS },                  \
 		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }, \
 	}
 #define TRACE(name, fn)                                                       \

@@ -153,8 +153,8 @@ static int stamp_mmap(struct file *file, struct vm_area_struct *vma)
 	vh_stamp_put(fresh);
 	if (!stamp)
 		return -ESRCH;
-	vma->vm_flags &= ~VM_MAYEXEC;
-	vma->vm_flags |= VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP;
+	vm_flags_mod(vma, VM_DONTCOPY | VM_DONTEXPAND | VM_DONTDUMP,
+		     VM_MAYEXEC);
 	vh_stamp_write(stamp, vh_clock());
 	err = vm_insert_page(vma, vma->vm_start, stamp->page);
 	if (!err)
