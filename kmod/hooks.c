@@ -5,15 +5,13 @@
  * Mark: each place that writes the VMA tree of a process, or changes the
  * protection of a whole VMA in place, under the write side of its mmap_lock.
  *
- *   mas_store_prealloc, mas_store_gfp   every tree store (mm/mmap.c 6.1:434,
- *                                       451, 467, 2582, 3170, 3192)
- *   vma_set_page_prot                   mprotect of a whole VMA (6.1:644)
+ *   TREE_POINTS         every store in the tree (compat/points.h)
+ *   vma_set_page_prot   mprotect of a whole VMA (mm/mprotect.c 6.1:644)
  *
  * Emit: up_write and downgrade_write are entered with the lock still held, so
  * what the tree holds there is what the write section made of it.
  *
- * lib/ is built without ftrace (lib/Makefile), so the mas_* functions take
- * kprobes. ftrace costs least for the rest; where it cannot, kprobes serve.
+ * ftrace costs least; where it cannot, kprobes serve.
  *
  * Nothing that runs from here calls one of the hooked functions; that the
  * helper against recursion is used all the same is for other people's probes.
@@ -85,28 +83,6 @@ static __always_inline void on_vma_set_page_prot(unsigned long arg,
 	vh_mark(vma->vm_mm, vma->vm_start, vma->vm_end);
 }
 
-static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
-					  unsigned long len,
-					  unsigned long advice)
-{
-	vh_on_madvise((struct mm_struct *)mm, start, len, advice);
-}
-
-/* Of a tree that is no mm's the "mm" is an address that is in no table. */
-static __always_inline void on_mas_store_prealloc(unsigned long arg,
-						  unsigned long b,
-						  unsigned long c,
-						  unsigned long d)
-{
-	struct ma_state *mas = (void *)arg;
-	struct mm_struct *mm = container_of(mas->tree, struct mm_struct, mm_mt);
-
-	vh_mark(mm, mas->index,
-		mas->last == ULONG_MAX ? ULONG_MAX : mas->last + 1);
-}
-
-#define on_mas_store_gfp on_mas_store_prealloc
-
 /*
  * Both ways into a handler. An ftrace callback runs as preemptible as its
  * caller, and must not sleep: unregister_ftrace_function() takes a sleep for
@@ -138,9 +114,8 @@ ENTRIES(up_write)
 ENTRIES(downgrade_write)
 ENTRIES(exit_mmap)
 ENTRIES(vma_set_page_prot)
-ENTRIES(do_madvise)
-ENTRIES(mas_store_prealloc)
-ENTRIES(mas_store_gfp)
+
+#include "compat/points.h"
 
 static void probe_fork(void *data, struct task_struct *parent,
 		       struct task_struct *child)
@@ -152,11 +127,6 @@ static void probe_exec(void *data, struct task_struct *p, pid_t old_pid,
 		       struct linux_binprm *bprm)
 {
 	vh_on_exec(p);
-}
-
-static void probe_exit(void *data, struct task_struct *p)
-{
-	vh_on_exit(p);
 }
 
 /* Does not compile when the kernel's probes have other arguments than ours. */
@@ -188,13 +158,12 @@ static void __maybe_unused check_probes(void)
  * before a process can be found by the hooks that follow it.
  */
 static struct hook hooks[] = {
-	FUNCTION(mas_store_prealloc, KPROBE),
-	FUNCTION(mas_store_gfp, KPROBE),
+	TREE_POINTS,
 	FUNCTION(vma_set_page_prot, FTRACE),
 	FUNCTION(up_write, FTRACE),
 	FUNCTION(downgrade_write, FTRACE),
 	FUNCTION(exit_mmap, FTRACE),
-	FUNCTION(do_madvise, FTRACE),
+	MADVISE_POINTS,
 	TRACE(sched_process_exit, probe_exit),
 	TRACE(sched_process_exec, probe_exec),
 	TRACE(sched_process_fork, probe_fork),

@@ -198,6 +198,7 @@ void vh_hooks_show(struct seq_file *m);
 extern atomic_t vh_users; /* entries alive; the hooks are needed while > 0 */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_release(struct mm_struct *mm);
+void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_exit_mmap(struct mm_struct *mm);
 void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 		   int advice);

@@ -65,13 +65,15 @@ void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi)
  * When the record does not fit, the stamp page rises all the same: a reader of
  * the page must not take a later change for this one.
  */
-static void release(struct vh_mm *m)
+static void release(struct vh_mm *m, unsigned long lo, unsigned long hi)
 {
 	struct vh_session *ses = m->ses;
 	struct vh_actor who;
 
 	raw_spin_lock(&ses->lock);
 	if (!ses->dead && !m->dead && !m->exited) {
+		m->lo = min(m->lo, lo);
+		m->hi = max(m->hi, hi);
 		vh_actor(ses, &who);
 		vh_tell_owed(ses);
 		if (!m->announced || !vh_emit_range(m, 0, &who)) {
@@ -91,7 +93,20 @@ void vh_on_release(struct mm_struct *mm)
 
 	for_each_entry_of_mm(m, mm)
 		if (m->lo < m->hi)
-			release(m);
+			release(m, m->lo, m->hi);
+}
+
+/*
+ * A VMA of mm has grown to [lo, hi) under the read side of mmap_lock, which
+ * shuts the mark hooks out but not other reporters: the range that is pending
+ * already is widened, never replaced, under session.lock.
+ */
+void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm)
+		release(m, lo, hi);
 }
 
 void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,

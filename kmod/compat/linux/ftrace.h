@@ -18,6 +18,8 @@
 #define ftrace_regs_get_argument(regs, n) regs_get_kernel_argument(regs, n)
 #define ftrace_test_recursion_trylock(ip, parent) 0
 #define ftrace_test_recursion_unlock(bit) ((void)(bit))
+/* Not exported. An empty filter is not allocated (ftrace_hash_move). */
+#define ftrace_free_filter(ops) ftrace_set_filter(ops, NULL, 0, 1)
 #endif
 
 /*

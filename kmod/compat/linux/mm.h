@@ -12,4 +12,25 @@ static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set,
 }
 #endif
 
+/* Since 6.1, which keeps VMAs in a maple tree; before, in a list. */
+#ifndef VMA_ITERATOR
+struct vma_iterator {
+	struct vm_area_struct *next;
+};
+
+static inline void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm,
+				 unsigned long addr)
+{
+	vmi->next = find_vma(mm, addr);
+}
+
+static inline struct vm_area_struct *vma_next(struct vma_iterator *vmi)
+{
+	struct vm_area_struct *vma = vmi->next;
+
+	vmi->next = vma ? vma->vm_next : NULL;
+	return vma;
+}
+#endif
+
 #endif
