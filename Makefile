@@ -2,6 +2,7 @@
 # make [all]      programs and module, all below build/
 # make check      unit tests under sanitizers
 # make test       installs what is missing, builds, unit tests, live tests in a guest
+# make test-kernels   the live tests on every kernel of scripts/kernels, and a table
 # make demo       the main job on a real program
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
 # make install    DESTDIR, PREFIX; make uninstall; make clean
@@ -119,6 +120,12 @@ test:
 	scripts/deps
 	+tests/all
 
+test-kernels:
+	scripts/deps
+	scripts/kernels prepare
+	$(MAKE) user
+	tests/kernels
+
 demo:
 	scripts/deps
 	$(MAKE) all
@@ -173,6 +180,6 @@ clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check unit check warn test demo format style install uninstall clean FORCE
+.PHONY: all user module module-check unit check warn test test-kernels demo format style install uninstall clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
