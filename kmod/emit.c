@@ -16,6 +16,7 @@
  */
 #include <linux/compat.h>
 #include <linux/dcache.h>
+#include <linux/file.h>
 #include <linux/fs.h>
 #include <linux/hash.h>
 #include <linux/sched.h>
@@ -177,30 +178,26 @@ void vh_lost(struct vh_session *ses, unsigned int what)
 	vh_tell_owed(ses);
 }
 
-/*
- * Tells the path of a file that the session may not know yet. False: no room.
- * d_path() does not sleep; perf_event_mmap() calls it at the same place.
- */
-static bool tell_file(struct vh_session *ses, struct file *file,
-		      const struct vmaheap_vma *v)
+static struct vh_file file_id(const struct file *file)
 {
-	struct vh_file *known = &ses->files[hash_64(
-		v->ino ^ ((u64)v->dev << 32), ilog2(VH_FILES))];
+	const struct inode *inode = file_user_inode(file);
+
+	return (struct vh_file){
+		.ino = inode->i_ino,
+		.dev = MAJOR(inode->i_sb->s_dev) << 20 |
+		       MINOR(inode->i_sb->s_dev),
+	};
+}
+
+/* False: no room. A path that is too long or cannot be told is lost. */
+static bool put_file(struct vh_session *ses, const struct vh_file *id,
+		     const char *path)
+{
 	struct vmaheap_rec_file *rec;
 	size_t len, size;
-	char *path;
 
-	if (known->ino == v->ino && known->dev == v->dev)
-		return true;
-	/* An exiting task has no root to which a path could be relative. */
-	path = current->fs ?
-		       d_path(file_user_path(file), ses->path, sizeof(ses->path)) :
-		       ERR_PTR(-ESRCH);
 	if (IS_ERR(path)) {
 		vh_lost(ses, VMAHEAP_LOST_FILE);
-		if (PTR_ERR(path) != -ESRCH)
-			*known = (struct vh_file){ .ino = v->ino,
-						   .dev = v->dev };
 		return true;
 	}
 	len = strlen(path);
@@ -210,14 +207,81 @@ static bool tell_file(struct vh_session *ses, struct file *file,
 		return false;
 	memset(rec, 0, sizeof(*rec));
 	head(&rec->rec, VMAHEAP_REC_FILE, size, 0, 0, 0);
-	rec->ino = v->ino;
-	rec->dev = v->dev;
+	rec->ino = id->ino;
+	rec->dev = id->dev;
 	rec->len = len;
 	memset(rec->path + len, 0, size - sizeof(*rec) - len);
 	memcpy(rec->path, path, len);
 	vh_commit(ses, &rec->rec);
-	*known = (struct vh_file){ .ino = v->ino, .dev = v->dev };
 	return true;
+}
+
+/* Leaves the file to the worker, soon. */
+static void park_file(struct vh_session *ses, struct file *file)
+{
+	if (ses->nr_parked == ARRAY_SIZE(ses->parked)) {
+		vh_lost(ses, VMAHEAP_LOST_FILE);
+		return;
+	}
+	ses->parked[ses->nr_parked++] = get_file(file);
+	vh_kick(ses);
+}
+
+/*
+ * Tells the path of a file that the session may not know yet. False: no room.
+ * d_path() does not sleep, and perf_event_mmap() calls it at the same place; but
+ * with PREEMPT_RT it may, for the locks of fs/dcache.c do.
+ */
+static bool tell_file(struct vh_session *ses, struct file *file)
+{
+	const struct vh_file id = file_id(file);
+	struct vh_file *known = &ses->files[hash_64(
+		id.ino ^ ((u64)id.dev << 32), ilog2(VH_FILES))];
+	const char *path = ERR_PTR(-ESRCH);
+
+	if (known->ino == id.ino && known->dev == id.dev)
+		return true;
+	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
+		park_file(ses, file);
+		*known = id;
+		return true;
+	}
+	/* An exiting task has no root to which a path could be relative. */
+	if (current->fs)
+		path = d_path(file_user_path(file), ses->path,
+			      sizeof(ses->path));
+	if (!put_file(ses, &id, path))
+		return false;
+	if (path != ERR_PTR(-ESRCH))
+		*known = id;
+	return true;
+}
+
+/*
+ * The worker's part of park_file(). Under session.send, which keeps others from
+ * taking files out, and from session.path.
+ */
+void vh_tell_parked(struct vh_session *ses)
+{
+	struct vh_file id;
+	struct file *file;
+	const char *path;
+	bool told;
+
+	while (READ_ONCE(ses->nr_parked)) {
+		file = ses->parked[0];
+		id = file_id(file);
+		path = d_path(file_user_path(file), ses->path,
+			      sizeof(ses->path));
+		raw_spin_lock(&ses->lock);
+		told = !ses->dead && put_file(ses, &id, path);
+		if (told)
+			ses->parked[0] = ses->parked[--ses->nr_parked];
+		raw_spin_unlock(&ses->lock);
+		if (!told)
+			break;
+		fput(file);
+	}
 }
 
 static const struct {
@@ -259,13 +323,12 @@ static void fill_vma(struct vmaheap_vma *v, struct vm_area_struct *vma)
 		if (vma->vm_flags & flag_map[i].vm)
 			v->flags |= flag_map[i].flag;
 	if (vma->vm_file) {
-		const struct inode *inode = file_user_inode(vma->vm_file);
+		const struct vh_file id = file_id(vma->vm_file);
 
 		v->flags |= VMAHEAP_VMA_FILE;
 		v->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
-		v->ino = inode->i_ino;
-		v->dev = MAJOR(inode->i_sb->s_dev) << 20 |
-			 MINOR(inode->i_sb->s_dev);
+		v->ino = id.ino;
+		v->dev = id.dev;
 	} else {
 		v->flags |= special_flag(vma);
 	}
@@ -308,7 +371,7 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 
 	for (i = 0; i < n; i++)
 		if (ses->vm_files[i] &&
-		    !tell_file(ses, ses->vm_files[i], &ses->vmas[i]))
+		    !tell_file(ses, ses->vm_files[i]))
 			return false;
 	rec = vh_reserve(ses, size, false);
 	if (!rec)

@@ -57,6 +57,7 @@ static void __exit vh_exit(void)
 	vh_hooks_exit();
 	rcu_barrier(); /* the RCU half of rcu_work; the other half is flushed below */
 	vh_stamp_exit();
+	vh_spares_free();
 	destroy_workqueue(vh_wq);
 }
 

@@ -11,6 +11,7 @@
  * hooks leave ranges dirty (watch.c), and the worker tries again.
  */
 #include <linux/delay.h>
+#include <linux/file.h>
 #include <linux/mm.h>
 #include <linux/sched/mm.h>
 #include <linux/slab.h>
@@ -244,6 +245,7 @@ static void catch_up(struct vh_session *ses)
 	u32 round = ++ses->round;
 	bool fits = true;
 
+	vh_tell_parked(ses);
 	while (fits) {
 		struct vh_mm *m = NULL;
 
@@ -272,7 +274,7 @@ static bool anything_due(struct vh_session *ses)
 	bool due;
 
 	raw_spin_lock(&ses->lock);
-	due = !list_empty(&ses->due) || ses->owed ||
+	due = !list_empty(&ses->due) || ses->owed || ses->nr_parked ||
 	      (!ses->overwrite && ses->head != ses->tail);
 	raw_spin_unlock(&ses->lock);
 	return due;
@@ -299,6 +301,7 @@ static void session_work(struct work_struct *work)
 	}
 	vh_reap(ses);
 	mutex_unlock(&ses->send);
+	vh_spares_fill();
 
 	if (ses->wait)
 		wake_up_interruptible(ses->wait);
@@ -324,7 +327,7 @@ int vh_flush(struct vh_session *ses, u64 *seq, u64 *ts)
 	for (tries = 0; !done && tries < 1000; tries++) {
 		catch_up(ses);
 		raw_spin_lock(&ses->lock);
-		done = list_empty(&ses->due) && !ses->owed;
+		done = list_empty(&ses->due) && !ses->owed && !ses->nr_parked;
 		*seq = ses->seq;
 		*ts = vh_clock();
 		raw_spin_unlock(&ses->lock);
@@ -421,6 +424,8 @@ static void session_free(struct vh_session *ses)
 {
 	vh_add_stats(ses, &past);
 	vh_free_entries(ses);
+	while (ses->nr_parked)
+		fput(ses->parked[--ses->nr_parked]);
 	put_pid_ns(ses->ns);
 	vfree(ses->ring);
 	kvfree(ses);

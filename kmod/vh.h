@@ -21,7 +21,8 @@
  *
  * A hook takes the last two only. All hooks run in process context, so the raw
  * locks need not shut out interrupts. Nothing that a hook calls may sleep,
- * allocate with GFP_KERNEL, print, or wake a task.
+ * allocate with GFP_KERNEL, print, or wake a task. With PREEMPT_RT spinlocks
+ * sleep, so there it may not allocate at all, nor follow the path of a file.
  */
 #ifndef _VH_H
 #define _VH_H
@@ -114,6 +115,7 @@ struct vh_proc {
 };
 
 #define VH_FILES 1024 /* announced files a session remembers; a power of 2 */
+#define VH_PARKED 64
 #define VH_LOST_MAX (VMAHEAP_LOST_FILE + 1)
 
 struct vh_file {
@@ -159,6 +161,9 @@ struct vh_session {
 	struct list_head procs;
 	struct vmaheap_stats stats; /* messages, retries: `send` */
 	struct vh_file files[VH_FILES];
+	/* PREEMPT_RT: the paths of these, each pinned, the worker will tell. */
+	struct file *parked[VH_PARKED];
+	u32 nr_parked;
 
 	/* Scratch of emit.c: too large for the stack of whom we interrupt. */
 	struct vmaheap_vma vmas[VMAHEAP_RANGE_VMAS];
@@ -210,6 +215,8 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 	     struct netlink_ext_ack *extack);
 int vh_unwatch(struct vh_session *ses, u32 nr);
 int vh_snapshot(struct vh_session *ses, u64 id);
+void vh_spares_fill(void);
+void vh_spares_free(void);
 void vh_show_watched(struct seq_file *m);
 void vh_forget(struct vh_session *ses);
 void vh_reap(struct vh_session *ses);
@@ -225,6 +232,7 @@ void vh_fill_bye(struct vh_mm *m);
 void vh_due(struct vh_session *ses, struct vh_due *due);
 void vh_settle(struct vh_mm *m);
 bool vh_tell_owed(struct vh_session *ses);
+void vh_tell_parked(struct vh_session *ses);
 void vh_lost(struct vh_session *ses, unsigned int what);
 
 /* session.c */

@@ -12,6 +12,7 @@
  * or execs without VMAHEAP_WATCH_EXEC.
  */
 #include <linux/hashtable.h>
+#include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
@@ -150,10 +151,67 @@ void vh_on_exit_mmap(struct mm_struct *mm)
 
 /* --- births of mm entries */
 
+/*
+ * With PREEMPT_RT a hook cannot allocate: preemption is off, and the allocator's
+ * locks sleep. So the worker keeps spares. Two are needed for a fork.
+ */
+#define SPARES 256
+
+union entry {
+	struct llist_node spare;
+	struct vh_mm mm;
+	struct vh_proc proc;
+};
+
+static LLIST_HEAD(spares); /* taken under vh_table_lock */
+static atomic_t nr_spares;
+
+static void *entry_alloc(size_t size, gfp_t gfp)
+{
+	struct llist_node *node;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT) || gfp != GFP_ATOMIC)
+		return kzalloc(size, gfp | __GFP_NOWARN);
+	raw_spin_lock(&vh_table_lock);
+	node = llist_del_first(&spares);
+	raw_spin_unlock(&vh_table_lock);
+	if (!node)
+		return NULL;
+	atomic_dec(&nr_spares);
+	return memset(node, 0, sizeof(union entry));
+}
+
+/* By a task that may sleep. */
+void vh_spares_fill(void)
+{
+	union entry *e;
+
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		return;
+	while (atomic_read(&nr_spares) < SPARES) {
+		e = kmalloc(sizeof(*e), GFP_KERNEL_ACCOUNT | __GFP_NOWARN);
+		if (!e)
+			return;
+		atomic_inc(&nr_spares);
+		llist_add(&e->spare, &spares);
+	}
+}
+
+/* No hook takes one any more. */
+void vh_spares_free(void)
+{
+	union entry *e, *next;
+
+	llist_for_each_entry_safe(e, next, llist_del_all(&spares), spare)
+		kfree(e);
+}
+
+/* --- births of mm entries */
+
 static struct vh_mm *mm_alloc_entry(struct vh_session *ses,
 				    struct mm_struct *mm, gfp_t gfp)
 {
-	struct vh_mm *m = kzalloc(sizeof(*m), gfp | __GFP_NOWARN);
+	struct vh_mm *m = entry_alloc(sizeof(*m), gfp);
 
 	if (!m)
 		return NULL;
@@ -171,6 +229,16 @@ static void mm_free(struct vh_mm *m)
 	vh_stamp_put(m->stamp);
 	mmdrop(m->mm);
 	kfree(m);
+}
+
+/*
+ * In a hook, which cannot free either: an entry that was not inserted. This is
+ * not the last reference to the mm, for the task has it.
+ */
+static void mm_discard(struct vh_mm *m)
+{
+	mmdrop(m->mm);
+	kfree_rcu(m, free.rcu);
 }
 
 /* Under session.lock. */
@@ -248,7 +316,7 @@ static void mm_report_later(struct vh_mm *m)
 static struct vh_proc *proc_alloc(struct vh_session *ses, struct pid *pid,
 				  u32 flags, gfp_t gfp)
 {
-	struct vh_proc *p = kzalloc(sizeof(*p), gfp | __GFP_NOWARN);
+	struct vh_proc *p = entry_alloc(sizeof(*p), gfp);
 
 	if (!p)
 		return NULL;
@@ -265,6 +333,13 @@ static void proc_free(struct vh_proc *p)
 {
 	put_pid(p->pid);
 	kfree(p);
+}
+
+/* As mm_discard(). */
+static void proc_discard(struct vh_proc *p)
+{
+	put_pid(p->pid);
+	kfree_rcu(p, free.rcu);
 }
 
 /* Under session.lock. */
@@ -400,11 +475,10 @@ out:
 	raw_spin_unlock(&ses->lock);
 	if (locked)
 		mmap_read_unlock(mm);
-	/* Not the last reference to mm or pid: the child holds them. */
 	if (p)
-		proc_free(p);
+		proc_discard(p);
 	if (fresh)
-		mm_free(fresh);
+		mm_discard(fresh);
 }
 
 void vh_on_fork(struct task_struct *parent, struct task_struct *child)
@@ -468,7 +542,7 @@ out:
 	if (locked)
 		mmap_read_unlock(mm);
 	if (fresh)
-		mm_free(fresh);
+		mm_discard(fresh);
 }
 
 void vh_on_exec(struct task_struct *task)
@@ -622,6 +696,7 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 		goto out;
 	}
 	*id = 0;
+	vh_spares_fill();
 	if (flags & VMAHEAP_WATCH_ON_EXEC)
 		flags &= ~VMAHEAP_WATCH_EXEC; /* from that exec on */
 	p = proc_alloc(ses, pid, flags, GFP_KERNEL_ACCOUNT);

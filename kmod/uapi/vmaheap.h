@@ -208,7 +208,10 @@ struct vmaheap_rec_range {
 	struct vmaheap_vma vmas[];
 };
 
-/* Sent before the first RANGE of a session that mentions (dev, ino); may repeat. */
+/*
+ * Sent before the first RANGE of a session that mentions (dev, ino), or, by a
+ * kernel with PREEMPT_RT, soon after; may repeat.
+ */
 struct vmaheap_rec_file {
 	struct vmaheap_record rec;
 	__u64 ino;
