@@ -370,8 +370,7 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		if (ses->vm_files[i] &&
-		    !tell_file(ses, ses->vm_files[i]))
+		if (ses->vm_files[i] && !tell_file(ses, ses->vm_files[i]))
 			return false;
 	rec = vh_reserve(ses, size, false);
 	if (!rec)

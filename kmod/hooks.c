@@ -89,25 +89,27 @@ static __always_inline void on_vma_set_page_prot(unsigned long arg,
  * its end. The recursion helper switches preemption off, which is also what
  * the hash tables ask for. A kprobe handler runs with preemption off.
  */
-#define ENTRIES(name)                                                      \
-	static void name##_ftrace(unsigned long ip, unsigned long parent,  \
-				  struct ftrace_ops *ops,                  \
-				  struct ftrace_regs *regs)                \
-	{                                                                  \
-		int bit = ftrace_test_recursion_trylock(ip, parent);       \
-		if (bit < 0)                                               \
-			return;                                            \
-		on_##name(ftrace_regs_get_argument(regs, 0), ftrace_regs_get_argument(regs, 1),  \
-			  ftrace_regs_get_argument(regs, 2), ftrace_regs_get_argument(regs, 3)); \
-		ftrace_test_recursion_unlock(bit);                         \
-	}                                                                  \
-	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs)  \
-	{                                                                  \
-		on_##name(regs_get_kernel_argument(regs, 0),               \
-			  regs_get_kernel_argument(regs, 1),               \
-			  regs_get_kernel_argument(regs, 2),               \
-			  regs_get_kernel_argument(regs, 3));              \
-		return 0;                                                  \
+#define ENTRIES(name)                                                     \
+	static void name##_ftrace(unsigned long ip, unsigned long parent, \
+				  struct ftrace_ops *ops,                 \
+				  struct ftrace_regs *regs)               \
+	{                                                                 \
+		int bit = ftrace_test_recursion_trylock(ip, parent);      \
+		if (bit < 0)                                              \
+			return;                                           \
+		on_##name(ftrace_regs_get_argument(regs, 0),              \
+			  ftrace_regs_get_argument(regs, 1),              \
+			  ftrace_regs_get_argument(regs, 2),              \
+			  ftrace_regs_get_argument(regs, 3));             \
+		ftrace_test_recursion_unlock(bit);                        \
+	}                                                                 \
+	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs) \
+	{                                                                 \
+		on_##name(regs_get_kernel_argument(regs, 0),              \
+			  regs_get_kernel_argument(regs, 1),              \
+			  regs_get_kernel_argument(regs, 2),              \
+			  regs_get_kernel_argument(regs, 3));             \
+		return 0;                                                 \
 	}
 
 ENTRIES(up_write)
@@ -143,8 +145,7 @@ static void __maybe_unused check_probes(void)
 #define FUNCTION(name, way)                                                   \
 	{                                                                     \
 		.symbol = #name, .how = way, .refusal = REFUSAL(name),        \
-		.ops = { .func = name##_ftrace,                               \
-			 .flags = VH_FTRACE_FLAGS },                  \
+		.ops = { .func = name##_ftrace, .flags = VH_FTRACE_FLAGS },   \
 		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }, \
 	}
 #define TRACE(name, fn)                                                       \

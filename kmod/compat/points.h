@@ -9,7 +9,7 @@
 #ifndef _VH_COMPAT_POINTS_H
 #define _VH_COMPAT_POINTS_H
 
-#if __has_include(<linux/maple_tree.h>)
+#ifdef VMA_ITERATOR
 /*
  * VMAs in a maple tree (since 6.1): every store in it is one of these
  * (mm/mmap.c 6.1:434, 451, 467, 2582, 3170, 3192; mm/vma.h 6.12:450, 483,
@@ -129,12 +129,13 @@ ENTRIES(perf_event_mmap)
 ENTRIES(__x64_sys_madvise)
 ENTRIES(__ia32_sys_madvise)
 
-#define TREE_POINTS                                                      \
+#define TREE_POINTS                                                        \
 	FUNCTION(__vma_link_list, FTRACE), FUNCTION(__vma_adjust, FTRACE), \
-		FUNCTION(__do_munmap, FTRACE),                           \
+		FUNCTION(__do_munmap, FTRACE),                             \
 		FUNCTION(perf_event_mmap, KPROBE)
-#define MADVISE_POINTS \
-	FUNCTION(__x64_sys_madvise, FTRACE), FUNCTION(__ia32_sys_madvise, FTRACE)
+#define MADVISE_POINTS                       \
+	FUNCTION(__x64_sys_madvise, FTRACE), \
+		FUNCTION(__ia32_sys_madvise, FTRACE)
 #endif
 
 /* sched_process_exit tells since 7.0 what vh_on_exit() finds out for itself. */

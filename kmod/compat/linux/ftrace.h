@@ -10,7 +10,7 @@
  * ftrace shuts out recursion and preemption itself, unless it is told that the
  * callback does (kernel/trace/ftrace.c 5.10, ftrace_ops_assist_func).
  */
-#if __has_include(<linux/trace_recursion.h>)
+#ifdef VH_HAS_FTRACE_REGS
 #define VH_FTRACE_FLAGS FTRACE_OPS_FL_PERMANENT
 #else
 #define VH_FTRACE_FLAGS (FTRACE_OPS_FL_PERMANENT | FTRACE_OPS_FL_SAVE_REGS)
