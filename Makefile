@@ -131,6 +131,13 @@ demo:
 	$(MAKE) all
 	scripts/demo
 
+# One million operations of the fuzzer (OPS=, SEED=, KERNEL=6.1), its figures at the end.
+KERNEL ?= 6.1
+OPS ?= 1000000
+fuzz:
+	OUT= VMAHEAP_FUZZ_OPS=$(OPS) VMAHEAP_FUZZ_SEED=$(SEED) \
+		tests/vm/run -k $(KERNEL) --mem 2G --timeout 10800 -- tests/live/60-mmfuzz.t
+
 # --- the module
 
 kmod_src = $(if $(wildcard kmod/*.c),$(KMOD)/vmaheap.ko)
@@ -144,6 +151,10 @@ $(KMOD)/vmaheap.ko: FORCE
 	@find $(KMOD) -xtype l -delete
 	@cp -rsf $(CURDIR)/kmod/. $(CURDIR)/Kbuild $(KMOD)/
 	$(MAKE) -C $(KDIR) M=$(abspath $(KMOD)) modules
+
+# As the module, with a parameter that leaves out one hook (tests/live/61-hooks.t).
+module-test:
+	@$(MAKE) --no-print-directory $(KMOD)-test/vmaheap.ko KMOD=$(KMOD)-test KCFLAGS=-DVMAHEAP_TEST
 
 # Every warning that gcc W=1 and sparse know is an error.
 module-check:
@@ -180,6 +191,6 @@ clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check unit check warn test test-kernels demo format style install uninstall clean FORCE
+.PHONY: all user module module-check module-test fuzz unit check warn test test-kernels demo format style install uninstall clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)

@@ -21,6 +21,7 @@
 
 #include <linux/ftrace.h>
 #include <linux/kprobes.h>
+#include <linux/moduleparam.h>
 #include <linux/rwsem.h>
 #include <linux/seq_file.h>
 #include <linux/tracepoint.h>
@@ -172,6 +173,26 @@ static struct hook hooks[] = {
 
 static bool armed; /* vh_control */
 
+/*
+ * For the test that each hook is needed (make module-test): the one that is not
+ * armed. A module for use has no such parameter.
+ */
+#ifdef VMAHEAP_TEST
+static char *leave_out = "";
+module_param(leave_out, charp, 0644);
+MODULE_PARM_DESC(leave_out, "symbol of a hook that is not to be armed");
+
+static bool left_out(const struct hook *h)
+{
+	return !strcmp(h->symbol, leave_out);
+}
+#else
+static bool left_out(const struct hook *h)
+{
+	return false;
+}
+#endif
+
 static int arm_one(struct hook *h)
 {
 	int err;
@@ -222,6 +243,8 @@ int vh_arm(const char **refusal)
 	if (armed)
 		return 0;
 	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
+		if (left_out(&hooks[i]))
+			continue;
 		err = arm_one(&hooks[i]);
 		if (err) {
 			*refusal = hooks[i].refusal;
