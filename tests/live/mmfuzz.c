@@ -14,6 +14,8 @@
  *   --cgroup DIR a cgroup with a small memory.max: OOM kills
  *   --only NAME  these operations only (a prefix of the name), to narrow down
  *   --short      not everything at least once
+ *   --pause F    at each checkpoint: F.1, F.2 ... appears, with the PID of the first
+ *                worker, and nothing moves until it is removed
  *   --alone      nobody watches: no comparison
  *
  * A checkpoint: the threads wait for each other; each process has left a child
@@ -1218,6 +1220,7 @@ static void find_lacking(const char *only)
 static unsigned int rounds, round_ops, threads;
 static uint64_t seed;
 static bool brief;
+static const char *pause_at;
 
 /* Its own, before there are holes into which the kernel could put something. */
 static void set_up(void)
@@ -1451,6 +1454,24 @@ static bool gather(unsigned int n)
 	}
 }
 
+/* Until somebody has looked at us. */
+static void wait_outside(unsigned int n)
+{
+	char path[256], fresh[264];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "%s.%u", pause_at, n);
+	snprintf(fresh, sizeof(fresh), "%s.new", path);
+	f = fopen(fresh, "w");
+	if (!f || fprintf(f, "%d\n", sh->pids[0]) < 0 || fclose(f) ||
+	    rename(fresh, path)) {
+		perror(path);
+		exit(2);
+	}
+	while (!access(path, F_OK))
+		nanosleep(&(struct timespec){ .tv_nsec = 5000000 }, NULL);
+}
+
 static bool checkpoints(unsigned int workers, bool alone)
 {
 	for (unsigned int r = 0; r < rounds; r++) {
@@ -1458,6 +1479,8 @@ static bool checkpoints(unsigned int workers, bool alone)
 			return false;
 		if (!alone)
 			verify_all(workers);
+		if (pause_at)
+			wait_outside(r + 1);
 		for (unsigned int w = 0; w < workers; w++)
 			sh->stand[w] = 0;
 		sh->here = 0;
@@ -1591,6 +1614,7 @@ int main(int argc, char **argv)
 		CGROUP,
 		ONLY,
 		ALONE,
+		PAUSE,
 		SHORT
 	};
 	static const struct option longopts[] = {
@@ -1603,6 +1627,7 @@ int main(int argc, char **argv)
 		{ "only", required_argument, NULL, ONLY },
 		{ "alone", no_argument, NULL, ALONE },
 		{ "short", no_argument, NULL, SHORT },
+		{ "pause", required_argument, NULL, PAUSE },
 		{ 0 },
 	};
 	struct rlimit core = { RLIM_INFINITY, RLIM_INFINITY };
@@ -1631,6 +1656,8 @@ int main(int argc, char **argv)
 			snprintf(sh->cgroup, sizeof(sh->cgroup), "%s", optarg);
 		else if (c == ONLY)
 			only = optarg;
+		else if (c == PAUSE)
+			pause_at = optarg;
 		else if (c == SHORT)
 			brief = true;
 		else if (c == ALONE)

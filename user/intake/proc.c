@@ -2,9 +2,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kernel-page-flags.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
@@ -17,8 +19,10 @@
 #define VSYSCALL 0xffffffffff600000ull
 #define PAGEMAP_PRESENT (1ull << 63)
 #define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE (1ull << 61) /* of a file, or shared anonymous */
 #define PAGEMAP_PFN ((1ull << 55) - 1)
 #define HUGE (2ull << 20)
+#define HUGE_PAGES (HUGE / PAGE)
 
 /* 55d0c7a1e000-55d0c7a3f000 rw-p 00000000 fe:00 1234    /usr/bin/x */
 static int parse_line(const char *line, struct proc_map *m)
@@ -183,6 +187,16 @@ void proc_reap(void)
 	}
 }
 
+static bool is_held(pid_t tid)
+{
+	size_t i;
+
+	for (i = 0; i < held.nr; i++)
+		if (held.tid[i] == tid)
+			return true;
+	return false;
+}
+
 /* Is it in uninterruptible sleep (a vfork parent, a read from disk)? */
 static bool in_kernel_sleep(uint32_t pid, pid_t tid)
 {
@@ -204,11 +218,15 @@ static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
 	bool seized = true;
 	int rc;
 
-	/* Such a thread would stop only later: then it is not seized at all. */
-	while (in_kernel_sleep(pid, tid)) {
+	/*
+	 * Such a thread would stop only later: then it is not seized at all. One
+	 * that we still trace from an earlier attempt is to be let go first.
+	 */
+	while (is_held(tid) || in_kernel_sleep(pid, tid)) {
 		if (now_ms() > deadline)
 			return -ETIMEDOUT;
 		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+		proc_reap();
 	}
 	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
 		return -errno;
@@ -396,11 +414,114 @@ static bool is_zero_frame(uint64_t entry)
 	       (frame == zero.small || (zero.huge && frame - zero.huge < 512));
 }
 
-int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
+/*
+ * As smaps counts (fs/proc/task_mmu.c, smaps_pte_entry): only what has a struct
+ * page. pagemap does not say so, but such a page in a shared mapping is a file's,
+ * and what the kernel puts into [vvar] or the rings of io_uring is not.
+ */
+static bool is_resident(uint64_t entry, uint32_t flags)
+{
+	if (!(entry & PAGEMAP_PRESENT) || is_zero_frame(entry) ||
+	    flags & VMA_VVAR)
+		return false;
+	return !(flags & VMA_SHARED) || entry & PAGEMAP_FILE;
+}
+
+/*
+ * An entry that is not present names a type of swap in its low bits. The last
+ * ones of the 32 are no swap files: migration, poison, markers of userfaultfd and
+ * of guard regions (include/linux/swap.h, MAX_SWAPFILES: at least 23).
+ */
+static bool is_swapped(uint64_t entry)
+{
+	return entry & PAGEMAP_SWAPPED && (entry & 31) < 23;
+}
+
+/* --- huge pages */
+
+/* linux/fs.h since 6.7 */
+struct page_region_6_7 {
+	uint64_t start, end, categories;
+};
+struct pm_scan_arg_6_7 {
+	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
+	uint64_t category_inverted, category_mask, category_anyof_mask;
+	uint64_t return_mask;
+};
+#define PAGEMAP_SCAN_6_7 _IOWR('f', 16, struct pm_scan_arg_6_7)
+#define SCAN_PRESENT (1 << 3)
+#define SCAN_PFNZERO (1 << 5)
+#define SCAN_HUGE (1 << 6)
+
+/* What is mapped in huge pages, from the kernel itself. -errno: it cannot say. */
+static int scan_huge(int fd, uint64_t start, uint64_t end, uint64_t *huge)
+{
+	struct page_region_6_7 r[64];
+	struct pm_scan_arg_6_7 arg = {
+		.size = sizeof(arg),
+		.start = start,
+		.end = end,
+		.vec = (uintptr_t)r,
+		.vec_len = 64,
+		.category_mask = SCAN_PRESENT | SCAN_HUGE | SCAN_PFNZERO,
+		.category_inverted = SCAN_PFNZERO,
+		.return_mask = SCAN_HUGE,
+	};
+	int i, n;
+
+	*huge = 0;
+	while (arg.start < end) {
+		n = ioctl(fd, PAGEMAP_SCAN_6_7, &arg);
+		if (n < 0)
+			return -errno;
+		for (i = 0; i < n; i++)
+			*huge += r[i].end - r[i].start;
+		arg.start = arg.walk_end;
+	}
+	return 0;
+}
+
+/*
+ * Before: 512 frames in a row, well aligned, that belong to a huge page. One that
+ * was split up in the page table and not in memory looks the same and is counted.
+ */
+struct frames {
+	uint64_t first;
+	bool whole; /* up to now */
+};
+
+static bool is_huge_frame(uint64_t frame)
+{
+	static int fd = -1; /* /proc/kpageflags: 8 bytes a frame */
+	uint64_t flags = 0;
+
+	if (fd < 0)
+		fd = open("/proc/kpageflags", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || pread(fd, &flags, 8, (off_t)(frame * 8)) != 8)
+		return false;
+	return flags & (1 << KPF_HUGE | 1 << KPF_THP);
+}
+
+/* The next page of a range: the bytes of the huge page that it completes. */
+static uint64_t next_frame(struct frames *f, uint64_t addr, uint64_t entry,
+			   bool resident)
+{
+	uint64_t at = addr / PAGE % HUGE_PAGES, frame = entry & PAGEMAP_PFN;
+
+	if (!at)
+		*f = (struct frames){ frame, frame && !(frame % HUGE_PAGES) };
+	f->whole = f->whole && resident && frame == f->first + at;
+	if (!f->whole || at != HUGE_PAGES - 1 || !is_huge_frame(f->first))
+		return 0;
+	return HUGE;
+}
+
+int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx)
 {
 	static const size_t most = 64 * 1024;
-	uint64_t *entries, addr = start;
+	struct frames f = { 0 };
+	uint64_t *entries, addr = d->start, huge;
 	ssize_t got = 1;
 	size_t want;
 	ssize_t i;
@@ -411,13 +532,16 @@ int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
 	if (!zero.looked)
 		find_zero_frames();
 	memset(n, 0, sizeof(*n));
-	while (addr < end && got > 0) {
-		want = (end - addr) / PAGE < most ? (end - addr) / PAGE : most;
+	while (addr < d->end && got > 0) {
+		want = (d->end - addr) / PAGE < most ? (d->end - addr) / PAGE :
+						       most;
 		got = pread(fd, entries, want * 8, (off_t)(addr / PAGE * 8));
 		for (i = 0; i < got / 8; i++, addr += PAGE) {
-			n->swapped += entries[i] & PAGEMAP_SWAPPED ? PAGE : 0;
-			if (!(entries[i] & PAGEMAP_PRESENT) ||
-			    is_zero_frame(entries[i]))
+			bool resident = is_resident(entries[i], d->flags);
+
+			n->swapped += is_swapped(entries[i]) ? PAGE : 0;
+			n->huge += next_frame(&f, addr, entries[i], resident);
+			if (!resident)
 				continue;
 			n->resident += PAGE;
 			if (page)
@@ -427,5 +551,10 @@ int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
 	free(entries);
 	if (got < 0)
 		return -errno;
-	return addr < end ? -ESRCH : 0; /* end of file: the mm is gone */
+	if (d->flags & VMA_HUGETLB) /* pages of another size, perhaps */
+		n->huge = n->resident;
+	else if (d->end - d->start >= HUGE &&
+		 !scan_huge(fd, d->start, d->end, &huge))
+		n->huge = huge;
+	return addr < d->end ? -ESRCH : 0; /* end of file: the mm is gone */
 }

@@ -41,18 +41,25 @@ void proc_go(struct proc_stopped *s);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 
-/* Counts of one range by /proc/PID/pagemap. */
+/*
+ * Bytes of one VMA by /proc/PID/pagemap, counted as smaps does: frames of zeroes
+ * that the kernel lends where memory is only read are not resident. What is
+ * neither resident nor swapped has no page: never touched, only read, or given
+ * back. (smaps adds to the swap of shared memory what of the whole object is
+ * swapped, whoever used it; page tables do not know that.)
+ */
 struct proc_pages {
-	uint64_t resident, swapped; /* bytes */
+	uint64_t resident, swapped;
+	uint64_t huge; /* of resident: mapped in huge pages, hugetlb included */
 };
 
 /*
- * Calls page(ctx, addr) for each resident page of [start, end) and counts.
- * `fd` is an open /proc/PID/pagemap. 0 or -errno. Reads 8 bytes a page, 512 KiB
- * of them at once (Documentation/admin-guide/mm/pagemap.rst). Pages of the
- * kernel's zero page are not resident, as in smaps.
+ * Calls page(ctx, addr) for each resident page of the VMA and counts. `fd` is an
+ * open /proc/PID/pagemap. 0 or -errno. Reads 8 bytes a page, 512 KiB of them at
+ * once (Documentation/admin-guide/mm/pagemap.rst). Without CAP_SYS_ADMIN frames of
+ * zeroes count as resident, and before Linux 6.7 no page as huge.
  */
-int proc_pagemap(int fd, uint64_t start, uint64_t end, struct proc_pages *n,
+int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
 int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
 

@@ -158,6 +158,7 @@ struct vma_resident {
 	uint64_t start, end;
 	uint64_t resident, swapped;
 	uint64_t live_resident; /* of live chunks: bytes that lie on resident pages */
+	uint64_t huge; /* of resident: in huge pages */
 };
 
 #endif

@@ -15,11 +15,13 @@
  *   from_start     chunks from before the watch cannot be missing (null: no
  *                  allocator events)
  *   vmas: [ start, end, perms, offset, dev, ino, name, kind, size, resident,
- *           swapped, live, chunks, live_resident, made, parts, changed ]
+ *           swapped, huge (of resident: in huge pages), untouched (no page: never
+ *           touched, only read, or given back), live, chunks, live_resident,
+ *           made, parts, changed ]
  *           `made` brought most of it, one of `parts` events that did;
  *           `changed` is null when nothing came after `made`
- *   totals: vmas, size, resident, swapped, sampled_at, unsampled (VMAs that the
- *           sample does not cover as they are now), unsampled_size,
+ *   totals: vmas, size, resident, swapped, huge, untouched, sampled_at, unsampled
+ *           (VMAs that the sample does not cover as they are now), unsampled_size,
  *           chunks, live_size (all live bytes, resident or not),
  *           live, held, allocator (live + held), stack, file, shared, kernel,
  *           vmaheap, other, unknown,
@@ -69,7 +71,7 @@ static const struct {
 struct totals {
 	uint64_t vmas, size;
 	uint64_t unsampled, unsampled_size;
-	uint64_t resident, swapped;
+	uint64_t resident, swapped, huge, untouched;
 	uint64_t term[TERMS]; /* of resident */
 };
 
@@ -109,6 +111,14 @@ static enum term term_of(const struct view *w)
 	}
 }
 
+/* Bytes that have no page. */
+static uint64_t untouched(const struct vma_resident *r)
+{
+	uint64_t size = r->end - r->start, has = r->resident + r->swapped;
+
+	return size > has ? size - has : 0;
+}
+
 static void add_resident(struct totals *t, const struct view *w)
 {
 	uint64_t live = w->res->live_resident;
@@ -117,6 +127,8 @@ static void add_resident(struct totals *t, const struct view *w)
 		live = w->res->resident;
 	t->resident += w->res->resident;
 	t->swapped += w->res->swapped;
+	t->huge += w->res->huge;
+	t->untouched += untouched(w->res);
 	t->term[TERM_LIVE] += live;
 	t->term[term_of(w)] += w->res->resident - live;
 }
@@ -253,8 +265,13 @@ static char *made_text(const struct output *o, const struct space *s,
 	return NULL;
 }
 
+/* What is rare has a column only where it is. */
+struct columns {
+	bool swapped, huge;
+};
+
 static void row(const struct output *o, const struct space *s, struct table *t,
-		size_t i)
+		const struct columns *c, size_t i)
 {
 	struct view w = view_of(s, i);
 	const struct vma_desc *d = &w.v->d;
@@ -264,6 +281,10 @@ static void row(const struct output *o, const struct space *s, struct table *t,
 	table_cell(t, "%s", perms(d, buf));
 	cell_kib(t, true, d->end - d->start);
 	cell_kib(t, w.res, w.res ? w.res->resident : 0);
+	if (c->huge)
+		cell_kib(t, w.res, w.res ? w.res->huge : 0);
+	if (c->swapped)
+		cell_kib(t, w.res, w.res ? w.res->swapped : 0);
 	cells_live(t, s, &w);
 	table_cell(t, "%s", view_kind_name(w.kind));
 	cell_owned(t, name_text(vma_name(o, s, w.v)));
@@ -272,28 +293,40 @@ static void row(const struct output *o, const struct space *s, struct table *t,
 	line_changed(o, s, t, w.v);
 }
 
-static void headings(struct table *t, const char *const *names)
+static void headings(struct table *t, const struct columns *c)
 {
-	for (; *names; names++)
-		table_cell(t, "%s", *names);
+	static const char *const names[] = { "live",	"chunks", "live/size",
+					     "kind",	"name",	  "made at",
+					     "made by", NULL };
+	int i;
+
+	table_cell(t, "address range");
+	table_cell(t, "perm");
+	table_cell(t, "size");
+	table_cell(t, "resident");
+	if (c->huge)
+		table_cell(t, "huge");
+	if (c->swapped)
+		table_cell(t, "swapped");
+	for (i = 0; names[i]; i++)
+		table_cell(t, "%s", names[i]);
 }
 
-static int print_rows(const struct output *o, const struct space *s)
+static int print_rows(const struct output *o, const struct space *s,
+		      const struct totals *sum)
 {
-	static const char *const names[] = {
-		"address range", "perm",    "size",	 "resident",
-		"live",		 "chunks",  "live/size", "kind",
-		"name",		 "made at", "made by",	 NULL
-	};
-	struct table *t = table_new("llrrrrrllrl");
+	struct columns c = { sum->swapped, sum->huge };
+	struct table *t = table_new(c.swapped && c.huge ? "llrrrrrrrllrl" :
+				    c.swapped || c.huge ? "llrrrrrrllrl" :
+							  "llrrrrrllrl");
 	size_t i;
 	int err;
 
 	if (!t)
 		return -ENOMEM;
-	headings(t, names);
+	headings(t, &c);
 	for (i = 0; i < vma_map_count(s->vmas); i++)
-		row(o, s, t, i);
+		row(o, s, t, &c, i);
 	err = table_print(t, o->f);
 	table_free(t);
 	return err;
@@ -352,10 +385,10 @@ static void total_term(const struct space *s, struct table *t,
 	total(t, terms[term].text, s->sampled_at, sum->term[term], note);
 }
 
-static int print_totals(const struct output *o, const struct space *s)
+static int print_totals(const struct output *o, const struct space *s,
+			const struct totals *sum)
 {
 	struct table *t = table_new("lrl");
-	struct totals sum = sum_up(s);
 	struct chunk_sum live = chunk_total(s->chunks);
 	enum term term;
 	int err;
@@ -363,18 +396,23 @@ static int print_totals(const struct output *o, const struct space *s)
 	if (!t)
 		return -ENOMEM;
 	table_cell(t, "size");
-	cell_kib(t, true, sum.size);
-	table_cell(t, "%" PRIu64 " VMA%s", sum.vmas, plural(sum.vmas));
+	cell_kib(t, true, sum->size);
+	table_cell(t, "%" PRIu64 " VMA%s", sum->vmas, plural(sum->vmas));
 	if (s->has_calls) {
 		table_cell(t, "live");
 		cell_kib(t, true, live.bytes);
 		table_cell(t, "%" PRIu64 " chunk%s, resident or not",
 			   live.chunks, plural(live.chunks));
 	}
-	total_resident(o, s, t, &sum);
+	total_resident(o, s, t, sum);
 	for (term = 0; term < TERMS; term++)
-		total_term(s, t, &sum, term);
-	total(t, "swapped", s->sampled_at, sum.swapped, "");
+		total_term(s, t, sum, term);
+	if (sum->huge)
+		total(t, "in huge pages", s->sampled_at, sum->huge,
+		      "of resident");
+	total(t, "swapped", s->sampled_at, sum->swapped, "");
+	total(t, "untouched", s->sampled_at, sum->untouched,
+	      "no page: never touched, only read, or given back");
 	err = table_print(t, o->f);
 	table_free(t);
 	return err;
@@ -413,14 +451,15 @@ static void print_counters(const struct output *o, const struct space *s)
 
 static int maps_text(const struct output *o, const struct space *s)
 {
+	struct totals sum = sum_up(s);
 	int err;
 
 	print_head(o, s);
-	err = print_rows(o, s);
+	err = print_rows(o, s, &sum);
 	if (err)
 		return err;
 	fputc('\n', o->f);
-	err = print_totals(o, s);
+	err = print_totals(o, s, &sum);
 	if (err)
 		return err;
 	print_counters(o, s);
@@ -456,6 +495,10 @@ static json_t *json_vma(const struct output *o, const struct space *s, size_t i)
 			    json_known(w.res, w.res ? w.res->resident : 0));
 	json_object_set_new(j, "swapped",
 			    json_known(w.res, w.res ? w.res->swapped : 0));
+	json_object_set_new(j, "huge",
+			    json_known(w.res, w.res ? w.res->huge : 0));
+	json_object_set_new(j, "untouched",
+			    json_known(w.res, w.res ? untouched(w.res) : 0));
 	json_object_set_new(j, "live", json_known(s->has_calls, w.live.bytes));
 	json_object_set_new(j, "chunks",
 			    json_known(s->has_calls, w.live.chunks));
@@ -490,6 +533,8 @@ static json_t *json_totals(const struct space *s)
 	json_object_set_new(j, "size", json_u64(sum.size));
 	json_object_set_new(j, "resident", json_known(sampled, sum.resident));
 	json_object_set_new(j, "swapped", json_known(sampled, sum.swapped));
+	json_object_set_new(j, "huge", json_known(sampled, sum.huge));
+	json_object_set_new(j, "untouched", json_known(sampled, sum.untouched));
 	json_object_set_new(j, "sampled_at",
 			    json_known(sampled, s->sampled_at));
 	json_object_set_new(j, "unsampled", json_u64(sum.unsampled));

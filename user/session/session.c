@@ -333,11 +333,12 @@ static int sample_vma(int fd, const struct space *sp, const struct vma *v,
 	struct proc_pages n;
 	int err;
 
-	err = proc_pagemap(fd, v->d.start, v->d.end, &n, count_live, &live);
+	err = proc_pagemap(fd, &v->d, &n, count_live, &live);
 	*r = (struct vma_resident){ .start = v->d.start,
 				    .end = v->d.end,
 				    .resident = n.resident,
 				    .swapped = n.swapped,
+				    .huge = n.huge,
 				    .live_resident = live.bytes };
 	return err;
 }

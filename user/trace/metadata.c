@@ -133,6 +133,7 @@ static const char structs[] =
 	"	u64 resident;\n"
 	"	u64 swapped;\n"
 	"	u64 live_resident;\n"
+	"	u64 huge;\n"
 	"};\n"
 	"\n";
 /* clang-format on */

@@ -32,7 +32,7 @@ enum trace_note_type {
 };
 
 struct trace_resident_vma {
-	__u64 start, end, resident, swapped, live_resident; /* bytes */
+	__u64 start, end, resident, swapped, live_resident, huge; /* bytes */
 };
 
 struct trace_resident {
