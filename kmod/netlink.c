@@ -113,12 +113,16 @@ static int reply(struct genl_info *info, int attr, u64 value, int attr2,
 static struct vh_session *session_begin(struct genl_info *info, u32 port)
 {
 	struct vh_session *ses = vh_session_new(port);
+	int err;
 
 	if (!ses)
 		return ERR_PTR(-ENOMEM);
-	if (vh_send_records(port, NULL, 0) != -ECONNREFUSED)
+	err = vh_send_records(port, NULL, 0);
+	if (!err || err == -EAGAIN)
 		return ses;
 	vh_session_end(ses);
+	if (err != -ECONNREFUSED)
+		return ERR_PTR(err);
 	NL_SET_ERR_MSG_ATTR(info->extack, info->attrs[VMAHEAP_A_PORT],
 			    "no netlink socket has this port");
 	return ERR_PTR(-ENOTCONN);
