@@ -39,8 +39,10 @@ static int __init vh_init(void)
 
 netlink:
 	vh_netlink_exit();
+	vh_sessions_exit(); /* somebody may have asked already */
 hooks:
 	vh_hooks_exit();
+	rcu_barrier(); /* as below */
 	destroy_workqueue(vh_wq);
 	return err;
 }

@@ -138,7 +138,7 @@ int __init vh_proc_init(void)
 	    proc_create("events", 0400, dir, &vh_events_ops) &&
 	    proc_create("stamp", 0600, dir, &vh_stamp_ops))
 		return 0;
-	proc_remove(dir);
+	vh_proc_exit();
 	return -ENOMEM;
 }
 
