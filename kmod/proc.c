@@ -69,24 +69,32 @@ static int watched_open(struct inode *inode, struct file *file)
 }
 
 /* The session of /proc begins with the first +PID, and stays. */
+static int session_begin(void)
+{
+	struct vh_session *ses;
+
+	if (vh_proc_session)
+		return 0;
+	ses = vh_session_new(0);
+	if (!ses)
+		return -ENOMEM;
+	ses->overwrite = true;
+	ses->wait = &vh_events_wait;
+	/* Pairs with session() in events.c. */
+	smp_store_release(&vh_proc_session, ses);
+	return 0;
+}
+
 static int watch_pid(u32 pid)
 {
 	const char *refusal;
 	u64 id;
-	int err = vh_arm(&refusal);
+	int err = session_begin();
 
 	if (err)
+		return err;
+	if (vh_arm(&refusal))
 		return -EOPNOTSUPP;
-	if (!vh_proc_session) {
-		struct vh_session *ses = vh_session_new(0);
-
-		if (!ses)
-			return -ENOMEM;
-		ses->overwrite = true;
-		ses->wait = &vh_events_wait;
-		/* Pairs with session() in events.c. */
-		smp_store_release(&vh_proc_session, ses);
-	}
 	err = vh_watch(vh_proc_session, pid,
 		       VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &id, NULL);
 	if (err && !atomic_read(&vh_users))
