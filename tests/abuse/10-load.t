@@ -1,0 +1,49 @@
+#!/bin/bash
+# Loaded and unloaded while everything in the system maps, unmaps, forks and execs, half of the time with
+# somebody watched, a stamp page mapped and CPUs that come and go.
+. "$(dirname "$0")/lib.sh"
+
+stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
+	--brk 1 --brk-bytes 16M --fork 1 >"$tmp/stress" 2>&1 &
+stress=$!
+$storm 2 2000000000 &
+target=$!
+
+cpus() {
+	while [ ! -e "$tmp/enough" ]; do
+		echo 0 >/sys/devices/system/cpu/cpu1/online
+		echo 1 >/sys/devices/system/cpu/cpu1/online
+		sleep 1
+	done
+}
+cpus 2>"$tmp/cpus" &
+cpus=$!
+
+cycles() {
+	local i held
+	for i in $(seq "$(times 1000)"); do
+		insmod "$VMAHEAP_KO" || return
+		if [ $((i % 2)) = 0 ]; then
+			$client hold $target >"$tmp/held" &
+			held=$!
+			until_true 60 grep -q watching "$tmp/held" || return
+			[ $((i % 4)) = 0 ] || kill -9 $held
+			echo "+$stress" >/proc/vmaheap/watched || return
+			rmmod vmaheap || return
+			kill -9 $held
+			wait $held
+		else
+			rmmod vmaheap || return
+		fi 2>/dev/null
+	done
+	kill -0 $target $stress
+}
+ok "$(times 1000) times insmod and rmmod under load" cycles
+: >"$tmp/enough"
+wait $cpus
+is "$(cat "$tmp/cpus")" "" "a CPU came and went meanwhile"
+{ kill $stress; wait $stress; kill -9 $target; wait $target; } 2>/dev/null
+is "$(grep -v successful "$tmp/stress")" "" "stress-ng has nothing to report"
+load
+well "load and unload" last
+done_testing

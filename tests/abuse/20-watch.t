@@ -1,0 +1,45 @@
+#!/bin/bash
+# Too many watchers, watchers that do not read, and what is watched at a bad moment.
+. "$(dirname "$0")/lib.sh"
+
+load
+diag "seed $seed"
+bomb=build/tests/victims/bomb
+figure() { sed -n "s/.*\b$1=\([0-9]*\).*/\1/p" "$tmp/said" | tail -n 1; }
+
+pids=
+for threads in 1 2 4; do
+	$storm $threads 2000000000 &
+	pids="$pids $!"
+done
+# shellcheck disable=SC2086
+ok "8 threads watch and unwatch through sockets of their own" \
+	timeout 3000 $abuse sockets 8 "$(times 1000)" "$seed" $pids $$
+told
+ok "the targets live" kill -0 $pids
+# shellcheck disable=SC2086
+{ kill -9 $pids; wait $pids; } 2>/dev/null
+well "many sockets"
+
+ok "processes that exit, exec or vfork as they are watched" timeout 3000 $abuse race "$(times 5000)" "$seed"
+told
+well "races with the end"
+
+ok "a receive buffer as small as can be: exact" timeout 3000 $client run -b 1 -i 300 -- $storm 4 "$(times 20000)"
+told
+ok "it was full" test "$(figure retries)" -gt 0
+well "a tiny receive buffer"
+
+forks=$(times 200)
+ok "a fork bomb is followed, to the page" timeout 3000 $client run -i 200 -- \
+	sh -c "for i in \$(seq $forks); do $bomb fork 3 4; done >$tmp/bombs"
+told
+is "$(sort "$tmp/bombs" | uniq -c | xargs)" "$forks 85" "each of its processes ran"
+# The shell and its seq are processes, too. (It vforks some, so forks are no measure.)
+is "$(figure lost) $(figure exits)" "0 $((forks * 85 + 2))" "and the end of each was told"
+well "a fork bomb"
+
+ok "a storm of threads is watched, to the page" timeout 3000 $client run -i 200 -- $bomb threads "$(times 20000)" 64
+told
+well "a storm of threads" last
+done_testing

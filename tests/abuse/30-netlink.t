@@ -1,0 +1,24 @@
+#!/bin/bash
+# Random and mutated messages to the family, with and without privilege.
+. "$(dirname "$0")/lib.sh"
+
+load
+$storm 2 2000000000 &
+target=$!
+ok "random and mutated messages, seed $seed" timeout 3000 $abuse fuzz "$(times 100000)" "$seed" $target
+told
+like "$(cat "$tmp/said")" "^# ok: " "some of them were obeyed"
+like "$(cat "$tmp/said")" "^# EINVAL: " "some refused"
+ok "the target lives" kill -0 $target
+{ kill -9 $target; wait $target; } 2>/dev/null
+well "random messages"
+
+cp $abuse "$tmp/modabuse"
+chmod 755 "$tmp" "$tmp/modabuse"
+exits 1 "the same from nobody: none obeyed" timeout 3000 \
+	setpriv --reuid 65534 --regid 65534 --clear-groups "$tmp/modabuse" fuzz "$(times 10000)" "$seed" $$
+told
+like "$(cat "$tmp/said")" "^# EPERM: " "they were refused"
+is "$(status sessions)" 0 "nothing is watched"
+well "messages of nobody" last
+done_testing

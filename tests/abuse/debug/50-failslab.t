@@ -1,0 +1,29 @@
+#!/bin/bash
+# Each allocation that a request, a load or a fork makes fails, one after the other. For the debug kernel:
+# it has CONFIG_FAULT_INJECTION and CONFIG_DEBUG_KMEMLEAK.
+. "$(dirname "$0")/../lib.sh"
+
+debug=/sys/kernel/debug
+for f in failslab fail_page_alloc; do
+	echo N >$debug/$f/ignore-gfp-wait || bail "this kernel has no $f"
+	echo 0 >$debug/$f/verbose
+done
+echo 0 >$debug/fail_page_alloc/min-order
+ok "there is kmemleak" test -e $leaks
+
+for name in $($abuse fail); do
+	[ "$name" = load ] || load
+	[ "$name" != load ] || unload
+	ok "$name, each allocation failing once" timeout 3000 $abuse fail "$name"
+	told
+	like "$(cat "$tmp/said")" "$name: [1-9][0-9]* failures" "$name: there were failures"
+	[ "$name" != fork ] ||
+		like "$(cat "$tmp/said")" " [1-9][0-9]* losses told" "a child that could not be followed is told"
+	load
+	# Where +PID was said, its session stays until the module goes.
+	ok "$name: nothing is left hooked" until_true 60 test "$(status 'hooks armed')" = 0
+	unload
+done
+load
+well "failing allocations" last
+done_testing
