@@ -3,6 +3,7 @@
 # make check      unit tests under sanitizers
 # make test       installs what is missing, builds, unit tests, live tests in a guest
 # make test-kernels   the live tests on every kernel of scripts/kernels, and a table
+# make test-debug abuse of the module, long, on a debug kernel that it builds
 # make demo       the main job on a real program
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
 # make install    DESTDIR, PREFIX; make uninstall; make clean
@@ -126,6 +127,13 @@ test-kernels:
 	$(MAKE) user
 	tests/kernels
 
+# The abuse of the module in its long form, on a kernel that notices: an hour or more.
+test-debug: user
+	scripts/debug-kernel >build/debug-kernel
+	$(MAKE) module KDIR="$$(cat build/debug-kernel)" KMOD=build/kmod-debug
+	VMAHEAP_ABUSE=100 VMAHEAP_VM="-k debug --mem 3G --timeout 28800" \
+		tests/run-live --seconds 14400 tests/abuse/*.t tests/abuse/debug/*.t
+
 demo:
 	scripts/deps
 	$(MAKE) all
@@ -191,6 +199,6 @@ clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check module-test fuzz unit check warn test test-kernels demo format style install uninstall clean FORCE
+.PHONY: all user module module-check module-test fuzz unit check warn test test-kernels test-debug demo format style install uninstall clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)

@@ -4,7 +4,7 @@
 . "$(dirname "$0")/lib.sh"
 
 stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
-	--brk 1 --brk-bytes 16M --fork 1 >"$tmp/stress" 2>&1 &
+	--brk 1 --fork 1 >"$tmp/stress" 2>&1 &
 stress=$!
 $storm 2 2000000000 &
 target=$!

@@ -14,24 +14,24 @@ for threads in 1 2 4; do
 done
 # shellcheck disable=SC2086
 ok "8 threads watch and unwatch through sockets of their own" \
-	timeout 3000 $abuse sockets 8 "$(times 1000)" "$seed" $pids $$
+	$abuse sockets 8 "$(times 300)" "$seed" $pids $$
 told
 ok "the targets live" kill -0 $pids
 # shellcheck disable=SC2086
 { kill -9 $pids; wait $pids; } 2>/dev/null
 well "many sockets"
 
-ok "processes that exit, exec or vfork as they are watched" timeout 3000 $abuse race "$(times 5000)" "$seed"
+ok "processes that exit, exec or vfork as they are watched" $abuse race "$(times 2000)" "$seed"
 told
 well "races with the end"
 
-ok "a receive buffer as small as can be: exact" timeout 3000 $client run -b 1 -i 300 -- $storm 4 "$(times 20000)"
+ok "a receive buffer as small as can be: exact" $client run -b 1 -i 300 -- $storm 4 "$(times 5000)"
 told
 ok "it was full" test "$(figure retries)" -gt 0
 well "a tiny receive buffer"
 
-forks=$(times 200)
-ok "a fork bomb is followed, to the page" timeout 3000 $client run -i 200 -- \
+forks=$(times 50)
+ok "a fork bomb is followed, to the page" $client run -i 200 -- \
 	sh -c "for i in \$(seq $forks); do $bomb fork 3 4; done >$tmp/bombs"
 told
 is "$(sort "$tmp/bombs" | uniq -c | xargs)" "$forks 85" "each of its processes ran"
@@ -39,7 +39,7 @@ is "$(sort "$tmp/bombs" | uniq -c | xargs)" "$forks 85" "each of its processes r
 is "$(figure lost) $(figure exits)" "0 $((forks * 85 + 2))" "and the end of each was told"
 well "a fork bomb"
 
-ok "a storm of threads is watched, to the page" timeout 3000 $client run -i 200 -- $bomb threads "$(times 20000)" 64
+ok "a storm of threads is watched, to the page" $client run -i 200 -- $bomb threads "$(times 10000)" 64
 told
 well "a storm of threads" last
 done_testing
