@@ -123,9 +123,9 @@ static bool tell_proc(struct vh_proc *p)
 			return false;
 		p->exit_due = false;
 		ses->owed--;
-		ses->reap = true;
 	}
 	list_del_init(&p->due.node);
+	ses->reap |= p->dead; /* the reaper has waited for this */
 	return true;
 }
 
