@@ -429,6 +429,17 @@ static void proc_join(struct vh_proc *p, struct vh_mm *m,
 		if ((p)->pid == (ptr) && !READ_ONCE((p)->dead))
 
 /*
+ * An entry lives until its end has been told. A reader that is stuck, while the
+ * watched fork, would make the kernel keep all that have come and gone since: so
+ * there is a limit, in proportion to the ring, and what is beyond it is lost, and
+ * counted. Each life owes up to three records.
+ */
+static bool owes_too_much(struct vh_session *ses)
+{
+	return ses->owed >= ses->size / 16;
+}
+
+/*
  * The child is not running yet (kernel/fork.c 6.1, kernel_clone), so the
  * snapshot of its address space is the one that it was born with. The trylock
  * fails only if somebody else found the new mm; then the worker does it.
@@ -447,7 +458,7 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 	raw_spin_lock(&ses->lock);
 	if (ses->dead || parent->dead)
 		goto out;
-	if (!p || !fresh) {
+	if (!p || !fresh || owes_too_much(ses)) {
 		vh_lost(ses, VMAHEAP_LOST_CHILD);
 		goto out;
 	}
@@ -519,7 +530,7 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 		p->mm = m->id;
 	} else if (!(p->flags & (VMAHEAP_WATCH_EXEC | VMAHEAP_WATCH_ON_EXEC))) {
 		proc_kill(p);
-	} else if (!fresh) {
+	} else if (!fresh || owes_too_much(ses)) {
 		p->mm = 0;
 		vh_lost(ses, VMAHEAP_LOST_EXEC);
 	} else {

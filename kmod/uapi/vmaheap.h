@@ -52,7 +52,8 @@
  * What happens when the reader is slow: nothing is dropped. The address range
  * that changed stays marked as dirty and its state is sent later; what is lost
  * is the history in between, and `coalesced` counts the write sections that
- * were merged so.
+ * were merged so. Births and deaths wait, too; when a great many of them do, new
+ * processes and images are not watched any more, and counted (LOST).
  *
  * Page size, pointers and addresses: addresses are those of user space in
  * bytes; no kernel address is ever sent.
@@ -251,8 +252,10 @@ struct vmaheap_rec_madvise {
 };
 
 enum vmaheap_lost_what {
-	VMAHEAP_LOST_CHILD = 1, /* a forked process is not watched (memory) */
-	VMAHEAP_LOST_EXEC = 2, /* an exec'ed image is not watched (memory) */
+	/* a forked process, an exec'ed image, is not watched: no memory, or a reader
+	 * to whom too many births and deaths (buffer_kib * 64) are owed already */
+	VMAHEAP_LOST_CHILD = 1,
+	VMAHEAP_LOST_EXEC = 2,
 	VMAHEAP_LOST_MADVISE = 3, /* MADVISE records (no room) */
 	VMAHEAP_LOST_FILE = 4, /* FILE records (no room or path too long) */
 };
