@@ -430,6 +430,7 @@ bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 	} while (more);
 	m->lo = ULONG_MAX;
 	m->hi = 0;
+	m->whole = false;
 	return true;
 }
 

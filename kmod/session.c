@@ -219,7 +219,7 @@ static bool emit_late(struct vh_mm *m)
 	raw_spin_lock(&ses->lock);
 	if (!ses->dead && !m->dead && !m->exited) {
 		if (m->lo < m->hi)
-			flags |= VMAHEAP_F_LATE;
+			flags |= m->whole ? VMAHEAP_F_SNAPSHOT : VMAHEAP_F_LATE;
 		if (m->snapshot) {
 			flags |= VMAHEAP_F_SNAPSHOT;
 			m->lo = VH_LO;
@@ -265,7 +265,9 @@ static void catch_up(struct vh_session *ses)
 			fits = emit_late(m);
 			mmap_read_unlock(m->mm);
 		}
-		mmput(m->mm);
+		/* Not here, should its last user go now: a teardown may wait for
+		 * whoever serves a mapped file. */
+		mmput_async(m->mm);
 	}
 }
 

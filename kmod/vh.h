@@ -86,6 +86,7 @@ struct vh_mm {
 	u32 visit; /* the session.round that saw this entry last */
 	bool announced; /* the MM record is in line */
 	bool snapshot; /* SNAPSHOT wants all of it */
+	bool whole; /* nothing of it is told yet; [lo, hi) is all of it */
 	bool exited; /* exit_mmap() has begun; nothing but MM_EXIT follows */
 	bool exit_told;
 	bool let_go; /* UNWATCH of its owner; only sharers (vfork) hold it */

@@ -77,7 +77,9 @@ static void release(struct vh_mm *m, unsigned long lo, unsigned long hi)
 		m->hi = max(m->hi, hi);
 		vh_actor(ses, &who);
 		vh_tell_owed(ses);
-		if (!m->announced || !vh_emit_range(m, 0, &who)) {
+		if (!m->announced ||
+		    !vh_emit_range(m, m->whole ? VMAHEAP_F_SNAPSHOT : 0,
+				   &who)) {
 			m->sections++;
 			vh_stamp_write(READ_ONCE(m->stamp), vh_clock());
 			vh_due(ses, &m->due);
@@ -208,6 +210,19 @@ void vh_spares_free(void)
 
 /* --- births of mm entries */
 
+/*
+ * The mmap_lock of an mm that is about to be inserted could not be had. Then all
+ * of it is dirty from the beginning: whoever releases the lock next reports it,
+ * or the worker does. Before anybody else sees the entry.
+ */
+static void mm_report_later(struct vh_mm *m)
+{
+	m->lo = VH_LO;
+	m->hi = VH_HI;
+	m->whole = true;
+	vh_kick(m->ses);
+}
+
 static struct vh_mm *mm_alloc_entry(struct vh_session *ses,
 				    struct mm_struct *mm, gfp_t gfp)
 {
@@ -301,14 +316,6 @@ static void mm_report(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 		vh_kick(m->ses);
 	}
 	vh_settle(m);
-}
-
-/* As mm_report(), by the worker: the mmap_lock could not be had. */
-static void mm_report_later(struct vh_mm *m)
-{
-	m->snapshot = true;
-	vh_due(m->ses, &m->due);
-	vh_kick(m->ses);
 }
 
 /* --- process entries */
@@ -469,12 +476,12 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 		proc_join(p, m, &who, who.tgid);
 	} else {
 		p->mm = fresh->id;
+		if (!locked)
+			mm_report_later(fresh);
 		mm_insert(fresh, VMAHEAP_MM_FORK, parent->mm, &who, p->nr,
 			  child->comm);
 		if (locked)
 			mm_report(fresh, 0, &who);
-		else
-			mm_report_later(fresh);
 		fresh = NULL;
 	}
 	p = NULL;
@@ -535,13 +542,13 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 		vh_lost(ses, VMAHEAP_LOST_EXEC);
 	} else {
 		vh_actor(ses, &who);
+		if (!locked)
+			mm_report_later(fresh);
 		mm_insert(fresh, VMAHEAP_MM_EXEC, p->mm, &who, p->nr,
 			  task->comm);
 		p->mm = fresh->id;
 		if (locked)
 			mm_report(fresh, 0, &who);
-		else
-			mm_report_later(fresh);
 		fresh = NULL;
 	}
 	mm_left(ses, old);
@@ -635,6 +642,10 @@ static struct mm_struct *process_mm(struct task_struct *leader)
  * The process first, then its address space: an exec in between finds the
  * process and reports the new image itself. Hash insertion and snapshot happen
  * in one read-locked section, so no change lies between them.
+ *
+ * Nobody waits for the mmap_lock: a process may hold its own for as long as it
+ * likes (a page fault on a FUSE file that it serves itself), and all others wait
+ * for vh_control meanwhile. Nor does the last user's teardown belong here.
  */
 static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 {
@@ -642,6 +653,7 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 	struct vh_session *ses = p->ses;
 	struct mm_struct *mm = process_mm(leader);
 	struct vh_mm *fresh, *m;
+	bool locked;
 	int err = 0;
 
 	if (!mm)
@@ -651,10 +663,7 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 		err = -ENOMEM;
 		goto put;
 	}
-	if (mmap_read_lock_killable(mm)) {
-		err = -EINTR;
-		goto free;
-	}
+	locked = mmap_read_trylock(mm);
 	raw_spin_lock(&ses->lock);
 	m = mm_of_session(ses, mm);
 	if (p->dead) {
@@ -666,18 +675,21 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 		proc_join(p, m, &nobody, 0);
 	} else {
 		*id = p->mm = fresh->id;
+		if (!locked)
+			mm_report_later(fresh);
 		mm_insert(fresh, VMAHEAP_MM_ATTACH, 0, &nobody, p->nr,
 			  leader->comm);
-		mm_report(fresh, VMAHEAP_F_SNAPSHOT, &nobody);
+		if (locked)
+			mm_report(fresh, VMAHEAP_F_SNAPSHOT, &nobody);
 		fresh = NULL;
 	}
 	raw_spin_unlock(&ses->lock);
-	mmap_read_unlock(mm);
-free:
+	if (locked)
+		mmap_read_unlock(mm);
 	if (fresh)
 		mm_free(fresh);
 put:
-	mmput(mm);
+	mmput_async(mm);
 	return err;
 }
 
