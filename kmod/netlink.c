@@ -88,14 +88,10 @@ static struct sk_buff *reply_new(struct genl_info *info, void **hdr)
 	return NULL;
 }
 
-static int reply(struct genl_info *info, int attr, u64 value, int attr2,
-		 u64 value2)
+/* Consumes skb. */
+static int reply(struct genl_info *info, struct sk_buff *skb, void *hdr,
+		 int attr, u64 value, int attr2, u64 value2)
 {
-	void *hdr;
-	struct sk_buff *skb = reply_new(info, &hdr);
-
-	if (!skb)
-		return -ENOMEM;
 	if (nla_put_u64_64bit(skb, attr, value, VMAHEAP_A_PAD) ||
 	    (attr2 && nla_put_u64_64bit(skb, attr2, value2, VMAHEAP_A_PAD))) {
 		nlmsg_free(skb);
@@ -151,7 +147,9 @@ static int watch(struct genl_info *info, u32 port, u64 *id)
 static int do_watch(struct sk_buff *skb, struct genl_info *info)
 {
 	const char *refusal;
+	struct sk_buff *msg;
 	u64 id = 0;
+	void *hdr;
 	int err;
 
 	err = allow(skb, info)				  ?:
@@ -165,6 +163,10 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 				    "unknown flag of WATCH");
 		return -EINVAL;
 	}
+	/* First of all: what is watched must not be answered with ENOMEM. */
+	msg = reply_new(info, &hdr);
+	if (!msg)
+		return -ENOMEM;
 	mutex_lock(&vh_control);
 	err = vh_arm(&refusal);
 	if (err) {
@@ -177,7 +179,10 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 	if (!atomic_read(&vh_users))
 		vh_disarm();
 	mutex_unlock(&vh_control);
-	return err ?: reply(info, VMAHEAP_A_MM, id, 0, 0);
+	if (!err)
+		return reply(info, msg, hdr, VMAHEAP_A_MM, id, 0, 0);
+	nlmsg_free(msg);
+	return err;
 }
 
 static int do_unwatch(struct sk_buff *skb, struct genl_info *info)
@@ -229,7 +234,9 @@ static int do_snapshot(struct sk_buff *skb, struct genl_info *info)
 static int do_sync(struct sk_buff *skb, struct genl_info *info)
 {
 	struct vh_session *ses;
+	struct sk_buff *msg;
 	u64 seq, ts;
+	void *hdr;
 	int err;
 
 	err = allow(skb, info) ?: need(info, VMAHEAP_A_PORT, no_port);
@@ -248,7 +255,12 @@ static int do_sync(struct sk_buff *skb, struct genl_info *info)
 			       "the event socket has been closed");
 		err = -ENOTCONN;
 	}
-	return err ?: reply(info, VMAHEAP_A_SEQ, seq, VMAHEAP_A_TS, ts);
+	if (err)
+		return err;
+	msg = reply_new(info, &hdr);
+	if (!msg)
+		return -ENOMEM;
+	return reply(info, msg, hdr, VMAHEAP_A_SEQ, seq, VMAHEAP_A_TS, ts);
 }
 
 static int do_stats(struct sk_buff *skb, struct genl_info *info)
