@@ -406,6 +406,19 @@ static void mm_left(struct vh_session *ses, u64 id)
 	}
 }
 
+/* Nobody wants to know of p any more, nor of where it runs. Under session.lock. */
+static void proc_let_go(struct vh_proc *p)
+{
+	struct vh_session *ses = p->ses;
+	struct vh_mm *m;
+
+	proc_kill(p);
+	list_for_each_entry(m, &ses->mms, node)
+		if (m->id == p->mm)
+			m->let_go = true;
+	mm_left(ses, p->mm);
+}
+
 /* p joins an address space that is already reported. Under session.lock. */
 static void proc_join(struct vh_proc *p, struct vh_mm *m,
 		      const struct vh_actor *who, u32 parent)
@@ -751,7 +764,7 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 						      attach_mm(p, task, id);
 	if (err) {
 		raw_spin_lock(&ses->lock);
-		proc_kill(p);
+		proc_let_go(p); /* an exec may have found it already */
 		raw_spin_unlock(&ses->lock);
 		if (err == -ESRCH)
 			NL_SET_ERR_MSG(extack,
@@ -768,17 +781,11 @@ int vh_unwatch(struct vh_session *ses, u32 nr)
 {
 	struct pid *pid = find_get_pid(nr);
 	struct vh_proc *p;
-	struct vh_mm *m;
 
 	raw_spin_lock(&ses->lock);
 	p = pid ? proc_of_session(ses, pid) : NULL;
-	if (p) {
-		proc_kill(p);
-		list_for_each_entry(m, &ses->mms, node)
-			if (m->id == p->mm)
-				m->let_go = true;
-		mm_left(ses, p->mm);
-	}
+	if (p)
+		proc_let_go(p);
 	raw_spin_unlock(&ses->lock);
 	put_pid(pid);
 	return p ? 0 : -ENOENT;
