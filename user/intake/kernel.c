@@ -48,6 +48,27 @@ struct answer {
 	uint16_t family;
 };
 
+/* libmnl 1.0.4 takes the length for an int, so one of 2^31 and more passes. */
+static bool message_ok(const struct nlmsghdr *nlh, int len)
+{
+	return mnl_nlmsg_ok(nlh, len) && nlh->nlmsg_len <= (unsigned int)len;
+}
+
+/* One datagram of the kernel (whose port is 0). Its length, or -1 and errno. */
+static int receive(struct mnl_socket *s, void *buf, size_t size, int flags)
+{
+	struct sockaddr_nl from;
+	socklen_t from_len;
+	ssize_t len;
+
+	do {
+		from_len = sizeof(from);
+		len = recvfrom(mnl_socket_get_fd(s), buf, size, flags,
+			       (struct sockaddr *)&from, &from_len);
+	} while (len < 0 ? errno == EINTR : from.nl_pid != 0);
+	return (int)len;
+}
+
 static int attr_cb(const struct nlattr *attr, void *data)
 {
 	struct answer *a = data;
@@ -77,7 +98,8 @@ static int family_cb(const struct nlattr *attr, void *data)
 {
 	struct answer *a = data;
 
-	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID)
+	if (mnl_attr_get_type(attr) == CTRL_ATTR_FAMILY_ID &&
+	    mnl_attr_get_payload_len(attr) == sizeof(a->family))
 		a->family = mnl_attr_get_u16(attr);
 	return MNL_CB_OK;
 }
@@ -93,6 +115,8 @@ static void keep_sentence(struct kernel *k, const struct nlmsghdr *nlh)
 		return;
 	if (!(nlh->nlmsg_flags & NLM_F_CAPPED))
 		skip += mnl_nlmsg_get_payload_len(&err->msg);
+	if (skip > mnl_nlmsg_get_payload_len(nlh))
+		return;
 	mnl_attr_for_each(attr, nlh, skip) {
 		if (mnl_attr_get_type(attr) == NLMSGERR_ATTR_MSG)
 			snprintf(k->why, sizeof(k->why), "%.*s",
@@ -131,14 +155,11 @@ static int read_answer(struct kernel *k, struct answer *a)
 	int len, rc;
 
 	for (;;) {
-		len = (int)mnl_socket_recvfrom(k->ctl, buf, sizeof(buf));
-		if (len < 0 && errno == EINTR)
-			continue;
+		len = receive(k->ctl, buf, sizeof(buf), 0);
 		if (len < 0)
 			return -errno;
 		nlh = (const struct nlmsghdr *)buf;
-		for (; mnl_nlmsg_ok(nlh, len);
-		     nlh = mnl_nlmsg_next(nlh, &len)) {
+		for (; message_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
 			rc = answer_message(k, nlh, a);
 			if (rc)
 				return rc < 0 ? rc : 0;
@@ -320,7 +341,8 @@ static int queue_room(struct kernel *k, size_t bytes)
 	size_t room = k->room ? k->room : MESSAGE_BYTES;
 	char *q;
 
-	if (k->head == k->tail || (k->head > k->room / 2 && !k->event_bytes)) {
+	if (k->head && (k->head == k->tail ||
+			(k->head > k->room / 2 && !k->event_bytes))) {
 		memmove(k->queue, k->queue + k->head, k->tail - k->head);
 		k->tail -= k->head;
 		k->head = 0;
@@ -385,28 +407,17 @@ static long take_message(struct kernel *k, const struct nlmsghdr *nlh)
 
 long kernel_drain(struct kernel *k)
 {
-	static const struct sockaddr_nl from_kernel; /* only nl_pid 0 counts */
 	char buf[MESSAGE_BYTES] __attribute__((aligned(8)));
-	struct sockaddr_nl from;
-	socklen_t from_len;
 	long n = 0, got;
 	int len;
 
 	for (;;) {
 		const struct nlmsghdr *nlh = (const struct nlmsghdr *)buf;
 
-		from_len = sizeof(from);
-		len = (int)recvfrom(kernel_fd(k), buf, sizeof(buf),
-				    MSG_DONTWAIT, (struct sockaddr *)&from,
-				    &from_len);
-		if (len < 0 && errno == EINTR)
-			continue;
+		len = receive(k->ev, buf, sizeof(buf), MSG_DONTWAIT);
 		if (len < 0)
 			return errno == EAGAIN || errno == ENOBUFS ? n : -errno;
-		if (from.nl_pid != from_kernel.nl_pid)
-			continue;
-		for (; mnl_nlmsg_ok(nlh, len);
-		     nlh = mnl_nlmsg_next(nlh, &len)) {
+		for (; message_ok(nlh, len); nlh = mnl_nlmsg_next(nlh, &len)) {
 			got = take_message(k, nlh);
 			if (got < 0)
 				return got;
