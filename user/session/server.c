@@ -255,9 +255,15 @@ static void start(struct server *sv, struct client *c, const char *buf,
 	char *why = NULL;
 	int n;
 
+	if (c->session) {
+		close(dir);
+		complain(c, "vmaheap: this connection has a session already\n");
+		wire_exit(c->fd, 125);
+		return;
+	}
 	snprintf(sock, sizeof(sock), "%s/shim-%d-%u.sock", wire_dir(), getpid(),
 		 sv->shim_socks++);
-	c->session = c->session ? NULL : session_start(&o, &why);
+	c->session = session_start(&o, &why);
 	if (!c->session) {
 		complain(c, "vmaheap: %s\n", why ? why : strerror(errno));
 		wire_exit(c->fd, 125);

@@ -149,19 +149,27 @@ int wire_request(int fd, const char *const *args, int pass)
 	return send_message(fd, &msg);
 }
 
+/* The descriptor that came with a message. Who sends several is none of ours. */
 static int received_fd(struct msghdr *msg)
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
-	int fd = -1;
+	size_t nr, i;
+	int fd;
 
-	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS &&
-	    c->cmsg_len == CMSG_LEN(sizeof(int)))
-		memcpy(&fd, CMSG_DATA(c), sizeof(fd));
-	return fd;
+	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
+		return -1;
+	nr = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	for (i = 0; i < nr; i++) {
+		memcpy(&fd, CMSG_DATA(c) + i * sizeof(int), sizeof(fd));
+		if (nr > 1)
+			close(fd);
+	}
+	return nr == 1 ? fd : -1;
 }
 
 ssize_t wire_recv(int fd, char *buf, int *pass)
 {
+	/* The padding of one descriptor has room for a second one. */
 	union {
 		struct cmsghdr align;
 		char buf[CMSG_SPACE(sizeof(int))];
@@ -177,6 +185,10 @@ ssize_t wire_recv(int fd, char *buf, int *pass)
 	if (len < 0)
 		return -errno;
 	*pass = received_fd(&msg);
+	if (!len && *pass >= 0) {
+		close(*pass);
+		*pass = -1;
+	}
 	buf[len] = 0;
 	return len;
 }
