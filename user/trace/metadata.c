@@ -320,6 +320,11 @@ static const char *value_of(const char *text, const char *name)
 	return p ? p + strlen(key) : NULL;
 }
 
+static bool is_octal(char c)
+{
+	return c >= '0' && c <= '7';
+}
+
 /* Undoes put_string(); what does not fit is cut. */
 static void get_string(const char *text, const char *name, char *out,
 		       size_t size)
@@ -331,7 +336,8 @@ static void get_string(const char *text, const char *name, char *out,
 	if (!p || *p++ != '"')
 		return;
 	while (*p && *p != '"' && n + 1 < size) {
-		if (*p == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] && p[3]) {
+		if (*p == '\\' && is_octal(p[1]) && is_octal(p[2]) &&
+		    is_octal(p[3])) {
 			out[n++] = (char)((p[1] - '0') << 6 |
 					  (p[2] - '0') << 3 | (p[3] - '0'));
 			p += 4;
