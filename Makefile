@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 # make [all]      programs and module, all below build/
 # make check      unit tests under sanitizers
+# make fuzz-decoders [SECONDS=60]  each decoder of user/ under libFuzzer, so long
 # make test       installs what is missing, builds, unit tests, live tests in a guest
 # make test-kernels   the live tests on every kernel of scripts/kernels, and a table
 # make test-debug abuse of the module, long, on a debug kernel that it builds
@@ -35,6 +36,7 @@ main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
 unit_src := $(wildcard tests/unit/*_test.c)
 victim_src := $(wildcard tests/victims/*.c)
 live_src := $(wildcard tests/live/*.c)
+fuzz_src := $(wildcard tests/fuzz/*_fuzz.c)
 
 skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
 lib_obj := $(lib_src:%.c=build/%.o)
@@ -44,6 +46,7 @@ shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%)
 live := $(live_src:%.c=build/%)
+decoders := $(fuzz_src:%.c=build/%)
 
 all: user module
 user: build/libvmaheap.a $(shim) $(programs) $(victims) $(live)
@@ -109,6 +112,29 @@ unit: $(unit)
 
 check: $(unit) $(shim) $(victims)
 	@CMOCKA_MESSAGE_OUTPUT=TAP UBSAN_OPTIONS=print_stacktrace=1 tests/prove $(unit)
+
+# The decoders under libFuzzer: everything of user/ with clang's instrumentation. A target includes
+# the source that it is about; the linker finds the rest in the archive.
+FUZZ = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+SECONDS ?= 60
+
+build/fuzz/%.o: %.c | $(skels)
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -Wall $(FUZZ) -fsanitize=fuzzer-no-link $(DEPS) -c -o $@ $<
+
+build/fuzz/libvmaheap.a: $(lib_src:%.c=build/fuzz/%.o)
+	$(RM) $@
+	$(AR) rcs $@ $^
+
+build/tests/fuzz/%: tests/fuzz/%.c build/fuzz/libvmaheap.a
+	@mkdir -p $(@D)
+	$(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -Wall $(FUZZ) -fsanitize=fuzzer $(DEPS) -o $@ $< \
+		build/fuzz/libvmaheap.a $(LDLIBS)
+
+decoders: $(decoders)
+
+fuzz-decoders: decoders
+	tests/fuzz/run --seconds $(SECONDS) $(decoders)
 
 # The module with which the test machine's own test makes the kernel complain.
 warn: build/tests/warn/warn.ko
@@ -199,6 +225,6 @@ clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check module-test fuzz unit check warn test test-kernels test-debug demo format style install uninstall clean FORCE
+.PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels test-debug demo format style install uninstall clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
