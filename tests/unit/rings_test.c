@@ -544,6 +544,75 @@ static void test_nonsense(void **state)
 	produce_end(&p);
 }
 
+/*
+ * The target may put anything into its stamp. An event from the future would
+ * wait for ever, and the ring fill up behind it.
+ */
+static void test_future(void **state)
+{
+	struct fixture *f = *state;
+	uint64_t hour = 3600ull * 1000000000;
+	unsigned int id;
+
+	for (id = WORD_HDR_TS; id <= WORD_HDR_WINDOW_CALLER; id++) {
+		struct producer p = produce(f, 0);
+		bool window = id >= WORD_HDR_WINDOW;
+		bool sure;
+
+		f->lost = 0;
+		put(&p, word_value(id, window ? 1 : now_ns()));
+		if (id > WORD_HDR_TS)
+			put(&p, word_value(0, window ? now_ns() : 1));
+		if (id == WORD_HDR_WINDOW_CALLER)
+			put(&p, word_value(0, 1));
+		put(&p, word_body(WORD_FREE, 0, 0x10));
+		put(&p, word_value(id, window ? 1 : now_ns() + hour));
+		if (id > WORD_HDR_TS)
+			put(&p, word_value(0, window ? now_ns() + hour : 1));
+		if (id == WORD_HDR_WINDOW_CALLER)
+			put(&p, word_value(0, 1));
+		put(&p, word_body(WORD_FREE, 0, 0x20));
+		publish(&p);
+		check_broken(f, &p, id - WORD_HDR_TS + 1);
+		assert_int_equal(next_addr(p.ring), 0x10);
+		assert_int_equal(ring_peek(p.ring, &sure)->kind, EV_CALLS_LOST);
+		ring_pop(p.ring);
+		assert_null(ring_peek(p.ring, &sure));
+		assert_int_equal(f->lost, 1);
+		produce_end(&p);
+	}
+}
+
+/* Thousands that connect and never ask, some of them again and again. */
+static void test_silent_clients(void **state)
+{
+	struct fixture *f = *state;
+	int *fds, kept = 0, max = 800, i;
+	struct producer p;
+
+	fds = malloc(sizeof(*fds) * (size_t)max);
+	for (i = 0; i < 5000; i++) {
+		if (kept == max)
+			close(fds[--kept]);
+		fds[kept++] = client(f);
+		if (i % 100 == 0)
+			rings_accept(f->rs);
+		if (i % 1000 == 999) {
+			p = produce(f, self());
+			say(&p, word_body(WORD_FREE, 0, 0x10));
+			rings_drain(f->rs);
+			assert_int_equal(next_addr(p.ring), 0x10);
+			produce_end(&p);
+		}
+	}
+	assert_int_equal(f->opened, 5);
+	assert_int_equal(rings_totals(f->rs).broken, 0);
+	while (kept)
+		close(fds[--kept]);
+	free(fds);
+	serve(f);
+}
+
 /* A scribbler in the target: whatever stands in the ring, we stay sane. */
 static void test_scribble(void **state)
 {
@@ -796,6 +865,8 @@ int main(void)
 		TEST(test_head_jumps),
 		TEST(test_head_runs_back),
 		TEST(test_nonsense),
+		TEST(test_future),
+		TEST(test_silent_clients),
 		TEST(test_scribble),
 		TEST(test_half_an_event),
 		TEST(test_control),

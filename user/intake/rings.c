@@ -7,8 +7,8 @@
  *                                                   `-> decoded one by one in peek
  *
  * Nothing is looked at twice in shared memory: words are copied out, then
- * checked in the copy. A head that jumps or runs back, and words that are no
- * event, end that ring and no other.
+ * checked in the copy. A head that jumps or runs back, words that are no event,
+ * and stamps of the future end that ring and no other.
  */
 #include "intake/rings.h"
 
@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "intake/queue.h"
@@ -40,6 +41,12 @@
 /* What has not been taken of one ring; beyond it words stay in the ring. */
 #define BACKLOG_WORDS (64u << 20 >> 3)
 #define LOST_MAX ((1ull << 56) - 1) /* what a control word can say */
+/*
+ * A target can write any stamp, and an event waits until its stamp has passed.
+ * The stamps of the module are never in the future; what two clocks of one
+ * kernel may differ by is far less than this.
+ */
+#define FUTURE_NS 100000000
 /* Of a process whose thread ids mean nothing to us. */
 #define ANONYMOUS_RINGS 1024
 
@@ -207,15 +214,26 @@ static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
 			      ev.calls_lost.count);
 }
 
+/* The latest stamp that what was copied before this call may bear. */
+static uint64_t latest_stamp(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec +
+	       FUTURE_NS;
+}
+
 /* Finds the whole events in what was copied, and passes them on. */
 static void ring_check(struct rings *rs, struct ring *r)
 {
 	struct word_queue *q = &r->q;
+	uint64_t latest = latest_stamp();
 	int stop;
 
 	do {
 		size_t n = words_run(q->buf + q->checked, q->len - q->checked,
-				     &stop);
+				     latest, &stop);
 
 		if (n && rs->ops->words)
 			rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,

@@ -3,7 +3,8 @@
  * The daemon's end of the shim: hands out rings, drains them, and presents each
  * as an ordered source of events. Everything that comes from a target is
  * hostile: a ring that breaks the rules (head that jumps or runs back, words
- * that are no event) is detached and counted, and nothing else suffers.
+ * that are no event, a stamp of the future) is detached and counted, and nothing
+ * else suffers.
  */
 #ifndef INTAKE_RINGS_H
 #define INTAKE_RINGS_H

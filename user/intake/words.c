@@ -133,7 +133,17 @@ static bool is_plain(uint64_t w)
 	return id == WORD_MALLOC || id == WORD_CALLOC || id == WORD_REALLOCED;
 }
 
-size_t words_run(const uint64_t *w, size_t nr, int *stop)
+/* The stamp of an event that has one in its header, else 0. */
+static uint64_t stamp_of(const uint64_t *w)
+{
+	unsigned int id = word_id(w[0]);
+
+	if (id < WORD_HDR_TS)
+		return 0;
+	return word_get_value(id < WORD_HDR_WINDOW ? w[0] : w[1]);
+}
+
+size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop)
 {
 	size_t at = 0;
 	int len;
@@ -143,8 +153,11 @@ size_t words_run(const uint64_t *w, size_t nr, int *stop)
 			at++;
 		len = words_length(w + at, nr - at);
 		if (len > 0 && word_id(w[at]) != WORD_CTRL) {
-			at += (size_t)len;
-			continue;
+			if (stamp_of(w + at) <= latest) {
+				at += (size_t)len;
+				continue;
+			}
+			len = -EINVAL;
 		}
 		*stop = len;
 		return at;

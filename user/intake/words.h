@@ -27,9 +27,10 @@ int words_length(const uint64_t *w, size_t nr);
 /*
  * Words of the longest run of whole events that w[0..nr) begins with. *stop says
  * why it ends: 0: an event is not complete yet, or nothing is left; 1: a control
- * word follows; -EINVAL: no event begins like this.
+ * word follows; -EINVAL: no event begins like this, or its stamp is later than
+ * `latest`.
  */
-size_t words_run(const uint64_t *w, size_t nr, int *stop);
+size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop);
 
 /*
  * Decodes one event, or one control word, from w[0..nr). Returns how many words
