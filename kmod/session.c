@@ -265,8 +265,10 @@ static void catch_up(struct vh_session *ses)
 			fits = emit_late(m);
 			mmap_read_unlock(m->mm);
 		}
-		/* Not here, should its last user go now: a teardown may wait for
-		 * whoever serves a mapped file. */
+		/*
+		 * Not here, should its last user go now: a teardown may wait
+		 * for whoever serves a mapped file.
+		 */
 		mmput_async(m->mm);
 	}
 }

@@ -252,8 +252,10 @@ struct vmaheap_rec_madvise {
 };
 
 enum vmaheap_lost_what {
-	/* a forked process, an exec'ed image, is not watched: no memory, or a reader
-	 * to whom too many births and deaths (buffer_kib * 64) are owed already */
+	/*
+	 * A forked process, an exec'ed image, is not watched: no memory, or a reader
+	 * to whom too many births and deaths (buffer_kib * 64) are owed already.
+	 */
 	VMAHEAP_LOST_CHILD = 1,
 	VMAHEAP_LOST_EXEC = 2,
 	VMAHEAP_LOST_MADVISE = 3, /* MADVISE records (no room) */

@@ -305,8 +305,8 @@ static void hear(struct fuzz *f, struct sock *s)
 			struct genlmsghdr *g = mnl_nlmsg_get_payload(h);
 			struct nlmsgerr *e = (void *)g;
 
-			if (h->nlmsg_type == NLMSG_ERROR &&
-			    e->error <= 0 && e->error > -256) {
+			if (h->nlmsg_type == NLMSG_ERROR && e->error <= 0 &&
+			    e->error > -256) {
 				errors[-e->error]++;
 				f->answers++;
 			} else if (h->nlmsg_type == family &&
@@ -784,8 +784,8 @@ static unsigned int count_lost(void)
 
 	ask(&control, VMAHEAP_CMD_SYNC, events.port, 0, -1, NULL);
 	while ((n = recv(events.fd, in, sizeof(in), MSG_DONTWAIT)) > 0) {
-		char *p = in + NLMSG_HDRLEN + GENL_HDRLEN +
-			  sizeof(struct nlattr);
+		char *p =
+			in + NLMSG_HDRLEN + GENL_HDRLEN + sizeof(struct nlattr);
 
 		while (p < in + n) {
 			struct vmaheap_record *rec = (void *)p;
