@@ -3,10 +3,10 @@
 # somebody watched, a stamp page mapped and CPUs that come and go.
 . "$(dirname "$0")/lib.sh"
 
-stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
+nice -n 15 stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
 	--brk 1 --fork 1 >"$tmp/stress" 2>&1 &
 stress=$!
-$storm 2 2000000000 &
+nice -n 15 $storm 2 2000000000 &
 target=$!
 
 cpus() {
