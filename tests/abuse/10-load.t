@@ -1,6 +1,6 @@
 #!/bin/bash
-# Loaded and unloaded while everything in the system maps, unmaps, forks and execs, half of the time with
-# somebody watched, a stamp page mapped and CPUs that come and go.
+# Loaded and unloaded while everything in the system maps, unmaps, forks and execs and a CPU comes and goes;
+# every second time with a reader, every fourth with one that was killed just before.
 . "$(dirname "$0")/lib.sh"
 
 nice -n 15 stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
