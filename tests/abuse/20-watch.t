@@ -25,13 +25,14 @@ ok "processes that exit, exec or vfork as they are watched" $abuse race "$(times
 told
 well "races with the end"
 
-ok "a receive buffer as small as can be: exact" $client run -b 1 -i 300 -- $storm 4 "$(times 5000)"
+ok "a receive buffer as small as can be: exact" \
+	$client run -b 1 -i 100 -- $storm 4 $((400 + $(times 5000)))
 told
 ok "it was full" test "$(figure retries)" -gt 0
 well "a tiny receive buffer"
 
 forks=$(times 50)
-ok "a fork bomb is followed, to the page" $client run -i 200 -- \
+ok "a fork bomb is followed, to the page" $client run -i 20 -- \
 	sh -c "for i in \$(seq $forks); do $bomb fork 3 4; done >$tmp/bombs"
 told
 is "$(sort "$tmp/bombs" | uniq -c | xargs)" "$forks 85" "each of its processes ran"
@@ -39,7 +40,8 @@ is "$(sort "$tmp/bombs" | uniq -c | xargs)" "$forks 85" "each of its processes r
 is "$(figure lost) $(figure exits)" "0 $((forks * 85 + 2))" "and the end of each was told"
 well "a fork bomb"
 
-ok "a storm of threads is watched, to the page" $client run -i 200 -- $bomb threads "$(times 10000)" 64
+ok "a storm of threads is watched, to the page" \
+	$client run -i 20 -- $bomb threads $((200 + $(times 10000))) 64
 told
 well "a storm of threads" last
 done_testing
