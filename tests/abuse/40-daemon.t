@@ -10,7 +10,7 @@ descendant() { pgrep -P "$1" -x vmaheap; }
 # Every second time it is the command, whose daemon and target must not stay for ever.
 kills() {
 	local i recorder victim n
-	for i in $(seq "$(times 100)"); do
+	for i in $(seq "$(times 200)"); do
 		rm -rf "$tmp/killed"
 		vmaheap record -o "$tmp/killed" -- $storm 2 2000 >"$tmp/out" 2>"$tmp/err" &
 		recorder=$!
@@ -26,6 +26,6 @@ kills() {
 		until_true 60 nothing_left || { cat /proc/vmaheap/status; return 1; }
 	done
 }
-ok "killed $(times 100) times: nothing is left watched" kills
+ok "killed $(times 200) times: nothing is left watched" kills
 well "a killed daemon" last
 done_testing
