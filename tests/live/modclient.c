@@ -10,6 +10,7 @@
  *       -x: from its exec on. -b: reads slowly, too. -f: forgets each Nth RANGE,
  *       which must not go unnoticed.
  *   modclient hold PID       watches PID until it is killed
+ *   modclient look PID       watches PID, which nobody stops, until it is known; compares
  *   modclient try CMD PID FLAGS [PORT]
  *       sends one request (watch, twice, unwatch, sync, stats, junk) and prints
  *       "ok" or the errno's name and the sentence of the refusal
@@ -770,7 +771,7 @@ static int run(char **cmd, int rcvbuf, int interval, const char *log)
 	return err;
 }
 
-static int hold(uint32_t pid)
+static int hold(uint32_t pid, bool look)
 {
 	struct answer ans;
 	int err;
@@ -784,8 +785,16 @@ static int hold(uint32_t pid)
 	fflush(stdout);
 	if (err)
 		return 1;
-	for (;;)
+	while (!look)
 		drain(1000);
+	if (sync_all() && process_of(pid))
+		compare(process_of(pid));
+	printf("# checks=%" PRIu64 " vmas=%" PRIu64 " mismatches=%" PRIu64
+	       " map_count=%" PRIu64 " snapshots=%" PRIu64
+	       " sync_again=%" PRIu64 "\n",
+	       sum.checks, sum.vmas, sum.mismatches, sum.map_count,
+	       sum.snapshots, sum.again);
+	return !sum.checks || sum.mismatches || sum.map_count || sum.gaps;
 }
 
 static int try(const char *what, uint32_t pid, uint32_t flags, uint32_t to)
@@ -828,8 +837,8 @@ int main(int argc, char **argv)
 	const char *log = NULL;
 
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	if (argc > 2 && !strcmp(argv[1], "hold"))
-		return hold(atoi(argv[2]));
+	if (argc > 2 && (!strcmp(argv[1], "hold") || !strcmp(argv[1], "look")))
+		return hold(atoi(argv[2]), !strcmp(argv[1], "look"));
 	if (argc > 4 && !strcmp(argv[1], "try"))
 		return try(argv[2], atoi(argv[3]), atoi(argv[4]),
 			   argc > 5 ? atoi(argv[5]) : 0);

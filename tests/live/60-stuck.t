@@ -1,0 +1,63 @@
+#!/bin/bash
+# Who is stuck, the watched or the reader, and what that does to all others.
+. "$(dirname "$0")/lib.sh"
+
+client=build/tests/live/modclient
+stuck=build/tests/live/modstuck
+status() { timeout 60 sed -n "s/^$1: //p" /proc/vmaheap/status; }
+zero() { [ "$(status "$1")" = 0 ]; }
+
+load buffer_kib=64
+
+# --- a target that holds its mmap_lock for as long as it likes
+
+mkdir "$tmp/fuse"
+mkfifo "$tmp/go"
+$stuck lock "$tmp/fuse" <"$tmp/go" >"$tmp/stuck" 2>&1 &
+server=$!
+exec 8>"$tmp/go"
+ok "a process holds its own mmap_lock" until_true 60 grep -q stuck "$tmp/stuck"
+target=$(sed -n 's/^stuck //p' "$tmp/stuck")
+exits 124 "the kernel itself waits for it" timeout 2 cat "/proc/$target/maps"
+ok "WATCH does not" timeout 60 $client try watch "$target" 3
+ok "a session ends" until_true 30 zero sessions
+timeout 120 $client look "$target" >"$tmp/look" &
+look=$!
+ok "watched again" until_true 30 grep -q watching "$tmp/look"
+is "$(status processes)" 1 "others are served meanwhile"
+echo >&8
+ok "it lets go of the lock" until_true 60 grep -q free "$tmp/stuck"
+ok "and is told, whole and exact" wait $look
+like "$(tail -n 1 "$tmp/look")" "sync_again=[1-9]" "SYNC was refused meanwhile, not kept waiting"
+diag "$(tail -n 1 "$tmp/look")"
+ok "nothing is left watched" until_true 30 zero "hooks armed"
+exec 8>&-
+wait $server
+
+# --- a reader that does not read, while the watched fork
+
+mms() { awk '$1 == "mm_struct" { print $2 }' /proc/slabinfo; }
+few_mms() { [ "$(mms)" -lt 1000 ]; }
+mkfifo "$tmp/fork"
+# shellcheck disable=SC2016
+sh -c 'read -r line <"$0"; exec "$@"' "$tmp/fork" $stuck forks 2000 &
+forker=$!
+$client hold $forker >"$tmp/held" &
+reader=$!
+ok "a process that will fork is watched" until_true 30 grep -q watching "$tmp/held"
+before=$(mms)
+kill -STOP $reader
+echo go >"$tmp/fork"
+ok "it forks 2000 times, and its reader sleeps" wait $forker
+lost=$(status lost)
+kept=$(($(mms) - before))
+diag "lost=$lost mm_structs kept=$kept"
+ok "what the kernel keeps is limited" test $kept -lt 1600
+ok "what is lost is counted" test "${lost:-0}" -gt 100
+kill -CONT $reader
+ok "read, all of it is freed" until_true 60 zero "hooks armed"
+ok "with the address spaces" until_true 60 few_mms
+{ kill -9 $reader; wait $reader; } 2>/dev/null
+rmmod vmaheap
+is "$(dmesg | grep -cE -f tests/vm/patterns)" 0 "the kernel has nothing to complain of"
+done_testing
