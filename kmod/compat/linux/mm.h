@@ -31,6 +31,14 @@ static inline struct vm_area_struct *vma_next(struct vma_iterator *vmi)
 	vmi->next = vma ? vma->vm_next : NULL;
 	return vma;
 }
+
+static inline struct vm_area_struct *vma_find(struct vma_iterator *vmi,
+					      unsigned long max)
+{
+	if (!vmi->next || vmi->next->vm_start >= max)
+		return NULL;
+	return vma_next(vmi);
+}
 #endif
 
 #endif
