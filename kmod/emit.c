@@ -455,6 +455,31 @@ void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 	vh_stamp_write(READ_ONCE(m->stamp), vh_commit(m->ses, &rec->rec));
 }
 
+/* Told as the call returns; it changed nothing, so the stamp stays. */
+void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
+		    u32 reason)
+{
+	struct vmaheap_rec_failed *rec = NULL;
+	int i;
+
+	if (m->announced)
+		rec = vh_reserve(m->ses, sizeof(*rec), false);
+	if (!rec) {
+		vh_lost(m->ses, VMAHEAP_LOST_FAILED);
+		return;
+	}
+	memset(rec, 0, sizeof(*rec));
+	head(&rec->rec, VMAHEAP_REC_FAILED, sizeof(*rec), m->id, who->tgid,
+	     who->tid);
+	for (i = 0; i < ARRAY_SIZE(rec->args); i++)
+		rec->args[i] = who->args[i];
+	rec->syscall = who->syscall;
+	rec->error = error;
+	rec->reason = reason;
+	rec->map_count = READ_ONCE(m->mm->map_count);
+	vh_commit(m->ses, &rec->rec);
+}
+
 void vh_fill_bye(struct vh_mm *m)
 {
 	struct vmaheap_rec_mm_exit *bye = &m->bye;

@@ -69,26 +69,21 @@ static const struct {
 	((r)->len +=     \
 	 scnprintf((r)->text + (r)->len, TEXT - (r)->len, fmt, ##__VA_ARGS__))
 
-static void say_call(struct reader *r, const struct vmaheap_rec_range *rec)
+static void say_call(struct reader *r, bool compat, s32 nr, const __u64 *args)
 {
-	bool compat = rec->rec.flags & VMAHEAP_F_COMPAT;
-	int i, known = -1, args = 6;
+	int i, known = -1, n = 6;
 
-	if (rec->syscall < 0) {
-		say(r, rec->rec.tid ? "fault" : "kernel");
-		return;
-	}
 	for (i = 0; i < ARRAY_SIZE(calls) && !compat; i++)
-		if (calls[i].nr == rec->syscall)
+		if (calls[i].nr == nr)
 			known = i;
 	if (known >= 0) {
-		args = calls[known].args;
+		n = calls[known].args;
 		say(r, "%s(", calls[known].name);
 	} else {
-		say(r, "%ssyscall_%d(", compat ? "compat_" : "", rec->syscall);
+		say(r, "%ssyscall_%d(", compat ? "compat_" : "", nr);
 	}
-	for (i = 0; i < args; i++)
-		say(r, "%s0x%llx", i ? ", " : "", rec->args[i]);
+	for (i = 0; i < n; i++)
+		say(r, "%s0x%llx", i ? ", " : "", args[i]);
 	say(r, ")");
 }
 
@@ -96,7 +91,11 @@ static void say_range(struct reader *r, const struct vmaheap_rec_range *rec)
 {
 	u32 i;
 
-	say_call(r, rec);
+	if (rec->syscall < 0)
+		say(r, rec->rec.tid ? "fault" : "kernel");
+	else
+		say_call(r, rec->rec.flags & VMAHEAP_F_COMPAT, rec->syscall,
+			 rec->args);
 	if (rec->rec.flags & VMAHEAP_F_LATE)
 		say(r, " late");
 	if (rec->coalesced)
@@ -133,6 +132,7 @@ static void say_record(struct reader *r)
 	const struct vmaheap_rec_task_exit *bye = (void *)rec;
 	const struct vmaheap_rec_madvise *adv = (void *)rec;
 	const struct vmaheap_rec_lost *lost = (void *)rec;
+	const struct vmaheap_rec_failed *failed = (void *)rec;
 
 	say(r, "%llu.%09llu ", rec->ts / NSEC_PER_SEC, rec->ts % NSEC_PER_SEC);
 	if (rec->mm)
@@ -162,6 +162,10 @@ static void say_record(struct reader *r)
 	case VMAHEAP_REC_MADVISE:
 		say(r, "madvise(0x%llx, 0x%llx, %d)", adv->addr, adv->len,
 		    adv->advice);
+		break;
+	case VMAHEAP_REC_FAILED:
+		say_call(r, false, failed->syscall, failed->args);
+		say(r, " failed: %pe", ERR_PTR(-(long)failed->error));
 		break;
 	case VMAHEAP_REC_LOST:
 		say(r, "lost: %u of kind %u", lost->count, lost->what);

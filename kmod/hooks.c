@@ -253,6 +253,7 @@ int vh_arm(const char **refusal)
 			return err;
 		}
 	}
+	vh_failed_arm();
 	armed = true;
 	return 0;
 }
@@ -264,6 +265,7 @@ void vh_disarm(void)
 
 	if (!armed)
 		return;
+	vh_failed_disarm();
 	for (i = ARRAY_SIZE(hooks) - 1; i >= 0; i--)
 		disarm_one(&hooks[i]);
 	tracepoint_synchronize_unregister();

@@ -6,6 +6,7 @@
  *   emit.c     a change -> a record in the ring of a session
  *   session.c  the ring, and the worker that empties it
  *   watch.c    which address spaces and processes are watched
+ *   failed.c   system calls that fail, which change nothing
  *   netlink.c  requests, and the messages that carry records away
  *   proc.c     /proc/vmaheap/
  *   stamp.c    the clock, and the page that shows it to a watched process
@@ -117,7 +118,7 @@ struct vh_proc {
 
 #define VH_FILES 1024 /* announced files a session remembers; a power of 2 */
 #define VH_PARKED 64
-#define VH_LOST_MAX (VMAHEAP_LOST_FILE + 1)
+#define VH_LOST_MAX (VMAHEAP_LOST_FAILED + 1)
 
 struct vh_file {
 	u64 ino;
@@ -200,6 +201,11 @@ void vh_disarm(void);
 unsigned int vh_hooks_armed(void);
 void vh_hooks_show(struct seq_file *m);
 
+/* failed.c: all under vh_control */
+void vh_failed_arm(void);
+void vh_failed_disarm(void);
+void vh_failed_show(struct seq_file *m);
+
 /* watch.c */
 extern atomic_t vh_users; /* entries alive; the hooks are needed while > 0 */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi);
@@ -208,6 +214,7 @@ void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_exit_mmap(struct mm_struct *mm);
 void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 		   int advice);
+void vh_on_failed(struct mm_struct *mm, int error, u32 reason);
 void vh_on_fork(struct task_struct *parent, struct task_struct *child);
 void vh_on_exec(struct task_struct *p);
 void vh_on_exit(struct task_struct *p);
@@ -229,6 +236,8 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who);
 bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who);
 void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 		     u64 len, int advice);
+void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
+		    u32 reason);
 void vh_fill_bye(struct vh_mm *m);
 void vh_due(struct vh_session *ses, struct vh_due *due);
 void vh_settle(struct vh_mm *m);

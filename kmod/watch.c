@@ -131,6 +131,25 @@ void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 	}
 }
 
+/* A system call of the current task in its own mm. Preemption is off. */
+void vh_on_failed(struct mm_struct *mm, int error, u32 reason)
+{
+	struct vh_actor who;
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm) {
+		struct vh_session *ses = m->ses;
+
+		raw_spin_lock(&ses->lock);
+		if (!ses->dead && !m->dead && !m->exited) {
+			vh_actor(ses, &who);
+			vh_tell_owed(ses);
+			vh_emit_failed(m, &who, error, reason);
+		}
+		raw_spin_unlock(&ses->lock);
+	}
+}
+
 void vh_on_exit_mmap(struct mm_struct *mm)
 {
 	struct vh_mm *m;

@@ -117,6 +117,7 @@ enum vmaheap_record_type {
 	VMAHEAP_REC_TASK_EXIT = 6, /* a process has exited */
 	VMAHEAP_REC_MADVISE = 7, /* madvise() was called */
 	VMAHEAP_REC_LOST = 8, /* something could not be reported */
+	VMAHEAP_REC_FAILED = 9, /* a system call on memory failed */
 };
 
 /* vmaheap_record.flags */
@@ -242,7 +243,7 @@ struct vmaheap_rec_task_exit {
 	__u32 __pad;
 };
 
-/* Told when the call is entered: whether it succeeds is not known. */
+/* Told when the call is entered; one that fails has a FAILED record later. */
 struct vmaheap_rec_madvise {
 	struct vmaheap_record rec;
 	__u64 addr;
@@ -260,6 +261,30 @@ enum vmaheap_lost_what {
 	VMAHEAP_LOST_EXEC = 2,
 	VMAHEAP_LOST_MADVISE = 3, /* MADVISE records (no room) */
 	VMAHEAP_LOST_FILE = 4, /* FILE records (no room or path too long) */
+	VMAHEAP_LOST_FAILED = 5, /* FAILED records (no room) */
+};
+
+/* Why it was ENOMEM, as far as that can be seen as the call returns. */
+enum vmaheap_failed_reason {
+	VMAHEAP_FAILED_UNKNOWN = 0, /* or another error */
+	VMAHEAP_FAILED_MAP_COUNT = 1, /* vm.max_map_count VMAs are there */
+	VMAHEAP_FAILED_RLIMIT_AS = 2,
+	VMAHEAP_FAILED_RLIMIT_DATA = 3,
+	VMAHEAP_FAILED_REASONS
+};
+
+/*
+ * brk, mmap, munmap, mremap, mprotect, pkey_mprotect, madvise, mlock, mlock2,
+ * mlockall, mbind, remap_file_pages or shmat of the 64-bit table has failed. It
+ * may have changed a part all the same, which RANGE records tell.
+ */
+struct vmaheap_rec_failed {
+	struct vmaheap_record rec;
+	__u64 args[6];
+	__s32 syscall;
+	__s32 error; /* errno, positive; of brk always ENOMEM */
+	__u32 reason; /* enum vmaheap_failed_reason */
+	__u32 map_count; /* VMAs of the address space */
 };
 
 struct vmaheap_rec_lost {
