@@ -667,6 +667,15 @@ static void test_samples_and_losses(void **state)
 	OK(((struct event){ .kind = EV_VERIFY, .mm = MM, .verify = { 21, 0 } }));
 	OK(((struct event){ .kind = EV_LOST, .lost = { 1, 3 } }));
 	OK(((struct event){ .kind = EV_MADVISE, .mm = MM }));
+	for (int i = 0; i < 5; i++)
+		OK(((struct event){ .kind = EV_FAILED,
+				    .mm = MM,
+				    .failed = { .syscall = 9 + i % 2,
+						.error = 12,
+						.reason = i == 4 } }));
+	assert_int_equal(f.s->nr_failed, 3);
+	assert_int_equal(f.s->failed[0].calls, 2);
+	assert_int_equal(f.s->failed[2].calls, 1);
 	OK(((struct event){
 		.kind = EV_CALLS_LOST, .tgid = TGID, .calls_lost = { 6 } }));
 	OK(((struct event){
@@ -699,6 +708,7 @@ static void test_refused(void **state)
 	REFUSED(ev);
 	REFUSED(((struct event){ .kind = 99 }));
 	REFUSED(((struct event){ .kind = EV_MADVISE, .mm = 4711 }));
+	REFUSED(((struct event){ .kind = EV_FAILED, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_RESIDENT, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_TASK, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_MM_EXIT, .mm = 4711 }));
@@ -708,7 +718,7 @@ static void test_refused(void **state)
 	REFUSED(call(5, CALL_ALLOC, CALL_MALLOC, 0x10001, 1));
 	REFUSED(call(5, CALL_ALLOC, CALL_MALLOC, 0x10000, UINT64_MAX));
 	REFUSED(call(5, CALL_REALLOC_RETURN, CALL_REALLOC, 1ull << 47, 1));
-	assert_int_equal(model_totals(f.m).invalid, 16);
+	assert_int_equal(model_totals(f.m).invalid, 17);
 	assert_int_equal(f.s->vma_events_outside, 0);
 	assert_int_equal(f.s->ops[CALL_MALLOC].calls, 0);
 	/* Failing is allowed. */

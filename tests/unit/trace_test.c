@@ -204,6 +204,7 @@ union any_record {
 	struct vmaheap_rec_task_exit task_exit;
 	struct vmaheap_rec_madvise madvise;
 	struct vmaheap_rec_lost lost;
+	struct vmaheap_rec_failed failed;
 	struct trace_resident resident;
 	struct trace_verify verify;
 	char bytes[8192];
@@ -254,8 +255,9 @@ static void put_any_record(struct trace_writer *w)
 		[VMAHEAP_REC_TASK_EXIT] = sizeof(struct vmaheap_rec_task_exit),
 		[VMAHEAP_REC_MADVISE] = sizeof(struct vmaheap_rec_madvise),
 		[VMAHEAP_REC_LOST] = sizeof(struct vmaheap_rec_lost),
+		[VMAHEAP_REC_FAILED] = sizeof(struct vmaheap_rec_failed),
 	};
-	unsigned int type = 1 + seed_below(VMAHEAP_REC_LOST);
+	unsigned int type = 1 + seed_below(VMAHEAP_REC_FAILED);
 	union any_record r;
 
 	if (type == VMAHEAP_REC_RANGE) {

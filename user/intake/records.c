@@ -15,6 +15,9 @@ _Static_assert(VMA_VVAR == VMAHEAP_VMA_VVAR && VMA_FILE == VMAHEAP_VMA_FILE &&
 		       VMA_SHARED == VMAHEAP_VMA_SHARED &&
 		       VMA_DONTCOPY == VMAHEAP_VMA_DONTCOPY,
 	       "vma flags");
+_Static_assert((int)FAILED_REASONS == (int)VMAHEAP_FAILED_REASONS &&
+		       (int)FAILED_RLIMIT_AS == (int)VMAHEAP_FAILED_RLIMIT_AS,
+	       "failed reason");
 _Static_assert((int)MM_EXEC == (int)VMAHEAP_MM_EXEC, "mm cause");
 _Static_assert((int)RANGE_MORE == (int)VMAHEAP_F_MORE &&
 		       (int)RANGE_COMPAT == (int)VMAHEAP_F_COMPAT &&
@@ -128,6 +131,23 @@ static int decode_madvise(const void *p, size_t size, struct event *ev)
 	return 0;
 }
 
+static int decode_failed(const void *p, size_t size, struct event *ev)
+{
+	const struct vmaheap_rec_failed *r = p;
+
+	if (size < sizeof(*r))
+		return -EINVAL;
+	ev->kind = EV_FAILED;
+	memcpy(ev->failed.args, r->args, sizeof(ev->failed.args));
+	ev->failed.syscall = r->syscall;
+	ev->failed.error = r->error;
+	/* Of a newer module there may be reasons that we do not know. */
+	ev->failed.reason = r->reason < FAILED_REASONS ? r->reason :
+							 FAILED_UNKNOWN;
+	ev->failed.map_count = r->map_count;
+	return 0;
+}
+
 static int decode_lost(const void *p, size_t size, struct event *ev)
 {
 	const struct vmaheap_rec_lost *r = p;
@@ -149,6 +169,7 @@ static int (*const decoders[])(const void *p, size_t size, struct event *ev) = {
 	[VMAHEAP_REC_TASK_EXIT] = decode_task_exit,
 	[VMAHEAP_REC_MADVISE] = decode_madvise,
 	[VMAHEAP_REC_LOST] = decode_lost,
+	[VMAHEAP_REC_FAILED] = decode_failed,
 };
 
 long record_decode(const void *rec, size_t bytes, struct event *ev)

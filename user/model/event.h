@@ -9,6 +9,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Why ENOMEM: same values as enum vmaheap_failed_reason of the uapi header. */
+enum failed_reason {
+	FAILED_UNKNOWN,
+	FAILED_MAP_COUNT, /* vm.max_map_count */
+	FAILED_RLIMIT_AS,
+	FAILED_RLIMIT_DATA,
+	FAILED_REASONS,
+};
+
 enum event_kind {
 	EV_MM = 1, /* an address space is watched from here on */
 	EV_RANGE, /* the VMAs in a range are now these */
@@ -21,6 +30,7 @@ enum event_kind {
 	EV_CALL, /* an allocator call (see call_phase) */
 	EV_CALLS_LOST, /* allocator events of a thread were dropped here */
 	EV_RESIDENT, /* resident bytes of an address space, sampled */
+	EV_FAILED, /* a system call on memory failed */
 	EV_VERIFY, /* the model was compared with /proc/PID/maps */
 };
 
@@ -128,6 +138,12 @@ struct event {
 			uint64_t addr, len;
 			int32_t advice;
 		} madvise;
+		struct {
+			uint64_t args[6];
+			int32_t syscall, error; /* errno, positive */
+			enum failed_reason reason;
+			uint32_t map_count;
+		} failed;
 		struct {
 			uint32_t what, count; /* enum vmaheap_lost_what */
 		} lost;

@@ -30,6 +30,7 @@ static void book_free(struct book *b)
 	hash_destroy(&b->sites);
 	free(b->s.syscalls);
 	free(b->s.sites);
+	free(b->s.failed);
 	free(b->s.resident);
 	free(b);
 }
@@ -355,6 +356,17 @@ static int apply_madvise(struct model *m, const struct event *ev,
 	return 0;
 }
 
+static int apply_failed(struct model *m, const struct event *ev,
+			struct outcome *out)
+{
+	struct book *b = model_book(m, ev->mm);
+
+	if (!b)
+		return -EINVAL;
+	out->space = &b->s;
+	return tally_failed(b, ev);
+}
+
 static void apply_verify(struct model *m, const struct event *ev,
 			 struct outcome *out)
 {
@@ -383,6 +395,8 @@ static int apply(struct model *m, const struct event *ev, struct outcome *out)
 		return apply_file(m, ev);
 	case EV_MADVISE:
 		return apply_madvise(m, ev, out);
+	case EV_FAILED:
+		return apply_failed(m, ev, out);
 	case EV_RESIDENT:
 		return apply_resident(m, ev, out);
 	case EV_CALLS_LOST:

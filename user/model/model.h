@@ -22,6 +22,13 @@ struct syscall_tally {
 	uint64_t mapped_in_calls, unmapped_in_calls, changed_in_calls;
 };
 
+/* System calls that failed with the same error, for the same reason. */
+struct failed_tally {
+	int32_t nr, error;
+	enum failed_reason reason;
+	uint64_t calls;
+};
+
 /* The allocator's side in numbers, for one function. */
 struct op_tally {
 	uint64_t calls, failed;
@@ -85,6 +92,8 @@ struct space {
 	struct syscall_tally
 		*syscalls; /* owned; nr_syscalls of them, any order */
 	size_t nr_syscalls;
+	struct failed_tally *failed; /* owned; any order */
+	size_t nr_failed;
 	struct site_tally *sites; /* owned; any order */
 	size_t nr_sites;
 

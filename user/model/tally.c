@@ -105,6 +105,33 @@ int tally_site(struct book *b, enum call_op op, uint64_t caller,
 	return 0;
 }
 
+/* There are few errors, too. */
+int tally_failed(struct book *b, const struct event *ev)
+{
+	struct space *s = &b->s;
+	struct failed_tally *t;
+
+	for (size_t i = 0; i < s->nr_failed; i++) {
+		t = &s->failed[i];
+		if (t->nr == ev->failed.syscall &&
+		    t->error == ev->failed.error &&
+		    t->reason == ev->failed.reason) {
+			t->calls++;
+			return 0;
+		}
+	}
+	t = room(s->failed, s->nr_failed, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	s->failed = t;
+	s->failed[s->nr_failed++] =
+		(struct failed_tally){ .nr = ev->failed.syscall,
+				       .error = ev->failed.error,
+				       .reason = ev->failed.reason,
+				       .calls = 1 };
+	return 0;
+}
+
 static const char *check_sites(const struct space *s)
 {
 	uint64_t calls = 0, events = 0;

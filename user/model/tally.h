@@ -27,6 +27,8 @@ void tally_inside(struct book *b, const struct cause *c);
 /* A call that was the cause of nr VMA events, which together did this. */
 int tally_site(struct book *b, enum call_op op, uint64_t caller,
 	       unsigned int nr, const struct bytes *n);
+/* A system call has failed. */
+int tally_failed(struct book *b, const struct event *ev);
 const char *tally_check(const struct book *b);
 
 #endif

@@ -20,6 +20,7 @@
  *   task      owner, parent
  *   task_exit status
  *   madvise   addr, len, advice
+ *   failed    syscall, args, error (name), reason (null: not known), map_count
  *   lost      what, count
  *   call      op, phase (alloc, free, realloc_enter, realloc_return, leave), addr,
  *             size, align, caller, known, vma_events
@@ -85,9 +86,12 @@ static const char *name_at(const struct output *o, const struct space *s,
 static const char *lost_name(uint32_t what)
 {
 	static const char *const names[] = {
-		"?", "forked processes, which are not watched",
-		"exec'ed images, which are not watched", "madvise calls",
-		"file names"
+		"?",
+		"forked processes, which are not watched",
+		"exec'ed images, which are not watched",
+		"madvise calls",
+		"file names",
+		"system calls that failed"
 	};
 
 	return names[what < sizeof(names) / sizeof(names[0]) ? what : 0];
@@ -376,6 +380,13 @@ static void text_body(const struct output *o, const struct outcome *out)
 	case EV_MADVISE:
 		text_madvise(o, ev);
 		break;
+	case EV_FAILED:
+		put_syscall(o->f, ev->failed.syscall, false, ev->failed.args);
+		fputs(" failed: ", o->f);
+		put_failure(o->f, ev->failed.error, ev->failed.reason);
+		if (ev->failed.reason == FAILED_MAP_COUNT)
+			fprintf(o->f, " (%u VMAs)", ev->failed.map_count);
+		break;
 	case EV_LOST:
 		fprintf(o->f, "--- lost: %u %s ---", ev->lost.count,
 			lost_name(ev->lost.what));
@@ -509,6 +520,26 @@ static void json_call(const struct output *o, const struct outcome *out,
 	set(j, "vma_events", out->vma_events);
 }
 
+static void json_failed(const struct event *ev, json_t *j)
+{
+	const char *why = failed_reason_name(ev->failed.reason);
+	const char *name = strerrorname_np(ev->failed.error);
+	char buf[32];
+	json_t *args = json_array();
+	int i;
+
+	set_string(j, "kind", "failed");
+	set_string(j, "syscall", syscall_name(ev->failed.syscall, false, buf));
+	for (i = 0; i < 6; i++)
+		json_array_append_new(args, json_addr(ev->failed.args[i]));
+	json_object_set_new(j, "args", args);
+	json_object_set_new(j, "error",
+			    name ? json_string(name) :
+				   json_integer(ev->failed.error));
+	json_object_set_new(j, "reason", why ? json_string(why) : json_null());
+	set(j, "map_count", ev->failed.map_count);
+}
+
 static void json_mm(const struct event *ev, json_t *j)
 {
 	set_string(j, "kind", "mm");
@@ -574,6 +605,9 @@ static void json_small(const struct event *ev, json_t *j)
 		set(j, "len", ev->madvise.len);
 		json_object_set_new(j, "advice",
 				    json_integer(ev->madvise.advice));
+		break;
+	case EV_FAILED:
+		json_failed(ev, j);
 		break;
 	case EV_LOST:
 		set_string(j, "kind", "lost");

@@ -14,6 +14,8 @@
  *     syscalls: [ name (null: page fault), compat, events, in_calls, mapped,
  *       unmapped, changed, mapped_in_calls, unmapped_in_calls, changed_in_calls ]
  *     kernel: { events, in_calls, outside, mapped, unmapped, changed, madvises }
+ *     failed: [ syscall, error (a name), reason (vm.max_map_count, RLIMIT_AS,
+ *       RLIMIT_DATA; null: not known), calls ]
  *     callers: [ op, caller, calls, events, mapped, unmapped, changed ], all,
  *       most events first
  *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,
@@ -26,6 +28,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "output/syscall.h"
 #include "output/table.h"
@@ -322,6 +325,56 @@ static void print_share(const struct output *o, const struct space *s)
 			s->madvises, plural(s->madvises));
 }
 
+static int by_calls(const void *va, const void *vb)
+{
+	const struct failed_tally *a = va, *b = vb;
+
+	if (a->calls != b->calls)
+		return a->calls > b->calls ? -1 : 1;
+	if (a->nr != b->nr)
+		return a->nr < b->nr ? -1 : 1;
+	return a->error != b->error ? a->error - b->error :
+				      (int)a->reason - (int)b->reason;
+}
+
+static void failed_row(struct table *t, const struct failed_tally *c)
+{
+	const char *error = strerrorname_np(c->error);
+	const char *why = failed_reason_name(c->reason);
+	char buf[32];
+
+	table_cell(t, "%s", syscall_name(c->nr, false, buf));
+	if (error)
+		table_cell(t, "%s", error);
+	else
+		table_cell(t, "%d", c->error);
+	cell_count(t, c->calls);
+	table_cell(t, "%s", why ? why : "");
+}
+
+static int print_failed(const struct output *o, const struct space *s)
+{
+	struct failed_tally *calls =
+		sorted(s->failed, s->nr_failed, sizeof(*calls), by_calls);
+	struct table *t = table_new("llrl");
+	size_t i;
+
+	if (!t || !calls) {
+		table_free(t);
+		free(calls);
+		return s->nr_failed ? -ENOMEM : 0;
+	}
+	fputs("\nSystem calls that failed\n\n", o->f);
+	table_cell(t, "system call");
+	table_cell(t, "error");
+	table_cell(t, "calls");
+	table_cell(t, "because of");
+	for (i = 0; i < s->nr_failed; i++)
+		failed_row(t, &calls[i]);
+	free(calls);
+	return finish(t, o->f);
+}
+
 static void site_row(const struct output *o, const struct space *s,
 		     struct table *t, const struct site_tally *c)
 {
@@ -429,6 +482,9 @@ static int space_text(const struct output *o, const struct space *s)
 	if (err)
 		return err;
 	print_share(o, s);
+	err = print_failed(o, s);
+	if (err)
+		return err;
 	err = print_sites(o, s);
 	if (err)
 		return err;
@@ -575,6 +631,32 @@ static json_t *json_kernel(const struct space *s)
 			 json_u64(s->madvises));
 }
 
+static json_t *json_failed(const struct space *s)
+{
+	struct failed_tally *calls =
+		sorted(s->failed, s->nr_failed, sizeof(*calls), by_calls);
+	json_t *a = json_array();
+	char buf[32];
+	size_t i;
+
+	for (i = 0; calls && i < s->nr_failed; i++) {
+		const struct failed_tally *c = &calls[i];
+		const char *error = strerrorname_np(c->error);
+		const char *why = failed_reason_name(c->reason);
+
+		json_array_append_new(
+			a, json_pack("{s:s, s:o, s:o, s:o}", "syscall",
+				     syscall_name(c->nr, false, buf), "error",
+				     error ? json_string(error) :
+					     json_integer(c->error),
+				     "reason",
+				     why ? json_string(why) : json_null(),
+				     "calls", json_u64(c->calls)));
+	}
+	free(calls);
+	return a;
+}
+
 static json_t *json_sites(const struct output *o, const struct space *s)
 {
 	struct site_tally *sites =
@@ -637,6 +719,7 @@ static json_t *json_space(const struct output *o, const struct space *s)
 	json_object_set_new(j, "live", json_live(s));
 	json_object_set_new(j, "syscalls", json_syscalls(s));
 	json_object_set_new(j, "kernel", json_kernel(s));
+	json_object_set_new(j, "failed", json_failed(s));
 	json_object_set_new(j, "callers", json_sites(o, s));
 	json_object_set_new(j, "doubts", json_doubts(s));
 	return j;

@@ -6,6 +6,7 @@
  */
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 
 #include "output/syscall.h"
 
@@ -297,4 +298,28 @@ void put_advice(FILE *f, int32_t advice)
 bool syscall_maps_stack(int32_t nr, bool compat, const uint64_t args[6])
 {
 	return nr == (compat ? 192 : 9) && args[3] & 0x20000; /* MAP_STACK */
+}
+
+const char *failed_reason_name(enum failed_reason reason)
+{
+	static const char *const names[FAILED_REASONS] = {
+		[FAILED_MAP_COUNT] = "vm.max_map_count",
+		[FAILED_RLIMIT_AS] = "RLIMIT_AS",
+		[FAILED_RLIMIT_DATA] = "RLIMIT_DATA",
+	};
+
+	return names[reason];
+}
+
+void put_failure(FILE *f, int32_t error, enum failed_reason reason)
+{
+	const char *name = strerrorname_np(error);
+	const char *why = failed_reason_name(reason);
+
+	if (name)
+		fputs(name, f);
+	else
+		fprintf(f, "error %d", error);
+	if (why)
+		fprintf(f, ", %s", why);
 }

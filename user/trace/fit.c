@@ -22,6 +22,7 @@ static const struct layout layouts[] = {
 	[VMAHEAP_REC_TASK_EXIT] = { sizeof(struct vmaheap_rec_task_exit), 0,
 				    0 },
 	[VMAHEAP_REC_MADVISE] = { sizeof(struct vmaheap_rec_madvise), 0, 0 },
+	[VMAHEAP_REC_FAILED] = { sizeof(struct vmaheap_rec_failed), 0, 0 },
 	[VMAHEAP_REC_LOST] = { sizeof(struct vmaheap_rec_lost), 0, 0 },
 	[TRACE_NOTE_RESIDENT] = { sizeof(struct trace_resident),
 				  sizeof(struct trace_resident_vma),
