@@ -221,7 +221,7 @@ static uint64_t last_seq, last_ts;
 static struct {
 	uint64_t checks, vmas, mismatches, records, gaps, backwards, map_count,
 		unknown, coalesced, late, again, forks, execs, exits, files,
-		madvises, lost, lost_madvise, snapshots;
+		madvises, failed, lost, lost_madvise, snapshots;
 } sum;
 static int exit_status = -1;
 static uint32_t root;
@@ -396,9 +396,14 @@ static void record(const struct vmaheap_record *rec)
 		note_change(rec, -2);
 		sum.madvises++;
 		break;
+	case VMAHEAP_REC_FAILED:
+		sum.failed++;
+		break;
 	case VMAHEAP_REC_LOST:
 		if (((struct vmaheap_rec_lost *)rec)->what ==
-		    VMAHEAP_LOST_MADVISE)
+			    VMAHEAP_LOST_MADVISE ||
+		    ((struct vmaheap_rec_lost *)rec)->what ==
+			    VMAHEAP_LOST_FAILED)
 			sum.lost_madvise +=
 				((struct vmaheap_rec_lost *)rec)->count;
 		else
