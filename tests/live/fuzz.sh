@@ -18,7 +18,8 @@ fuzz_machine() {
 
 # fuzz OPTIONS: one run; its output is in $tmp/fuzz, its figures in the array `figure`: those of
 # mmfuzz, and of the trace: map_count (mismatches), lost, madvise (records), spaces. Without those of
-# mmfuzz it has not come to its end.
+# mmfuzz it has not come to its end. madvises: those that the module must have told, which is not
+# those of io_uring where only the system call can be hooked.
 declare -A figure
 fuzz() {
 	local pair recorder status=0
@@ -35,6 +36,9 @@ fuzz() {
 	for pair in $(sed -n 's/^mmfuzz: //p' "$tmp/fuzz" | tail -n 1); do
 		figure[${pair%%=*}]=${pair#*=}
 	done
+	if grep -q '^hook do_madvise' /proc/vmaheap/status && [ -n "${figure[madvises]-}" ]; then
+		figure[madvises]=$((figure[madvises] + figure[uring_madvises]))
+	fi
 	for pair in $(vmaheap report --json "$tmp/trace" 2>/dev/null | jq -r '
 		"map_count=\([.spaces[].doubts.map_count_mismatches] | add)",
 		"madvise=\([.spaces[].kernel.madvises] | add)",

@@ -104,7 +104,8 @@ static struct shared {
 	_Atomic int32_t stand[WORKERS]; /* the children that wait as well */
 	_Atomic uint32_t unexpected; /* ends of children */
 	_Atomic int32_t pids[WORKERS];
-	_Atomic uint64_t madvises;
+	_Atomic uint64_t madvises; /* by the system call; by io_uring: */
+	_Atomic uint64_t uring_madvises;
 	struct {
 		_Atomic uint64_t ok, failed;
 		bool lacking; /* or not wanted */
@@ -414,6 +415,34 @@ static bool op_madvise(struct self *s, long advice)
 	return !madvise(p, len, advice);
 }
 
+/* The 32-bit table: madvise, mprotect and munmap of memory that it can name. */
+static bool op_int80(struct self *s, long unused)
+{
+	size_t len = (1 + draw(s, 4)) * PAGE;
+	char *p = mmap(NULL, len, PROT_READ | PROT_WRITE,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	int rc[3] = { -1, -1, -1 };
+
+	(void)unused;
+	if (!mapped(p))
+		return false;
+#ifdef __x86_64__
+	static const struct {
+		int nr, arg;
+	} call[] = { { 219, MADV_DONTNEED }, { 125, PROT_READ }, { 91, 0 } };
+
+	for (int i = 0; i < 3; i++)
+		asm volatile("int $0x80"
+			     : "=a"(rc[i])
+			     : "a"(call[i].nr), "b"((int)(uintptr_t)p),
+			       "c"((int)(i ? PAGE : len)), "d"(call[i].arg)
+			     : "memory", "r8", "r9", "r10", "r11");
+	sh->madvises += !rc[0];
+#endif
+	munmap(p, len);
+	return !rc[0] && !rc[1] && !rc[2];
+}
+
 /* Of another process, or of one's own. */
 static bool op_process_madvise(struct self *s, long advice)
 {
@@ -607,7 +636,7 @@ static void uring_madvise(struct self *s, int fd, struct io_uring_params *par,
 	atomic_store((_Atomic uint32_t *)(rings + par->sq_off.tail), 1);
 	if (syscall(SYS_io_uring_enter, fd, 1, 1, IORING_ENTER_GETEVENTS, NULL,
 		    0) == 1)
-		sh->madvises++;
+		sh->uring_madvises++;
 }
 
 static bool op_io_uring(struct self *s, long unused)
@@ -1053,6 +1082,7 @@ static const struct op {
 	OP("process_madvise COLD", 20, process_madvise, MADV_COLD),
 	OP("process_madvise PAGEOUT", 20, process_madvise, MADV_PAGEOUT),
 	OP("process_madvise WILLNEED", 20, process_madvise, MADV_WILLNEED),
+	OP("int 0x80", 30, int80, 0),
 	OP("mlock", 60, mlock, 0),
 	OP("mlock onfault", 60, mlock, MLOCK_ONFAULT),
 	OP("munlock", 100, munlock, 0),
@@ -1591,12 +1621,13 @@ static int run(unsigned int workers, bool alone, const char *only)
 		sh->unexpected += status != 0;
 	left = alone || !whole ? 0 : left_over();
 	never = print_ops(&count);
-	printf("mmfuzz: seed=%llu operations=%llu checks=%llu vmas=%llu mismatches=%llu missing=%llu left=%ld unexpected=%u never=%u asked_again=%llu madvises=%llu\n",
+	printf("mmfuzz: seed=%llu operations=%llu checks=%llu vmas=%llu mismatches=%llu missing=%llu left=%ld unexpected=%u never=%u asked_again=%llu madvises=%llu uring_madvises=%llu\n",
 	       (unsigned long long)seed, (unsigned long long)count,
 	       (unsigned long long)sum.checks, (unsigned long long)sum.vmas,
 	       (unsigned long long)sum.mismatches,
 	       (unsigned long long)sum.missing, left, sh->unexpected, never,
-	       (unsigned long long)sum.again, (unsigned long long)sh->madvises);
+	       (unsigned long long)sum.again, (unsigned long long)sh->madvises,
+	       (unsigned long long)sh->uring_madvises);
 	fflush(stdout);
 	if (!whole)
 		kill(0, SIGKILL);
