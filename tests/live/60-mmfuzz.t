@@ -32,7 +32,7 @@ until [ ${sum[operations]} -ge "$ops" ]; do
 	[ "$ops" -le $piece ] || diag "seed $((seed + sum[runs] - 1)): ${sum[operations]} operations, ${sum[checks]} checks, ${sum[mismatches]} mismatches, $SECONDS s"
 done
 [ "$ops" -gt $piece ] || diag "$(grep -E 'done|refused' "$tmp/fuzz")"
-diag "$(uname -r), seed $seed: ${sum[operations]} operations, ${sum[checks]} checks, ${sum[vmas]} VMAs compared, ${sum[mismatches]} mismatches"
+diag "fuzz: ${sum[operations]} operations, ${sum[checks]} checks, ${sum[vmas]} VMAs compared, ${sum[mismatches]} mismatches, seed $seed, $(uname -r)"
 
 ok "$ops operations" test ${sum[operations]} -ge "$ops"
 ok "compared at every checkpoint" test ${sum[checks]} -ge $((ops / 400)) -a ${sum[vmas]} -gt ${sum[checks]}

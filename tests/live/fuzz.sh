@@ -8,8 +8,10 @@ fuzz_machine() {
 	echo "$tmp/core" >/proc/sys/kernel/core_pattern
 	echo 16 >/proc/sys/vm/nr_hugepages
 	echo 3000 >/proc/sys/vm/max_map_count
-	modprobe zram && echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null && swapon /dev/zram0 ||
-		bail "no swap"
+	if ! grep -q zram0 /proc/swaps; then
+		modprobe zram && echo 64M >/sys/block/zram0/disksize && mkswap /dev/zram0 >/dev/null &&
+			swapon /dev/zram0 || bail "no swap"
+	fi
 	fuzz_cgroup=/sys/fs/cgroup/mmfuzz
 	mkdir -p $fuzz_cgroup && echo +memory >/sys/fs/cgroup/cgroup.subtree_control &&
 		echo 16M >$fuzz_cgroup/memory.max && echo 0 >$fuzz_cgroup/memory.swap.max || bail "no cgroup for OOM kills"
