@@ -4,8 +4,9 @@
  * uapi/vmaheap.h is the specification.
  *
  * Each request asks for CAP_SYS_PTRACE, of the sender and of who opened the
- * socket. (GENL_ADMIN_PERM would be CAP_NET_ADMIN.) netnsok stays 0: the family
- * is seen in the initial network namespace only.
+ * socket, in the initial user namespace (netlink_ns_capable() would let root of
+ * any other one in). (GENL_ADMIN_PERM would be CAP_NET_ADMIN.) netnsok stays 0:
+ * the family is seen in the initial network namespace only.
  */
 #include <linux/capability.h>
 #include <linux/notifier.h>
@@ -108,7 +109,8 @@ static int reply(struct genl_info *info, struct sk_buff *skb, void *hdr,
  */
 static struct vh_session *session_begin(struct genl_info *info, u32 port)
 {
-	struct vh_session *ses = vh_session_new(port);
+	struct vh_session *ses =
+		vh_session_new(port, task_active_pid_ns(current));
 	int err;
 
 	if (!ses)
@@ -138,6 +140,12 @@ static int watch(struct genl_info *info, u32 port, u64 *id)
 		ses = session_begin(info, port);
 	if (IS_ERR(ses))
 		return PTR_ERR(ses);
+	if (ses->ns != task_active_pid_ns(current)) {
+		NL_SET_ERR_MSG_ATTR(
+			info->extack, info->attrs[VMAHEAP_A_PORT],
+			"this port is used from another pid namespace");
+		return -EXDEV;
+	}
 	err = vh_watch(ses, pid, flags, id, info->extack);
 	if (err && fresh)
 		vh_session_end(ses);

@@ -7,9 +7,13 @@
  *   events    the last changes as text (events.c)
  *   stamp     to be mapped by a watched process (stamp.c)
  *
- * What shows addresses asks for CAP_SYS_PTRACE when it is opened.
+ * What shows addresses or processes asks for CAP_SYS_PTRACE when it is opened,
+ * and again at each read and write: a descriptor may have been passed on, and
+ * who opened it may not be who looks (vh_may_look()). A stamp shows nothing but
+ * a clock, to processes that are watched: its descriptor is there to be passed.
  */
 #include <linux/capability.h>
+#include <linux/pid_namespace.h>
 #include <linux/proc_fs.h>
 #include <linux/seq_file.h>
 #include <linux/uaccess.h>
@@ -17,6 +21,16 @@
 #include "vh.h"
 
 struct vh_session *vh_proc_session;
+
+/*
+ * May the caller look at other people's address spaces? capable() asks in the
+ * initial user namespace: what root of another one may do there is of no account
+ * here, since any process can be named.
+ */
+bool vh_may_look(void)
+{
+	return capable(CAP_SYS_PTRACE);
+}
 
 /* --- status */
 
@@ -65,18 +79,26 @@ static int watched_show(struct seq_file *m, void *unused)
 
 static int watched_open(struct inode *inode, struct file *file)
 {
-	return capable(CAP_SYS_PTRACE) ? single_open(file, watched_show, NULL) :
-					 -EPERM;
+	return vh_may_look() ? single_open(file, watched_show, NULL) : -EPERM;
 }
 
-/* The session of /proc begins with the first +PID, and stays. */
+static ssize_t watched_read(struct file *file, char __user *buf, size_t count,
+			    loff_t *pos)
+{
+	return vh_may_look() ? seq_read(file, buf, count, pos) : -EPERM;
+}
+
+/*
+ * The session of /proc begins with the first +PID, and stays. It may be anybody's
+ * who may look, so its records have the numbers of the initial pid namespace.
+ */
 static int session_begin(void)
 {
 	struct vh_session *ses;
 
 	if (vh_proc_session)
 		return 0;
-	ses = vh_session_new(0);
+	ses = vh_session_new(0, &init_pid_ns);
 	if (!ses)
 		return -ENOMEM;
 	ses->overwrite = true;
@@ -110,6 +132,8 @@ static ssize_t watched_write(struct file *file, const char __user *buf,
 	u32 pid;
 	int err;
 
+	if (!vh_may_look())
+		return -EPERM;
 	if (count < 2 || count >= sizeof(text))
 		return -EINVAL;
 	if (copy_from_user(text, buf, count))
@@ -130,7 +154,7 @@ static ssize_t watched_write(struct file *file, const char __user *buf,
 
 static const struct proc_ops watched_ops = {
 	.proc_open = watched_open,
-	.proc_read = seq_read,
+	.proc_read = watched_read,
 	.proc_write = watched_write,
 	.proc_lseek = seq_lseek,
 	.proc_release = single_release,

@@ -348,7 +348,8 @@ int vh_flush(struct vh_session *ses, u64 *seq, u64 *ts)
 
 /* --- lifetime */
 
-struct vh_session *vh_session_new(u32 port)
+/* Its records number tasks as the pid namespace `ns` does. */
+struct vh_session *vh_session_new(u32 port, struct pid_namespace *ns)
 {
 	struct vh_session *ses = kvzalloc(sizeof(*ses), GFP_KERNEL_ACCOUNT);
 
@@ -361,7 +362,7 @@ struct vh_session *vh_session_new(u32 port)
 		return NULL;
 	}
 	ses->port = port;
-	ses->ns = get_pid_ns(task_active_pid_ns(current));
+	ses->ns = get_pid_ns(ns);
 	ses->first = 1;
 	mutex_init(&ses->send);
 	raw_spin_lock_init(&ses->lock);

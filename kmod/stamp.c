@@ -165,7 +165,7 @@ static int stamp_mmap(struct file *file, struct vm_area_struct *vma)
 
 static int stamp_open(struct inode *inode, struct file *file)
 {
-	return capable(CAP_SYS_PTRACE) ? 0 : -EPERM;
+	return vh_may_look() ? 0 : -EPERM;
 }
 
 const struct proc_ops vh_stamp_ops = {

@@ -246,7 +246,7 @@ void vh_tell_parked(struct vh_session *ses);
 void vh_lost(struct vh_session *ses, unsigned int what);
 
 /* session.c */
-struct vh_session *vh_session_new(u32 port);
+struct vh_session *vh_session_new(u32 port, struct pid_namespace *ns);
 struct vh_session *vh_session_find(u32 port);
 bool vh_port_known(u32 port);
 void vh_session_end(struct vh_session *ses);
@@ -268,6 +268,7 @@ int vh_send_records(u32 port, const void *records, u32 len);
 
 /* proc.c, events.c */
 extern struct vh_session *vh_proc_session; /* vh_control */
+bool vh_may_look(void);
 int vh_proc_init(void);
 void vh_proc_exit(void);
 extern const struct proc_ops vh_events_ops;

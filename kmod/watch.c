@@ -846,11 +846,15 @@ static void show_task(struct seq_file *m, struct task_struct *task)
 	task_unlock(task);
 }
 
-/* A line for each process: the entry that comes first in its bucket speaks. */
+/*
+ * A line for each process that the caller's pid namespace can see: the entry
+ * that comes first in its bucket speaks.
+ */
 void vh_show_watched(struct seq_file *m)
 {
 	struct vh_proc *p, *other, *first;
 	int i, sessions;
+	u32 nr;
 
 	rcu_read_lock();
 	hash_for_each_rcu(procs, i, p, hash) {
@@ -860,10 +864,10 @@ void vh_show_watched(struct seq_file *m)
 			first = first ?: other;
 			sessions++;
 		}
-		if (p != first)
+		nr = pid_nr_ns(p->pid, task_active_pid_ns(current));
+		if (p != first || !nr)
 			continue;
-		seq_printf(m, "%d",
-			   pid_nr_ns(p->pid, task_active_pid_ns(current)));
+		seq_printf(m, "%u", nr);
 		show_task(m, pid_task(p->pid, PIDTYPE_TGID));
 		seq_printf(m, " sessions=%d\n", sessions);
 	}

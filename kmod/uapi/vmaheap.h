@@ -29,6 +29,7 @@
  *         ESRCH (no such process, or it has no address space), EEXIST (already
  *         watched by this port),
  *         EINVAL (unknown flag, or a thread that is no process), ENOMEM,
+ *         EXDEV (PORT is used from another pid namespace),
  *         ENOTCONN (no such port), EOPNOTSUPP (a hook could not be armed; the
  *         extack sentence names it).
  * UNWATCH forgets the process PID. Errors: ENOENT (not watched).
