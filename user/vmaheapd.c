@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The daemon: see session/server.h. */
 #include <getopt.h>
+#include <grp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,20 +10,35 @@
 
 static int usage(FILE *f, int status)
 {
-	fputs("usage: vmaheapd [-s SOCKET]\n"
+	fputs("usage: vmaheapd [-s SOCKET] [--group=NAME]\n"
 	      "Runs in the foreground until SIGTERM; vmaheap finds it by its socket\n"
-	      "(/run/vmaheap/vmaheapd.sock).\n",
+	      "(/run/vmaheap/vmaheapd.sock). The socket is root's alone; with --group its\n"
+	      "members may ask about processes of their own that root watches.\n",
 	      f);
 	return status;
+}
+
+static int find_group(const char *name, gid_t *group)
+{
+	const struct group *g = getgrnam(name);
+
+	if (!g) {
+		fprintf(stderr, "vmaheapd: there is no group '%s'\n", name);
+		return -1;
+	}
+	*group = g->gr_gid;
+	return 0;
 }
 
 int main(int argc, char **argv)
 {
 	static const struct option longopts[] = {
 		{ "socket", required_argument, NULL, 's' },
+		{ "group", required_argument, NULL, 'g' },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
+	gid_t group = WIRE_NO_GROUP;
 	char path[200];
 	int c, err;
 
@@ -30,12 +46,14 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "s:h", longopts, NULL)) != -1) {
 		if (c == 's')
 			snprintf(path, sizeof(path), "%s", optarg);
-		else
+		else if (c == 'g' && find_group(optarg, &group))
+			return 125;
+		else if (c != 'g')
 			return c == 'h' ? usage(stdout, 0) : usage(stderr, 125);
 	}
 	if (optind != argc)
 		return usage(stderr, 125);
-	err = server_run(path, 0, -1);
+	err = server_run(path, group, 0, -1);
 	if (err)
 		fprintf(stderr, "vmaheapd: %s: %s\n", path, strerror(-err));
 	return err ? 125 : 0;

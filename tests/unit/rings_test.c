@@ -356,6 +356,57 @@ static void test_rude_clients(void **state)
 	produce_end(&p);
 }
 
+/* A target that has connected waits beside any number of strangers who have. */
+static void test_strangers(void **state)
+{
+	struct fixture *f = *state;
+	struct shim_request q = { SHIM_MAGIC, SHIM_RING, self(), 0 };
+	struct shim_reply a;
+	int target = client(f), i, fd;
+
+	serve(f);
+	f->admit_error = -ESRCH;
+	for (i = 0; i < 1000; i++) {
+		fd = client(f);
+		serve(f);
+		assert_int_equal(recv(fd, &a, sizeof(a), MSG_DONTWAIT),
+				 sizeof(a));
+		assert_int_equal(a.error, ESRCH);
+		close(fd);
+	}
+	assert_int_equal(rings_totals(f->rs).refused, 1000);
+	f->admit_error = 0;
+	assert_int_equal(send(target, &q, sizeof(q), 0), sizeof(q));
+	serve(f);
+	assert_int_equal(recv(target, &a, sizeof(a), MSG_DONTWAIT), sizeof(a));
+	assert_int_equal(a.error, 0);
+	assert_int_equal(f->opened, 1);
+	close(target);
+}
+
+/* The number is that of a target, but it was another user who connected. */
+static void test_other_user(void **state)
+{
+	struct fixture *f = *state;
+	struct shim_reply a;
+	int fds[2], fd;
+
+	if (geteuid()) /* only root can become another user */
+		skip();
+	assert_int_equal(chmod(f->dir, 0711), 0);
+	assert_int_equal(seteuid(65534), 0);
+	fd = client(f);
+	assert_int_equal(seteuid(0), 0);
+	serve(f);
+	assert_int_equal(recv(fd, &a, sizeof(a), MSG_DONTWAIT), sizeof(a));
+	assert_int_equal(a.error, ESRCH);
+	close(fd);
+	a = ask(f, SHIM_RING, self(), fds);
+	assert_int_equal(a.error, 0);
+	close(fds[0]);
+	close(fds[1]);
+}
+
 static uint64_t seed = 88172645463325252ull;
 
 static uint64_t rnd_below(uint64_t n)
@@ -859,6 +910,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_handshake),
 		TEST(test_rude_clients),
+		TEST(test_strangers),
+		TEST(test_other_user),
 		TEST(test_around),
 		TEST(test_sure),
 		TEST(test_wake),

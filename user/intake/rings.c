@@ -36,7 +36,7 @@
 #define MFD_NOEXEC_SEAL 0x0008U
 #endif
 
-/* Connections that have not asked yet; the oldest makes place. */
+/* Connections of targets that have not asked yet; the oldest makes place. */
 #define PEERS 64
 /* What has not been taken of one ring; beyond it words stay in the ring. */
 #define BACKLOG_WORDS (64u << 20 >> 3)
@@ -493,23 +493,63 @@ static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid)
 	return 0;
 }
 
-static int serve(struct rings *rs, int fd, const struct shim_request *q)
+/* The effective user of a process, as it is now; -1: it is gone. */
+static uid_t user_of(uint32_t tgid)
+{
+	char path[32], line[128];
+	uid_t uid = (uid_t)-1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", tgid);
+	f = fopen(path, "re");
+	if (!f)
+		return uid;
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
+			break;
+	fclose(f);
+	return uid;
+}
+
+/*
+ * The process that connected, 0: none that may have a ring. The socket is open to
+ * everybody, for a target may be anybody. A peer is known by the number of the
+ * process that called connect(), which is the kernel's word, and must be watched.
+ * That process may have ended, with the connection left to another one and its
+ * number to a target of another user: so the user must be the same, too. What
+ * processes of one user do to each other they can do without us (ptrace).
+ */
+static uint32_t peer_tgid(const struct rings *rs, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
+	int stamp_fd;
+
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
+		return 0;
+	if (peer.pid <= 0) /* of a pid namespace that we cannot see into */
+		return 0;
+	if (rs->ops->admit(rs->ctx, (uint32_t)peer.pid, &stamp_fd) ||
+	    user_of((uint32_t)peer.pid) != peer.uid)
+		return 0;
+	return (uint32_t)peer.pid;
+}
+
+static int serve(struct rings *rs, int fd, const struct shim_request *q)
+{
+	uint32_t tgid;
 
 	if (q->magic != SHIM_MAGIC)
 		return -EPROTO;
-	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
-		return -errno;
-	if (peer.pid <= 0) /* of a pid namespace that we cannot see into */
+	tgid = peer_tgid(rs, fd);
+	if (!tgid)
 		return -ESRCH;
 	switch (q->op) {
 	case SHIM_RING:
-		return serve_ring(rs, fd, (uint32_t)peer.pid, q->tid);
+		return serve_ring(rs, fd, tgid, q->tid);
 	case SHIM_BYE:
 		if (rs->ops->bye)
-			rs->ops->bye(rs->ctx, (uint32_t)peer.pid);
+			rs->ops->bye(rs->ctx, tgid);
 		send_reply(fd, 0, 0, NULL);
 		return 0;
 	default:
@@ -559,6 +599,14 @@ static void peer_keep(struct rings *rs, int fd)
 	rs->peers[rs->nr_peers++] = fd;
 }
 
+/* So that strangers who never ask take no target's place. */
+static void peer_refuse(struct rings *rs, int fd)
+{
+	rs->totals.refused++;
+	send_reply(fd, ESRCH, 0, NULL);
+	close(fd);
+}
+
 static void accept_peers(struct rings *rs)
 {
 	int i, fd;
@@ -570,8 +618,10 @@ static void accept_peers(struct rings *rs)
 			return;
 		if (peer_serve(rs, fd))
 			close(fd);
-		else
+		else if (peer_tgid(rs, fd))
 			peer_keep(rs, fd);
+		else
+			peer_refuse(rs, fd);
 	}
 }
 

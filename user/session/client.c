@@ -17,6 +17,7 @@
 #include "probe/words.h"
 #include "session/client.h"
 #include "session/module.h"
+#include "session/privilege.h"
 #include "session/server.h"
 #include "session/wire.h"
 
@@ -123,7 +124,7 @@ static int start_server(struct run *r)
 	if (!r->server) {
 		close(ready[0]);
 		setpgid(0, 0);
-		err = server_run(path, 1, ready[1]);
+		err = server_run(path, WIRE_NO_GROUP, 1, ready[1]);
 		if (err)
 			fprintf(stderr, "vmaheap: %s: %s\n", path,
 				strerror(-err));
@@ -443,6 +444,7 @@ static int record_run(struct run *r)
 	if (err)
 		fprintf(stderr, "vmaheap: %s: %s\n", r->o->argv[0],
 			strerror(err));
+	privilege_client();
 	status = wait_child(r);
 	rc = request_finish(r);
 	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);
@@ -499,6 +501,7 @@ static int attach_run(struct run *r)
 		drop_dir(r);
 		return rc;
 	}
+	privilege_client();
 	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n",
 		r->o->pid);
 	rc = attach_wait(r);
@@ -538,10 +541,11 @@ static int ask_all(const char *const *args)
 	DIR *dir = opendir(wire_dir());
 	struct dirent *d;
 	char path[PATH_MAX];
-	int rc = -ESRCH;
+	/* root finds it in its directory */
+	int rc = geteuid() ? ask_one(WIRE_SYSTEM_SOCKET, args) : -ESRCH;
 	size_t len;
 
-	while (dir && rc == -ESRCH && (d = readdir(dir))) {
+	while (dir && (rc == -ESRCH || rc == -EACCES) && (d = readdir(dir))) {
 		len = strlen(d->d_name);
 		if (len < 6 || strcmp(d->d_name + len - 5, ".sock") ||
 		    !strncmp(d->d_name, "shim-", 5))

@@ -14,6 +14,8 @@
 #include <unistd.h>
 
 #include "output/output.h"
+#include "session/peer.h"
+#include "session/privilege.h"
 #include "session/server.h"
 #include "session/session.h"
 #include "session/wire.h"
@@ -24,6 +26,7 @@
 /* A connection; a session belongs to the client that asked for it. */
 struct client {
 	int fd;
+	struct peer peer;
 	struct session *session;
 	bool follow;
 	bool finishing; /* "finish" was asked, the answer is due at the end */
@@ -206,7 +209,8 @@ static void ask(struct server *sv, struct client *c, size_t which,
 	q.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0;
 	q.json = wire_value(buf, len, "json");
 	q.session = session_of(sv, q.pid);
-	if (!q.session) {
+	/* Who may not see it learns nothing, not even that it is watched. */
+	if (!q.session || !peer_may_see(&c->peer, q.pid)) {
 		/* No text: the command may have other daemons to ask. */
 		wire_exit(c->fd, -ESRCH);
 		return;
@@ -325,12 +329,19 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 {
 	size_t i;
 
-	if (!strcmp(buf, "start")) {
+	if (!strcmp(buf, "start") && c->peer.trusted && !c->session) {
 		start(sv, c, buf, len, pass);
 		return;
 	}
 	if (pass >= 0)
 		close(pass);
+	if (!strcmp(buf, "start")) {
+		complain(c, "vmaheap: %s\n",
+			 c->session ? "this connection watches already" :
+				      "only root may watch (CAP_SYS_PTRACE)");
+		wire_exit(c->fd, 125);
+		return;
+	}
 	if (!strcmp(buf, "finish") && c->session) {
 		c->finishing = true;
 		return;
@@ -361,17 +372,35 @@ static bool read_client(struct server *sv, struct client *c)
 	return true;
 }
 
+/* Those whom the group lets in are the first to go; false: there are none. */
+static bool make_place(struct server *sv)
+{
+	size_t i;
+
+	for (i = 0; i < sv->nr; i++) {
+		if (sv->clients[i].peer.trusted)
+			continue;
+		drop_client(sv, i);
+		return true;
+	}
+	return false;
+}
+
 static void accept_client(struct server *sv)
 {
 	int fd = accept4(sv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+	struct peer peer;
 
 	if (fd < 0)
 		return;
-	if (sv->nr == CLIENTS_MAX) {
+	peer = peer_of(fd);
+	if (sv->nr == CLIENTS_MAX && !make_place(sv)) {
 		close(fd);
 		return;
 	}
-	sv->clients[sv->nr++] = (struct client){ .fd = fd };
+	/* The watches wait while an answer does. */
+	wire_patience(fd, peer.trusted ? 10000 : 500);
+	sv->clients[sv->nr++] = (struct client){ .fd = fd, .peer = peer };
 	sv->had_client = true;
 }
 
@@ -473,21 +502,31 @@ static void raise_limits(void)
 		r.rlim_cur = r.rlim_max;
 		setrlimit(RLIMIT_NOFILE, &r);
 	}
+	/* BPF maps count as locked memory before 5.11; libbpf may not raise it later */
+	r = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+	setrlimit(RLIMIT_MEMLOCK, &r);
 	setpriority(PRIO_PROCESS, 0, -10);
 }
 
-int server_run(const char *path, int private, int ready)
+int server_run(const char *path, gid_t group, int private, int ready)
 {
 	static struct server sv;
 	size_t i;
+	int err;
 
 	sv = (struct server){ .path = path, .private = private };
-	sv.listen_fd = wire_listen(path);
+	sv.listen_fd = wire_listen(path, group);
 	if (sv.listen_fd < 0)
 		return sv.listen_fd;
+	raise_limits();
+	err = privilege_daemon();
+	if (err) {
+		unlink(path);
+		close(sv.listen_fd);
+		return err;
+	}
 	sv.signal_fd = catch_signals(private);
 	sv.symbols = symbols_new();
-	raise_limits();
 	if (ready >= 0) {
 		if (write(ready, "", 1) < 0)
 			sv.stop = true;

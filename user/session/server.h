@@ -7,11 +7,14 @@
 #ifndef SESSION_SERVER_H
 #define SESSION_SERVER_H
 
+#include <sys/types.h>
+
 /*
- * Serves at the UNIX socket `path` (wire.h). `private`: ends when its last
+ * Serves at the UNIX socket `path` (wire.h), which is open to `group`, too, unless
+ * WIRE_NO_GROUP (who may ask what: peer.h). `private`: ends when its last
  * client is gone. `ready` (a descriptor or -1) gets one byte when clients can
  * connect. Ends on SIGTERM (and SIGINT when not private) as well. 0 or -errno.
  */
-int server_run(const char *path, int private, int ready);
+int server_run(const char *path, gid_t group, int private, int ready);
 
 #endif

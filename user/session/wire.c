@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,27 @@ const char *wire_dir(void)
 	return dir;
 }
 
+/*
+ * A peer that does not read for so long is given up; nobody waits for it again
+ * (send_message()).
+ */
+void wire_patience(int fd, unsigned int ms)
+{
+	struct timeval t = { ms / 1000, ms % 1000 * 1000 };
+
+	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &t, sizeof(t));
+}
+
+/* Whoever could put a socket in our way must be root or ourselves. */
+static bool is_ours(int fd)
+{
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return !getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) &&
+	       (!peer.uid || peer.uid == geteuid());
+}
+
 static int unix_socket(const char *path, struct sockaddr_un *sun)
 {
 	int fd;
@@ -44,18 +66,31 @@ int wire_connect(const char *path)
 {
 	struct sockaddr_un sun;
 	int fd = unix_socket(path, &sun);
-	int err;
+	int err = 0;
 
 	if (fd < 0)
 		return fd;
-	if (!connect(fd, (struct sockaddr *)&sun, sizeof(sun)))
+	if (connect(fd, (struct sockaddr *)&sun, sizeof(sun)))
+		err = errno;
+	else if (!is_ours(fd))
+		err = EPERM;
+	if (!err) {
+		wire_patience(fd, 10000);
 		return fd;
-	err = errno;
+	}
 	close(fd);
 	return -err;
 }
 
-int wire_listen(const char *path)
+/* Open to the group, if there is one. */
+static int share(const char *path, gid_t group)
+{
+	if (group == WIRE_NO_GROUP)
+		return 0;
+	return chown(path, (uid_t)-1, group) || chmod(path, 0660) ? -errno : 0;
+}
+
+int wire_listen(const char *path, gid_t group)
 {
 	struct sockaddr_un sun;
 	int fd = wire_connect(path);
@@ -77,6 +112,8 @@ int wire_listen(const char *path)
 		      0;
 	umask(mask);
 	if (!err)
+		err = share(path, group);
+	if (!err)
 		return fd;
 	close(fd);
 	return err;
@@ -84,12 +121,15 @@ int wire_listen(const char *path)
 
 static int send_message(int fd, const struct msghdr *msg)
 {
-	struct timeval patience = { .tv_sec = 10 };
+	int err;
 
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience));
-	while (sendmsg(fd, msg, MSG_NOSIGNAL) < 0)
-		if (errno != EINTR)
-			return -errno;
+	while (sendmsg(fd, msg, MSG_NOSIGNAL) < 0) {
+		if (errno == EINTR)
+			continue;
+		err = -errno;
+		shutdown(fd, SHUT_RDWR);
+		return err;
+	}
 	return 0;
 }
 

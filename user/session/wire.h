@@ -32,11 +32,22 @@ enum wire_kind {
 /* Where the sockets are: /run/vmaheap for root. Static, created when missing. */
 const char *wire_dir(void);
 
-/* Descriptor or -errno. A stale socket (nobody answers) is replaced. */
-int wire_listen(const char *path);
+/* vmaheapd's socket; where it is for those who are not root, too. */
+#define WIRE_SYSTEM_SOCKET "/run/vmaheap/vmaheapd.sock"
+#define WIRE_NO_GROUP ((gid_t)-1)
+
+/*
+ * Descriptor or -errno. A stale socket (nobody answers) is replaced. It is mode
+ * 0600, or 0660 and the group's. Whoever listens must be root or the caller's own
+ * user (-EPERM).
+ */
+int wire_listen(const char *path, gid_t group);
 int wire_connect(const char *path);
 
-/* All 0 or -errno. A peer that does not read for 10 s is given up (-EAGAIN). */
+/* How long a peer may not read; 10 s for what wire_connect() returns. */
+void wire_patience(int fd, unsigned int ms);
+
+/* All 0 or -errno, and then the connection is shut down. */
 int wire_send(int fd, enum wire_kind kind, const char *text, size_t len);
 int wire_exit(int fd, int status);
 /* args ends with NULL. pass < 0: no descriptor. */
