@@ -4,11 +4,13 @@
  *
  *   hook --lock--> ring --irq_work--> worker --send--> messages to the port
  *
- * A hook copies bytes and, when the ring was empty or holds a full message,
- * raises an irq_work: waking a task is left to that, because a hook may run
- * where waking is not allowed. The worker runs 5 ms later, or at once for a
- * full message. When the receiver has no room the ring keeps what it holds, the
- * hooks leave ranges dirty (watch.c), and the worker tries again.
+ * A hook copies bytes and, when the worker sleeps or an eighth of the ring is
+ * full, raises an irq_work: waking a task is left to that, because a hook may
+ * run where waking is not allowed. The worker runs 5 ms later, or at once for
+ * that eighth, and then every 5 ms until it finds nothing, so that a busy target
+ * seldom pays for an interrupt. When the receiver has no room the ring keeps
+ * what it holds, the hooks leave ranges dirty (watch.c), and the worker tries
+ * again.
  */
 #include <linux/delay.h>
 #include <linux/file.h>
@@ -119,8 +121,8 @@ u64 vh_commit(struct vh_session *ses, struct vmaheap_record *rec)
 
 void vh_kick(struct vh_session *ses)
 {
-	u8 want = ses->head - READ_ONCE(ses->tail) >= VMAHEAP_BATCH_BYTES ? 2 :
-									    1;
+	u64 used = ses->head - READ_ONCE(ses->tail);
+	u8 want = !ses->overwrite && used >= ses->size / 8 ? 2 : 1;
 
 	if (ses->kicked >= want)
 		return;
@@ -288,12 +290,18 @@ static void session_work(struct work_struct *work)
 {
 	struct vh_session *ses =
 		container_of(to_delayed_work(work), struct vh_session, work);
+	bool busy;
 	int err = 0;
 
 	mutex_lock(&ses->send);
-	/* Before the ring is looked at: what comes later kicks again. */
+	/*
+	 * Before the ring is looked at: what comes later kicks again, or is
+	 * found by the run that follows this one.
+	 */
 	raw_spin_lock(&ses->lock);
-	WRITE_ONCE(ses->kicked, 0);
+	busy = ses->stats.records != ses->seen;
+	ses->seen = ses->stats.records;
+	WRITE_ONCE(ses->kicked, busy);
 	raw_spin_unlock(&ses->lock);
 
 	if (!ses->overwrite)
@@ -310,7 +318,7 @@ static void session_work(struct work_struct *work)
 	if (ses->wait)
 		wake_up_interruptible(ses->wait);
 	/* A port that is gone ends the session by its URELEASE notification. */
-	if (err != -ECONNREFUSED && anything_due(ses))
+	if (err != -ECONNREFUSED && (busy || anything_due(ses)))
 		queue_delayed_work(vh_wq, &ses->work, DELAY);
 	if (!atomic_read(&vh_users))
 		queue_work(vh_wq, &tidy);

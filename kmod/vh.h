@@ -149,6 +149,7 @@ struct vh_session {
 	bool dead; /* nothing is put in line any more */
 	bool congested; /* the receiver is full: do not hurry */
 	u8 kicked; /* 0, 1: work is due in some ms, 2: at once */
+	u64 seen; /* stats.records when the worker ran last */
 	bool reap; /* an entry has died */
 	u8 *ring;
 	u32 size; /* of the ring, a power of 2 */
