@@ -39,8 +39,13 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who)
 	who->syscall = -1;
 	if (current->flags & PF_KTHREAD)
 		return;
-	who->tgid = __task_pid_nr_ns(current, PIDTYPE_TGID, ses->ns);
-	who->tid = __task_pid_nr_ns(current, PIDTYPE_PID, ses->ns);
+	if (ses->ns == &init_pid_ns) { /* whose numbers the task itself holds */
+		who->tgid = current->tgid;
+		who->tid = current->pid;
+	} else {
+		who->tgid = __task_pid_nr_ns(current, PIDTYPE_TGID, ses->ns);
+		who->tid = __task_pid_nr_ns(current, PIDTYPE_PID, ses->ns);
+	}
 	if (current->flags & PF_IO_WORKER)
 		return;
 	who->ip = instruction_pointer(regs);
@@ -83,7 +88,8 @@ void vh_due(struct vh_session *ses, struct vh_due *due)
 void vh_settle(struct vh_mm *m)
 {
 	if (m->announced && m->exited == m->exit_told &&
-	    (m->exited || (m->lo >= m->hi && !m->snapshot)))
+	    (m->exited || (m->lo >= m->hi && !m->snapshot)) &&
+	    !list_empty(&m->due.node))
 		list_del_init(&m->due.node);
 }
 
@@ -284,54 +290,50 @@ void vh_tell_parked(struct vh_session *ses)
 	}
 }
 
-static const struct {
-	unsigned long vm;
-	u32 flag;
-} flag_map[] = {
-	{ VM_READ, VMAHEAP_VMA_READ },
-	{ VM_WRITE, VMAHEAP_VMA_WRITE },
-	{ VM_EXEC, VMAHEAP_VMA_EXEC },
-	{ VM_MAYSHARE, VMAHEAP_VMA_SHARED }, /* the `s` of /proc/PID/maps */
-	{ VM_GROWSDOWN, VMAHEAP_VMA_GROWSDOWN },
-	{ VM_LOCKED, VMAHEAP_VMA_LOCKED },
-	{ VM_HUGETLB, VMAHEAP_VMA_HUGETLB },
-	{ VM_DONTCOPY, VMAHEAP_VMA_DONTCOPY },
-};
-
-/* [vdso] and [vvar] name themselves (mm/mmap.c 6.1, special_mapping_name). */
+/*
+ * [vdso], and [vvar] or [vvar_vclock], name themselves (mm/mmap.c 6.1,
+ * special_mapping_name); no other name begins so.
+ */
 static u32 special_flag(struct vm_area_struct *vma)
 {
 	const char *name = NULL;
 
 	if (vma->vm_ops && vma->vm_ops->name)
 		name = vma->vm_ops->name(vma);
-	if (!name)
+	if (!name || name[0] != '[' || name[1] != 'v')
 		return 0;
-	if (!strcmp(name, "[vdso]"))
-		return VMAHEAP_VMA_VDSO;
-	return strncmp(name, "[vvar", 5) ? 0 : VMAHEAP_VMA_VVAR;
+	return name[2] == 'd' ? VMAHEAP_VMA_VDSO : VMAHEAP_VMA_VVAR;
+}
+
+/* No table: the compiler makes a few shifts of this, for each VMA of each record. */
+static u32 vma_flags(unsigned long vm)
+{
+#define FLAG(bit, name) ((vm & (bit)) ? VMAHEAP_VMA_##name : 0)
+	return FLAG(VM_READ, READ) | FLAG(VM_WRITE, WRITE) |
+	       FLAG(VM_EXEC, EXEC) |
+	       FLAG(VM_MAYSHARE, SHARED) | /* the `s` of /proc/PID/maps */
+	       FLAG(VM_GROWSDOWN, GROWSDOWN) | FLAG(VM_LOCKED, LOCKED) |
+	       FLAG(VM_HUGETLB, HUGETLB) | FLAG(VM_DONTCOPY, DONTCOPY);
+#undef FLAG
 }
 
 static void fill_vma(struct vmaheap_vma *v, struct vm_area_struct *vma)
 {
-	int i;
+	struct vh_file file = {};
 
-	memset(v, 0, sizeof(*v));
 	v->start = vma->vm_start;
 	v->end = vma->vm_end;
-	for (i = 0; i < ARRAY_SIZE(flag_map); i++)
-		if (vma->vm_flags & flag_map[i].vm)
-			v->flags |= flag_map[i].flag;
+	v->flags = vma_flags(vma->vm_flags);
+	v->offset = 0;
 	if (vma->vm_file) {
-		const struct vh_file id = file_id(vma->vm_file);
-
+		file = file_id(vma->vm_file);
 		v->flags |= VMAHEAP_VMA_FILE;
 		v->offset = (u64)vma->vm_pgoff << PAGE_SHIFT;
-		v->ino = id.ino;
-		v->dev = id.dev;
 	} else {
 		v->flags |= special_flag(vma);
 	}
+	v->ino = file.ino;
+	v->dev = file.dev;
 }
 
 static u64 counter_bytes(struct mm_struct *mm, int member)
@@ -360,7 +362,7 @@ static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m,
 	rec->map_count = mm->map_count;
 }
 
-/* One part: [lo, hi) with n VMAs in session.vmas. False: no room. */
+/* One part: [lo, hi) with the n VMAs of session.vmas. False: no room. */
 static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 		     unsigned long lo, unsigned long hi, unsigned int n)
 {
@@ -370,7 +372,8 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 	unsigned int i;
 
 	for (i = 0; i < n; i++)
-		if (ses->vm_files[i] && !tell_file(ses, ses->vm_files[i]))
+		if (ses->vmas[i]->vm_file &&
+		    !tell_file(ses, ses->vmas[i]->vm_file))
 			return false;
 	rec = vh_reserve(ses, size, false);
 	if (!rec)
@@ -384,7 +387,8 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 	if (rec->coalesced && (flags & VMAHEAP_F_LATE))
 		rec->coalesced--; /* the last of them is this record itself */
 	rec->nr_vmas = n;
-	memcpy(rec->vmas, ses->vmas, n * sizeof(rec->vmas[0]));
+	for (i = 0; i < n; i++)
+		fill_vma(&rec->vmas[i], ses->vmas[i]);
 	ses->stats.coalesced += rec->coalesced;
 	m->sections = 0;
 	vh_stamp_write(READ_ONCE(m->stamp), vh_commit(ses, &rec->rec));
@@ -402,23 +406,25 @@ bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 {
 	struct vh_session *ses = m->ses;
 	unsigned long lo = m->lo, hi = m->hi, start, end;
+	/* vma_find() takes it for included (6.1) or not (since 6.3). */
+	unsigned long last = min(hi, VH_HI) + 1;
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	unsigned int n;
 	bool more;
 
 	vma_iter_init(&vmi, m->mm, lo ? lo - 1 : 0);
-	vma = vma_next(&vmi);
+	vma = vma_find(&vmi, last);
 	do {
 		for (n = 0, end = lo;
 		     n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start <= hi;
 		     n++) {
-			fill_vma(&ses->vmas[n], vma);
-			ses->vm_files[n] = vma->vm_file;
+			ses->vmas[n] = vma;
 			end = vma->vm_end;
-			vma = vma_next(&vmi);
+			vma = vma_find(&vmi, last);
 		}
-		start = n ? min_t(unsigned long, lo, ses->vmas[0].start) : lo;
+		start = n ? min_t(unsigned long, lo, ses->vmas[0]->vm_start) :
+			    lo;
 		more = vma && vma->vm_start <= hi;
 		if (!put_part(m, flags | (more ? VMAHEAP_F_MORE : 0), who,
 			      start, more ? end : max(end, hi), n)) {

@@ -169,8 +169,7 @@ struct vh_session {
 	u32 nr_parked;
 
 	/* Scratch of emit.c: too large for the stack of whom we interrupt. */
-	struct vmaheap_vma vmas[VMAHEAP_RANGE_VMAS];
-	struct file *vm_files[VMAHEAP_RANGE_VMAS];
+	struct vm_area_struct *vmas[VMAHEAP_RANGE_VMAS];
 	char path[PATH_MAX];
 };
 

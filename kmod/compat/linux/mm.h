@@ -24,11 +24,14 @@ static inline void vma_iter_init(struct vma_iterator *vmi, struct mm_struct *mm,
 	vmi->next = find_vma(mm, addr);
 }
 
-static inline struct vm_area_struct *vma_next(struct vma_iterator *vmi)
+static inline struct vm_area_struct *vma_find(struct vma_iterator *vmi,
+					      unsigned long max)
 {
-	struct vm_area_struct *vma = vmi->next;
+	struct vm_area_struct *vma =
+		vmi->next && vmi->next->vm_start < max ? vmi->next : NULL;
 
-	vmi->next = vma ? vma->vm_next : NULL;
+	if (vma)
+		vmi->next = vma->vm_next;
 	return vma;
 }
 
