@@ -29,6 +29,7 @@
 #define _VH_H
 
 #include <linux/atomic.h>
+#include <linux/hashtable.h>
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -208,6 +209,19 @@ void vh_failed_show(struct seq_file *m);
 
 /* watch.c */
 extern atomic_t vh_users; /* entries alive; the hooks are needed while > 0 */
+#define VH_MM_BITS 10
+extern struct hlist_head vh_mms[1 << VH_MM_BITS]; /* vh_mm.hash */
+
+/*
+ * A hook's filter, which needs neither RCU nor a pointer that is valid: false
+ * when nobody watches mm. Where a change must not be missed, the mmap_lock that
+ * the hook's caller holds orders this behind the insertion, made under it too.
+ */
+static __always_inline bool vh_maybe_watched(const struct mm_struct *mm)
+{
+	return READ_ONCE(vh_mms[hash_min((unsigned long)mm, VH_MM_BITS)].first);
+}
+
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_release(struct mm_struct *mm);
 void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi);
@@ -218,7 +232,6 @@ void vh_on_failed(struct mm_struct *mm, int error, u32 reason);
 void vh_on_fork(struct task_struct *parent, struct task_struct *child);
 void vh_on_exec(struct task_struct *p);
 void vh_on_exit(struct task_struct *p);
-bool vh_mm_known(struct mm_struct *mm);
 int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 	     struct netlink_ext_ack *extack);
 int vh_unwatch(struct vh_session *ses, u32 nr);

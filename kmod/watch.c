@@ -11,7 +11,6 @@
  * process that runs in it is unwatched; a process until it exits, is unwatched,
  * or execs without VMAHEAP_WATCH_EXEC.
  */
-#include <linux/hashtable.h>
 #include <linux/llist.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
@@ -23,30 +22,19 @@
 
 #include "vh.h"
 
-#define BITS 10
-
-static DEFINE_HASHTABLE(mms, BITS);
-static DEFINE_HASHTABLE(procs, BITS);
+DEFINE_HASHTABLE(vh_mms, VH_MM_BITS);
+static DEFINE_HASHTABLE(procs, 10);
 static DEFINE_RAW_SPINLOCK(vh_table_lock);
 static atomic64_t last_id;
 
 atomic_t vh_users;
 
-#define for_each_entry_of_mm(m, ptr)                                           \
-	hash_for_each_possible_rcu_notrace(mms, m, hash, (unsigned long)(ptr)) \
+#define for_each_entry_of_mm(m, ptr)                             \
+	hash_for_each_possible_rcu_notrace(vh_mms, m, hash,      \
+					   (unsigned long)(ptr)) \
 		if ((m)->mm == (ptr))
 
 /* --- the hot hooks */
-
-/* Whether anybody watches mm; a hook's filter. Preemption is off. */
-bool vh_mm_known(struct mm_struct *mm)
-{
-	struct vh_mm *m;
-
-	for_each_entry_of_mm(m, mm)
-		return true;
-	return false;
-}
 
 /* The tree of mm changes in [lo, hi); its mmap_lock is held for writing. */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi)
@@ -315,7 +303,7 @@ static void mm_insert(struct vh_mm *m, enum vmaheap_mm_cause cause,
 	for_each_entry_of_mm(other, m->mm)
 		if (other->stamp && !m->stamp)
 			m->stamp = vh_stamp_get(other->stamp);
-	hash_add_rcu(mms, &m->hash, (unsigned long)m->mm);
+	hash_add_rcu(vh_mms, &m->hash, (unsigned long)m->mm);
 	raw_spin_unlock(&vh_table_lock);
 	list_add_tail(&m->node, &ses->mms);
 
