@@ -35,10 +35,10 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who)
 {
 	struct pt_regs *regs = task_pt_regs(current);
 
-	memset(who, 0, sizeof(*who));
-	who->syscall = -1;
-	if (current->flags & PF_KTHREAD)
+	if (current->flags & PF_KTHREAD) {
+		*who = (struct vh_actor){ .syscall = -1 };
 		return;
+	}
 	if (ses->ns == &init_pid_ns) { /* whose numbers the task itself holds */
 		who->tgid = current->tgid;
 		who->tid = current->pid;
@@ -46,13 +46,20 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who)
 		who->tgid = __task_pid_nr_ns(current, PIDTYPE_TGID, ses->ns);
 		who->tid = __task_pid_nr_ns(current, PIDTYPE_PID, ses->ns);
 	}
-	if (current->flags & PF_IO_WORKER)
+	if (current->flags & PF_IO_WORKER) {
+		*who = (struct vh_actor){ .tgid = who->tgid,
+					  .tid = who->tid,
+					  .syscall = -1 };
 		return;
+	}
 	who->ip = instruction_pointer(regs);
 	who->sp = user_stack_pointer(regs);
 	who->syscall = syscall_get_nr(current, regs);
-	if (who->syscall < 0)
+	who->compat = false;
+	if (who->syscall < 0) {
+		memset(who->args, 0, sizeof(who->args));
 		return;
+	}
 	syscall_get_arguments(current, regs, who->args);
 	who->compat = in_compat_syscall();
 }
@@ -87,9 +94,9 @@ void vh_due(struct vh_session *ses, struct vh_due *due)
 
 void vh_settle(struct vh_mm *m)
 {
-	if (m->announced && m->exited == m->exit_told &&
-	    (m->exited || (m->lo >= m->hi && !m->snapshot)) &&
-	    !list_empty(&m->due.node))
+	if (!list_empty(&m->due.node) && m->announced &&
+	    m->exited == m->exit_told &&
+	    (m->exited || (m->lo >= m->hi && !m->snapshot)))
 		list_del_init(&m->due.node);
 }
 
@@ -345,10 +352,9 @@ static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m,
 		       const struct vh_actor *who)
 {
 	struct mm_struct *mm = m->mm;
-	int i;
 
-	for (i = 0; i < ARRAY_SIZE(rec->args); i++)
-		rec->args[i] = who->args[i];
+	BUILD_BUG_ON(sizeof(rec->args) != sizeof(who->args));
+	memcpy(rec->args, who->args, sizeof(rec->args));
 	rec->ip = who->ip;
 	rec->sp = who->sp;
 	rec->start_brk = mm->start_brk;
@@ -421,7 +427,7 @@ bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 		     n++) {
 			ses->vmas[n] = vma;
 			end = vma->vm_end;
-			vma = vma_find(&vmi, last);
+			vma = end <= hi ? vma_find(&vmi, last) : NULL;
 		}
 		start = n ? min_t(unsigned long, lo, ses->vmas[0]->vm_start) :
 			    lo;
