@@ -115,12 +115,30 @@ static void check_module(struct report *r, const char *release)
 		line(r->f, "ok",
 		     "module: not loaded; vmaheap record loads $VMAHEAP_KO (%s) when needed",
 		     ko);
+	} else if (module_installed()) {
+		line(r->f, "ok",
+		     "module: not loaded; modprobe finds it, vmaheap record loads it when needed");
+		return;
 	} else {
 		line(r->f, "MISS",
-		     "module: not loaded; modprobe vmaheap (after make install), or insmod build/kmod/vmaheap.ko, or name the file in $VMAHEAP_KO");
+		     "module: not loaded, and modprobe finds none for this kernel: install vmaheap-dkms, or make install-module, or name the file in $VMAHEAP_KO");
 		r->problems++;
 	}
 	check_headers(r, release);
+}
+
+/* Secure Boot brings both; a kernel may also be built or booted so. */
+static void check_signature(struct report *r)
+{
+	char text[128];
+
+	first_line("/sys/module/module/parameters/sig_enforce", text,
+		   sizeof(text));
+	if (text[0] == 'Y')
+		line(r->f, "note",
+		     "signatures: this kernel loads signed modules only; dkms signs with /var/lib/dkms/mok.key, once enrolled by mokutil --import /var/lib/dkms/mok.pub");
+	else
+		line(r->f, "ok", "signatures: unsigned modules may be loaded");
 }
 
 static void check_lockdown(struct report *r)
@@ -133,7 +151,7 @@ static void check_lockdown(struct report *r)
 		return;
 	}
 	line(r->f, "note",
-	     "lockdown: %s: an unsigned module is refused (sign it with your machine owner key), and so are uprobes by BPF under [confidentiality]",
+	     "lockdown: %s: an unsigned module is refused, and so are uprobes by BPF under [confidentiality]",
 	     text);
 }
 
@@ -206,6 +224,7 @@ int doctor(FILE *f)
 	}
 	check_caps(&r);
 	check_module(&r, u.release);
+	check_signature(&r);
 	check_lockdown(&r);
 	check_ftrace(&r);
 	check_btf(&r);

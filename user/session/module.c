@@ -66,18 +66,26 @@ static int load_file(const char *path, char **why)
 	return -err;
 }
 
-static int run_modprobe(void)
+/* With "-n" it only looks whether there is something to load. */
+static int run_modprobe(const char *option)
 {
-	char *argv[] = { "modprobe", "-q", MODULE, NULL };
+	char *argv[] = { "modprobe", "-q", (char *)option, MODULE, NULL };
 	int status;
 	pid_t pid;
 
-	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ))
+	/* Only root has it on the PATH. */
+	if (posix_spawnp(&pid, argv[0], NULL, NULL, argv, environ) &&
+	    posix_spawn(&pid, "/sbin/modprobe", NULL, NULL, argv, environ))
 		return -1;
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return -1;
 	return status;
+}
+
+bool module_installed(void)
+{
+	return !run_modprobe("-n");
 }
 
 int module_load(char **why)
@@ -89,7 +97,7 @@ int module_load(char **why)
 		return 0;
 	if (file && *file)
 		return load_file(file, why);
-	if (!run_modprobe() && module_loaded())
+	if (!run_modprobe("--") && module_loaded())
 		return 1;
 	if (asprintf(
 		    why,

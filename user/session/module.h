@@ -7,6 +7,7 @@
 #include <stdio.h>
 
 bool module_loaded(void);
+bool module_installed(void); /* modprobe finds one for this kernel */
 /*
  * Loads the module when it is not loaded: the file in $VMAHEAP_KO, else
  * modprobe. 0: it was there; 1: loaded, module_unload() undoes it; -errno, and
