@@ -7,7 +7,10 @@
 # make test-debug abuse of the module, long, on a debug kernel that it builds
 # make demo       the main job on a real program
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
-# make install    DESTDIR, PREFIX; make uninstall; make clean
+# make install    programs; install-module: the module for KDIR's kernel, and depmod;
+#                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
+# make deb        Debian packages of both, in build/deb/; make clean
+# make bench-kernel   what the module costs, beside its peers (minutes)
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
@@ -205,26 +208,52 @@ style:
 
 # --- installation
 
+VERSION = $(shell sed -n 's/.*VH_VERSION "\(.*\)"/\1/p' kmod/vh.h)
+MODDIR = $(DESTDIR)/lib/modules/$(KVER)/updates
+SRCDIR = $(DESTDIR)/usr/src/vmaheap-$(VERSION)
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+
 install: user
 	install -D -t $(DESTDIR)$(PREFIX)/bin build/vmaheap
 	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
-	@if [ -e $(KMOD)/vmaheap.ko ]; then \
-		set -x; install -D -m 644 -t $(DESTDIR)/lib/modules/$(KVER)/updates $(KMOD)/vmaheap.ko; set +x; \
-		echo "now run: depmod $(KVER)"; \
-	else \
-		echo "no module built: skipped (make module)"; \
-	fi
+	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1
+	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
+
+# Not in a package's scratch root: depmod runs where the module is used.
+install-module: module
+	install -D -m 644 -t $(MODDIR) $(KMOD)/vmaheap.ko
+	$(if $(DESTDIR),,depmod $(KVER))
+
+# Everything that kbuild needs, in one folder, as dkms wants it.
+install-source:
+	install -d $(SRCDIR)
+	cp -r kmod/. Kbuild $(SRCDIR)/
+	sed 's/#MODULE_VERSION#/$(VERSION)/' scripts/debian/vmaheap-dkms.dkms >$(SRCDIR)/dkms.conf
+	$(if $(DESTDIR),,@echo "now run: dkms install vmaheap/$(VERSION)")
 
 uninstall:
 	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
 	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap
+	$(RM) $(MANDIR)/man1/vmaheap.1 $(MANDIR)/man8/vmaheapd.8
 	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
+
+deb: user
+	scripts/deb
+
+bench-kernel: user module build/bench/calls
+	scripts/deps bench
+	tests/bench/kernel
+
+build/bench/calls: tests/bench/calls.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -o $@ $<
 
 clean:
 	$(RM) -r build
 
 FORCE:
-.PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels test-debug demo format style install uninstall clean FORCE
+.PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
+	test-debug demo format style install install-module install-source uninstall deb bench-kernel clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
