@@ -222,6 +222,7 @@ static __always_inline bool vh_maybe_watched(const struct mm_struct *mm)
 	return READ_ONCE(vh_mms[hash_min((unsigned long)mm, VH_MM_BITS)].first);
 }
 
+bool vh_mm_known(struct mm_struct *mm);
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_release(struct mm_struct *mm);
 void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi);

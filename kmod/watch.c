@@ -36,6 +36,16 @@ atomic_t vh_users;
 
 /* --- the hot hooks */
 
+/* Whether anybody watches mm, exactly. Preemption is off. */
+bool vh_mm_known(struct mm_struct *mm)
+{
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm)
+		return true;
+	return false;
+}
+
 /* The tree of mm changes in [lo, hi); its mmap_lock is held for writing. */
 void vh_mark(struct mm_struct *mm, unsigned long lo, unsigned long hi)
 {
