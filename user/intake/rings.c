@@ -599,10 +599,18 @@ static void peer_keep(struct rings *rs, int fd)
 	rs->peers[rs->nr_peers++] = fd;
 }
 
-/* So that strangers who never ask take no target's place. */
+/*
+ * So that strangers who never ask take no target's place. A request that comes in
+ * now must not stay unread, or the answer would be lost with the connection
+ * (ECONNRESET).
+ */
 static void peer_refuse(struct rings *rs, int fd)
 {
+	struct shim_request q;
+
 	rs->totals.refused++;
+	shutdown(fd, SHUT_RD);
+	recv(fd, &q, sizeof(q), MSG_DONTWAIT);
 	send_reply(fd, ESRCH, 0, NULL);
 	close(fd);
 }
