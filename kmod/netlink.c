@@ -3,10 +3,12 @@
  * The generic netlink family: requests, and the messages that carry records.
  * uapi/vmaheap.h is the specification.
  *
- * Each request asks for CAP_SYS_PTRACE, of the sender and of who opened the
- * socket, in the initial user namespace (netlink_ns_capable() would let root of
- * any other one in). (GENL_ADMIN_PERM would be CAP_NET_ADMIN.) netnsok stays 0:
- * the family is seen in the initial network namespace only.
+ * Each request asks for CAP_SYS_PTRACE, of the sender and, unless he named the
+ * kernel as the address, of who opened the socket (so that nobody can make a
+ * privileged program write a request to a descriptor that he gave it), in the
+ * initial user namespace (netlink_ns_capable() would let root of another one
+ * in). GENL_ADMIN_PERM would be CAP_NET_ADMIN. netnsok stays 0: the family is
+ * seen in the initial network namespace only.
  */
 #include <linux/capability.h>
 #include <linux/notifier.h>

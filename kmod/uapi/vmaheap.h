@@ -6,7 +6,8 @@
  *
  * Transport: generic netlink, family "vmaheap", initial network namespace.
  * Every command needs CAP_SYS_PTRACE in the initial user namespace, of the
- * sender and of the opener of its socket (netlink_capable()).
+ * sender and, when it was sent without an address, of the opener of its socket
+ * (netlink_capable()).
  *
  * A reader uses two sockets. The *event socket* only receives; its port number
  * names the session. The *control socket* sends the requests. (With one socket

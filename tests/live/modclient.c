@@ -9,16 +9,20 @@
  *       descriptor 3 and writes to LOG (descriptor 4) what it read there.
  *       -x: from its exec on. -b: reads slowly, too. -f: forgets each Nth RANGE,
  *       which must not go unnoticed.
- *   modclient hold PID       watches PID until it is killed
+ *   modclient hold PID       watches PID until it is killed; tells its port
  *   modclient look PID       watches PID, which nobody stops, until it is known; compares
  *   modclient try CMD PID FLAGS [PORT]
  *       sends one request (watch, twice, unwatch, sync, stats, junk) and prints
- *       "ok" or the errno's name and the sentence of the refusal
+ *       "ok" or the errno's name and the sentence of the refusal. lend: watch by
+ *       sockets that were opened with CAP_SYS_PTRACE, without it; borrow: the
+ *       other way round, like a privileged program that writes to a descriptor
+ *       which it was given. family: prints its number; $FAMILY is taken for it.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
+#include <linux/capability.h>
 #include <linux/genetlink.h>
 #include <linux/netlink.h>
 #include <poll.h>
@@ -28,6 +32,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -47,6 +52,7 @@ static struct mnl_socket *control, *events;
 static uint16_t family;
 static unsigned int sequence;
 static char sentence[256];
+static bool plain; /* no address with a message: a mere write() */
 
 static struct mnl_socket *open_socket(void)
 {
@@ -73,7 +79,8 @@ static int request(struct nlmsghdr *nlh, char *buf, size_t size,
 	nlh->nlmsg_flags = NLM_F_REQUEST | NLM_F_ACK;
 	nlh->nlmsg_seq = ++sequence;
 	sentence[0] = '\0';
-	if (mnl_socket_sendto(control, nlh, nlh->nlmsg_len) < 0)
+	if ((plain ? send(mnl_socket_get_fd(control), nlh, nlh->nlmsg_len, 0) :
+		     mnl_socket_sendto(control, nlh, nlh->nlmsg_len)) < 0)
 		die("send");
 	for (;;) {
 		ssize_t n = mnl_socket_recvfrom(control, buf, size);
@@ -787,6 +794,7 @@ static int hold(uint32_t pid, bool look)
 	err = ask(VMAHEAP_CMD_WATCH, port(), pid,
 		  VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC, &ans);
 	printf("%s\n", err ? sentence : "watching");
+	printf("port %u\n", port());
 	fflush(stdout);
 	if (err)
 		return 1;
@@ -802,17 +810,45 @@ static int hold(uint32_t pid, bool look)
 	return !sum.checks || sum.mismatches || sum.map_count || sum.gaps;
 }
 
+/* CAP_SYS_PTRACE, effective or only permitted. */
+static void set_ptrace(bool on)
+{
+	struct __user_cap_header_struct h = { _LINUX_CAPABILITY_VERSION_3, 0 };
+	struct __user_cap_data_struct d[2];
+
+	if (syscall(SYS_capget, &h, d))
+		die("capget");
+	d[0].effective &= ~(1u << CAP_SYS_PTRACE);
+	if (on)
+		d[0].effective |= 1u << CAP_SYS_PTRACE;
+	if (syscall(SYS_capset, &h, d))
+		die("capset");
+}
+
 static int try(const char *what, uint32_t pid, uint32_t flags, uint32_t to)
 {
 	struct answer ans;
 	int err = -EINVAL;
 
+	plain = !strcmp(what, "borrow");
+	if (plain)
+		set_ptrace(false);
 	open_all(0);
-	if (!find_family()) {
+	if (getenv("FAMILY")) {
+		family = atoi(getenv("FAMILY"));
+	} else if (!find_family()) {
 		printf("no family\n");
 		return 2;
 	}
 	to = to ?: port();
+	if (!strcmp(what, "lend") || !strcmp(what, "borrow")) {
+		set_ptrace(!strcmp(what, "borrow"));
+		err = ask(VMAHEAP_CMD_WATCH, to, pid, flags, &ans);
+	}
+	if (!strcmp(what, "family")) {
+		printf("%u\n", family);
+		return 0;
+	}
 	if (!strcmp(what, "watch"))
 		err = ask(VMAHEAP_CMD_WATCH, to, pid, flags, &ans);
 	if (!strcmp(what, "twice")) {
