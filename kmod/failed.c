@@ -115,7 +115,7 @@ static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 #define CALL(name)                                                          \
 	{                                                                   \
 		.kp.symbol_name = "__x64_sys_" #name, .handler = on_return, \
-		.entry_handler = on_entry, .maxactive = 256                 \
+		.entry_handler = on_entry, .maxactive = 64                  \
 	}
 
 static struct kretprobe calls[] = {

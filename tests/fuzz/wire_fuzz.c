@@ -107,12 +107,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!before)
 		before = open_fds();
 	MUST(!socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair));
-	sv = (struct server){
-		.listen_fd = -1,
-		.signal_fd = -1,
-		.nr = 1,
-		.clients = { { .fd = pair[0], .peer.trusted = size & 1 } }
-	};
+	sv = (struct server){ .listen_fd = -1,
+			      .signal_fd = -1,
+			      .nr = 1,
+			      .clients = { { .fd = pair[0],
+					     .peer.trusted = size & 1 } } };
 	while (in.left)
 		one_message(&sv, pair[1], &in);
 	drop_client(&sv, 0);

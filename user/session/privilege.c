@@ -12,9 +12,11 @@
  *   SYS_ADMIN     frame numbers in pagemap (intake/proc.c: the kernel's zero pages);
  *                 uprobes and BPF on kernels where libbpf asks for it
  *   DAC_OVERRIDE  /proc/PID/pagemap and trace directories of other users
+ *   NET_ADMIN     a receive buffer beyond net.core.rmem_max (socket(7),
+ *                 SO_RCVBUFFORCE), so that the module seldom has to wait
  */
 static const unsigned int daemon_needs[] = { CAP_SYS_PTRACE, CAP_SYS_ADMIN,
-					     CAP_DAC_OVERRIDE };
+					     CAP_DAC_OVERRIDE, CAP_NET_ADMIN };
 
 /*
  * The command's: to unload the module that it loaded, to pass signals on to a
