@@ -4,6 +4,7 @@
  * events come in over the other, whose port number names the session.
  */
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -138,6 +139,8 @@ static int answer_message(struct kernel *k, const struct nlmsghdr *nlh,
 			return -EBADMSG;
 		if (!err->error)
 			return 1;
+		if (err->error > 0 || err->error == INT_MIN)
+			return -EBADMSG;
 		snprintf(k->why, sizeof(k->why), "%s", strerror(-err->error));
 		keep_sentence(k, nlh);
 		return err->error;
