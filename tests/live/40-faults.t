@@ -85,7 +85,7 @@ wait $recorder
 is $? 0 "the target came to its end"
 like "$(cat unloaded.err)" 'module does not answer' "the command says what is not known any more"
 ok "the trace can be read" vmaheap report unloaded
-exits 125 "a report without memory fails" sh -c 'ulimit -v 200000; vmaheap report unloaded'
+exits 125 "a report without memory fails" sh -c 'ulimit -v 200000; vmaheap report t3'
 like "$(cat "$tmp/said")" '^vmaheap: .*memory' "and says why"
 # The stamp stands still without the module, but the threads raise it themselves: few events wait for others.
 is "$(python3 -c 'import resource, subprocess
