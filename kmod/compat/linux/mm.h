@@ -34,14 +34,6 @@ static inline struct vm_area_struct *vma_find(struct vma_iterator *vmi,
 		vmi->next = vma->vm_next;
 	return vma;
 }
-
-static inline struct vm_area_struct *vma_find(struct vma_iterator *vmi,
-					      unsigned long max)
-{
-	if (!vmi->next || vmi->next->vm_start >= max)
-		return NULL;
-	return vma_next(vmi);
-}
 #endif
 
 #endif
