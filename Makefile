@@ -160,7 +160,7 @@ test-kernels:
 test-debug: user
 	scripts/debug-kernel >build/debug-kernel
 	$(MAKE) module KDIR="$$(cat build/debug-kernel)" KMOD=build/kmod-debug
-	VMAHEAP_ABUSE=100 VMAHEAP_VM="-k debug --mem 3G --timeout 28800" \
+	VMAHEAP_ABUSE=100 VMAHEAP_VM="-k debug --mem 1G --timeout 28800" \
 		tests/run-live --seconds 14400 tests/abuse/*.t tests/abuse/debug/*.t
 
 demo:
