@@ -22,7 +22,7 @@
 
 #include "fuzz.h"
 
-#define FILES 6
+#define FILES 7
 
 static const struct {
 	const char *name;
@@ -35,6 +35,7 @@ static const struct {
 	{ "alloc-1-1", TRACE_ALLOC, 1 },
 	{ "alloc-1-2", TRACE_ALLOC, 2 },
 	{ "alloc-2-3", TRACE_ALLOC, 3 },
+	{ "tables", TRACE_TABLES, 0 },
 };
 
 static const uint8_t uuid[16] = "vmaheap fuzzing";

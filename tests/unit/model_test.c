@@ -691,6 +691,100 @@ static void test_samples_and_losses(void **state)
 	model_free(f.m);
 }
 
+static struct event stack(uint64_t id, uint32_t nr, const uint64_t *frames)
+{
+	return (struct event){
+		.kind = EV_STACK,
+		.tgid = TGID,
+		.stack = { .id = id | CALLER_STACK, .nr = nr, .frames = frames }
+	};
+}
+
+static const struct stack_tally *stack_tally(const struct fixture *f,
+					     uint64_t id)
+{
+	for (size_t i = 0; i < f->s->nr_stacks; i++)
+		if (f->s->stacks[i].stack == (id | CALLER_STACK))
+			return &f->s->stacks[i];
+	fail_msg("no such stack");
+	return NULL;
+}
+
+static void test_stacks(void **state)
+{
+	const uint64_t one[] = { 0x401000, 0x402000 }, other[] = { 0x401001 };
+	struct vmas grown = vmas(2, HEAP, HEAP + 66, 8990, 9001);
+	struct fixture f;
+	struct event ev;
+	struct chunk c;
+
+	(void)state;
+	start(&f, MM_EXEC);
+	first_snapshot(&f);
+	OK(stack(1, 2, one));
+	OK(stack(1, 2, one));
+	assert_int_equal(model_totals(f.m).stacks, 1);
+	assert_int_equal(model_stack(f.m, CALLER_STACK | 1)->nr, 2);
+	assert_null(model_stack(f.m, CALLER_STACK | 2));
+	assert_null(model_stack(f.m, 0x401000));
+	assert_int_equal(model_caller(f.m, CALLER_STACK | 1), 0x401000);
+	assert_int_equal(model_caller(f.m, CALLER_STACK | 2), 0);
+	assert_int_equal(model_caller(f.m, 0x401000), 0x401000);
+	/* What the stack is for: who made the heap grow, and what is alive. */
+	OK(range(20, TGID, NR_BRK, &grown));
+	ev = in_window(call(25, CALL_ALLOC, CALL_MALLOC, HEAP * PAGE + 16, 100),
+		       10);
+	ev.call.caller = CALLER_STACK | 1;
+	OK(ev);
+	assert_int_equal(f.out.vma_events, 1);
+	assert_int_equal(f.s->nr_sites, 1);
+	assert_int_equal(f.s->sites[0].caller, 0x401000);
+	assert_int_equal(chunk_get(f.s->chunks, HEAP * PAGE + 16, &c), 0);
+	assert_int_equal(c.caller, CALLER_STACK | 1);
+	ev = call(30, CALL_ALLOC, CALL_MALLOC, HEAP * PAGE + 320, 11);
+	ev.call.caller = CALLER_STACK | 1;
+	OK(ev);
+	ev.call.addr = 0; /* failed */
+	OK(ev);
+	assert_int_equal(stack_tally(&f, 1)->allocs, 2);
+	assert_int_equal(stack_tally(&f, 1)->bytes, 111);
+	/* One that was never told is one of the unknown. */
+	ev.call.addr = HEAP * PAGE + 640;
+	ev.call.caller = CALLER_STACK | 2;
+	OK(ev);
+	assert_int_equal(stack_tally(&f, 0)->allocs, 1);
+	assert_int_equal(f.s->nr_stacks, 2);
+	/* Two stacks with one number are none. */
+	OK(stack(1, 1, other));
+	assert_null(model_stack(f.m, CALLER_STACK | 1));
+	assert_int_equal(apply(&f, stack(3, 0, NULL)), -EINVAL);
+	model_free(f.m);
+}
+
+static void test_build_id(void **state)
+{
+	const uint8_t id[] = { 1, 2, 3 };
+	struct event ev = { .kind = EV_BUILD_ID, .build_id = { 5, 6, 3, id } };
+	struct fixture f;
+
+	(void)state;
+	start(&f, MM_EXEC);
+	assert_null(model_file(f.m, 6, 5));
+	OK(ev);
+	assert_null(model_path(f.m, 6, 5));
+	assert_true(model_file(f.m, 6, 5)->has_build_id);
+	assert_int_equal(model_file(f.m, 6, 5)->build_id_len, 3);
+	assert_memory_equal(model_file(f.m, 6, 5)->build_id, id, 3);
+	ev = (struct event){ .kind = EV_FILE, .file = { 5, 6, "/a" } };
+	OK(ev);
+	assert_string_equal(model_path(f.m, 6, 5), "/a");
+	assert_true(model_file(f.m, 6, 5)->has_build_id);
+	ev = (struct event){ .kind = EV_BUILD_ID,
+			     .build_id = { 5, 6, BUILD_ID_MAX + 1, id } };
+	assert_int_equal(apply(&f, ev), -EINVAL);
+	model_free(f.m);
+}
+
 static void test_refused(void **state)
 {
 	struct fixture f;
@@ -745,6 +839,8 @@ int main(void)
 		cmocka_unit_test(test_attach_knows_not_all),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_samples_and_losses),
+		cmocka_unit_test(test_stacks),
+		cmocka_unit_test(test_build_id),
 		cmocka_unit_test(test_refused),
 	};
 

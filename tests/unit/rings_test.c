@@ -36,6 +36,8 @@ struct fixture {
 	struct ring *last; /* opened */
 	unsigned int opened, closed, byes;
 	uint64_t lost;
+	unsigned int stacks;
+	uint64_t stack_id, last_frame;
 	uint32_t lost_tid;
 	/* What ops->words got. */
 	uint64_t *raw;
@@ -108,7 +110,24 @@ static void bye(void *ctx, uint32_t tgid)
 	f->byes++;
 }
 
-static const struct rings_ops ops = { admit, opened, closing, words, lost, bye };
+static void stack(void *ctx, const struct event *ev)
+{
+	struct fixture *f = ctx;
+
+	assert_int_equal(ev->kind, EV_STACK);
+	assert_int_equal(ev->tgid, getpid());
+	f->stacks++;
+	f->stack_id = ev->stack.id;
+	f->last_frame = ev->stack.frames[ev->stack.nr - 1];
+}
+
+static const struct rings_ops ops = { .admit = admit,
+				      .opened = opened,
+				      .closing = closing,
+				      .words = words,
+				      .lost = lost,
+				      .bye = bye,
+				      .stack = stack };
 
 static int setup_bytes(void **state, size_t bytes)
 {
@@ -314,6 +333,39 @@ static uint64_t now_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* A stack is told when it is whole, before the event that names it. */
+static void test_stack(void **state)
+{
+	struct fixture *f = *state;
+	struct producer p;
+	uint64_t id;
+
+	rings_set_stacks(f->rs, 4711);
+	p = produce(f, self());
+	assert_int_equal(p.h->stack_bytes, 4711);
+	say(&p, word_body(WORD_MALLOC, 1, 16));
+	say(&p, word_ctrl(CTRL_STACK, 2 | STACK_TRUNCATED));
+	say(&p, 0x4000);
+	rings_drain(f->rs);
+	assert_int_equal(f->stacks, 0);
+	say(&p, 0x5000);
+	rings_drain(f->rs);
+	assert_int_equal(f->stacks, 1);
+	assert_int_equal(f->last_frame, 0x5000);
+	id = stack_id(stack_hash_add(
+		stack_hash_add(stack_hash_begin(true), 0x5000), 0x4000));
+	assert_int_equal(f->stack_id, id);
+	put(&p, word_value(WORD_HDR_CALLER, id));
+	say(&p, word_body(WORD_MALLOC, 1, 32));
+	rings_drain(f->rs);
+	assert_int_equal(next_addr(p.ring), 16);
+	assert_int_equal(next_addr(p.ring), 32);
+	assert_int_equal(next_addr(p.ring), 0);
+	assert_int_equal(f->nr_raw, 3); /* no stack in what the trace gets */
+	assert_int_equal(rings_totals(f->rs).broken, 0);
+	produce_end(&p);
 }
 
 /* Clients that say nothing, or nonsense, hold nobody up. */
@@ -909,6 +961,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_handshake),
+		TEST(test_stack),
 		TEST(test_rude_clients),
 		TEST(test_strangers),
 		TEST(test_other_user),

@@ -133,7 +133,12 @@ static void bye(void *ctx, uint32_t tgid)
 	run->byes++;
 }
 
-static const struct rings_ops ops = { admit, opened, closing, words, lost, bye };
+static const struct rings_ops ops = { .admit = admit,
+				      .opened = opened,
+				      .closing = closing,
+				      .words = words,
+				      .lost = lost,
+				      .bye = bye };
 
 static void *tick(void *arg)
 {

@@ -177,8 +177,10 @@ static uint64_t all_losses(void)
 
 static void put_record(struct trace_writer *w, struct vmaheap_record *r)
 {
-	struct twin *t = twin_of(
-		r->type < TRACE_NOTE_RESIDENT ? TRACE_KERNEL : TRACE_NOTES, 0);
+	struct twin *t = twin_of(r->type < TRACE_NOTE_RESIDENT ? TRACE_KERNEL :
+				 r->type < TRACE_TABLE_STACK   ? TRACE_NOTES :
+								 TRACE_TABLES,
+				 0);
 	struct item *it = add_item(t);
 
 	r->ts = now += 1 + seed_below(1000);
@@ -190,6 +192,8 @@ static void put_record(struct trace_writer *w, struct vmaheap_record *r)
 	t->nr_bytes += r->size;
 	if (t->kind == TRACE_KERNEL)
 		assert_int_equal(trace_records(w, r, r->size), 0);
+	else if (t->kind == TRACE_TABLES)
+		assert_int_equal(trace_table(w, r), 0);
 	else
 		assert_int_equal(trace_note(w, r), 0);
 }
@@ -207,6 +211,8 @@ union any_record {
 	struct vmaheap_rec_failed failed;
 	struct trace_resident resident;
 	struct trace_verify verify;
+	struct trace_stack stack;
+	struct trace_build_id build_id;
 	char bytes[8192];
 };
 
@@ -297,6 +303,26 @@ static void put_verify(struct trace_writer *w)
 	put_record(w, &r.rec);
 }
 
+static void put_stack(struct trace_writer *w, uint32_t nr)
+{
+	union any_record r;
+
+	begin_record(&r, TRACE_TABLE_STACK, sizeof(r.stack) + nr * 8);
+	r.stack.nr_frames = nr;
+	put_record(w, &r.rec);
+}
+
+static void put_build_id(struct trace_writer *w, uint32_t len)
+{
+	size_t size = sizeof(struct trace_build_id) + len;
+	union any_record r;
+
+	begin_record(&r, TRACE_TABLE_BUILD_ID, (size + 7) & ~(size_t)7);
+	memset(r.bytes + size, 0, r.rec.size - size);
+	r.build_id.len = len;
+	put_record(w, &r.rec);
+}
+
 /* A random event that a ring may hold; returns its words. */
 static size_t any_event(uint64_t *w, const struct words_state *st)
 {
@@ -374,7 +400,13 @@ static void put_anything(struct trace_writer *w, unsigned int times)
 	for (unsigned int i = 0; i < times; i++) {
 		uint32_t tid = FIRST_TID + seed_below(3);
 
-		switch (seed_below(16)) {
+		switch (seed_below(18)) {
+		case 16:
+			put_stack(w, 1 + seed_below(STACK_FRAMES_MAX));
+			break;
+		case 17:
+			put_build_id(w, seed_below(65));
+			break;
 		case 0 ... 5:
 			put_any_record(w);
 			break;
@@ -538,7 +570,7 @@ static void test_env(void **state)
 {
 	struct trace_env env = { "6.1.0-13-cloud-amd64",
 				 "sh -c 'echo \"\\$x\"\n\t' \x01 \xc3\xa9 \xff",
-				 "uprobe", 1700000000123456789 };
+				 "uprobe", 4711, 1700000000123456789 };
 	struct trace_writer *w;
 	struct trace_reader *r;
 
@@ -549,6 +581,7 @@ static void test_env(void **state)
 	assert_string_equal(trace_env(r)->release, env.release);
 	assert_string_equal(trace_env(r)->command, env.command);
 	assert_string_equal(trace_env(r)->alloc, env.alloc);
+	assert_int_equal(trace_env(r)->stack_bytes, env.stack_bytes);
 	assert_true(trace_env(r)->clock_offset_ns == env.clock_offset_ns);
 	trace_reader_free(r);
 }

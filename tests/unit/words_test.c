@@ -228,6 +228,41 @@ static void test_ctrl(void **state)
 	assert_int_equal(st.alloc_caller, 0);
 }
 
+static void test_stack(void **state)
+{
+	struct words_state st = { .tgid = 1, .tid = 2 };
+	uint64_t w[STACK_FRAMES_MAX + 2], hash;
+	struct event ev;
+	size_t nr, i, k;
+
+	(void)state;
+	for (nr = 1; nr <= STACK_FRAMES_MAX; nr++) {
+		bool cut = nr & 1;
+
+		w[0] = word_ctrl(CTRL_STACK, nr | (cut ? STACK_TRUNCATED : 0));
+		for (i = 1; i <= nr; i++)
+			w[i] = rnd_bits(WORD_ADDR_BITS);
+		hash = stack_hash_begin(cut);
+		for (i = nr; i > 0; i--)
+			hash = stack_hash_add(hash, w[i]);
+		for (k = 0; k <= nr; k++)
+			assert_int_equal(decode_exact(&st, w, k, &ev), 0);
+		assert_int_equal(decode_exact(&st, w, nr + 1, &ev), nr + 1);
+		assert_int_equal(ev.kind, EV_STACK);
+		assert_int_equal(ev.tgid, 1);
+		assert_int_equal(ev.stack.nr, nr);
+		assert_int_equal(ev.stack.truncated, cut);
+		assert_int_equal(ev.stack.id, stack_id(hash));
+		assert_true(ev.stack.id & CALLER_STACK);
+		assert_true(ev.stack.id <= WORD_VALUE_MAX);
+		assert_memory_equal(ev.stack.frames, w + 1, nr * 8);
+	}
+	w[0] = word_ctrl(CTRL_STACK, 2);
+	w[2] = WORD_ADDR_MAX + 1;
+	assert_int_equal(decode_exact(&st, w, 3, &ev), -EINVAL);
+	assert_int_equal(decode_exact(&st, w, 2, &ev), 0);
+}
+
 static void test_refused(void **state)
 {
 	const uint64_t bad[][2] = {
@@ -235,7 +270,11 @@ static void test_refused(void **state)
 		{ word_value(9, 1) },
 		{ word_value(10, 1) },
 		{ 0 }, /* control, nothing */
-		{ word_ctrl((enum word_ctrl)3, 1) },
+		{ word_ctrl((enum word_ctrl)4, 1) },
+		{ word_ctrl(CTRL_STACK, 0) },
+		{ word_ctrl(CTRL_STACK, STACK_TRUNCATED) },
+		{ word_ctrl(CTRL_STACK, STACK_FRAMES_MAX + 1) },
+		{ word_ctrl(CTRL_STACK, 2 * STACK_TRUNCATED + 1) },
 		{ word_ctrl(CTRL_TID, WORD_TID_MAX + 1) },
 		{ word_body(WORD_FREE, 1, 16) },
 		{ word_body(WORD_REALLOC, 1, 16) },
@@ -293,6 +332,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_round_trip),
 		cmocka_unit_test(test_ctrl),
+		cmocka_unit_test(test_stack),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_garbage),
 	};

@@ -63,7 +63,8 @@ const struct event *queue_peek(struct word_queue *q, bool *sure)
 				   q->checked - q->taken, &q->ev);
 		if (len <= 0)
 			return NULL;
-		if (q->ev.kind)
+		/* Stacks were told as they came (ring_ctrl()). */
+		if (q->ev.kind && q->ev.kind != EV_STACK)
 			q->ev_words = (size_t)len;
 		else
 			q->taken += (size_t)len;

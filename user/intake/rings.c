@@ -75,6 +75,7 @@ struct rings {
 	int peers[PEERS];
 	unsigned int nr_peers;
 	size_t ring_words;
+	uint64_t stack_bytes;
 	bool block, busy;
 	struct ring *first;
 	const struct rings_ops *ops;
@@ -125,6 +126,7 @@ static struct ring *ring_new(const struct rings *rs, int *fd)
 	r->shared->magic = RING_MAGIC;
 	r->shared->words = (uint32_t)r->words;
 	r->shared->flags = rs->block ? RING_BLOCK : 0;
+	r->shared->stack_bytes = rs->stack_bytes;
 	return r;
 
 out_close:
@@ -198,13 +200,15 @@ static void ring_break(struct rings *rs, struct ring *r)
 	ring_lost(rs, r, 1);
 }
 
-static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w)
+static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w, size_t nr)
 {
 	struct event ev;
 
 	if (r->foreign && (word_get_value(*w) & 15) == CTRL_TID)
 		*w = word_ctrl(CTRL_TID, 0);
-	words_decode(&r->told, w, 1, &ev);
+	words_decode(&r->told, w, nr, &ev);
+	if (ev.kind == EV_STACK && rs->ops->stack)
+		rs->ops->stack(rs->ctx, &ev);
 	if (ev.kind != EV_CALLS_LOST)
 		return;
 	rs->totals.lost += ev.calls_lost.count;
@@ -239,8 +243,10 @@ static void ring_check(struct rings *rs, struct ring *r)
 			rs->ops->words(rs->ctx, r->told.tgid, r->told.tid,
 				       q->buf + q->checked, n);
 		q->checked += n;
-		if (stop > 0)
-			ring_ctrl(rs, r, &q->buf[q->checked++]);
+		if (stop > 0) {
+			ring_ctrl(rs, r, q->buf + q->checked, (size_t)stop);
+			q->checked += (size_t)stop;
+		}
 	} while (stop > 0);
 	if (stop < 0)
 		ring_break(rs, r);
@@ -732,6 +738,11 @@ struct rings *rings_open(const char *path, size_t bytes, bool block,
 	free(rs);
 	errno = err;
 	return NULL;
+}
+
+void rings_set_stacks(struct rings *rs, uint64_t bytes)
+{
+	rs->stack_bytes = bytes;
 }
 
 void rings_close(struct rings *rs)

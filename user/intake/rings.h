@@ -33,6 +33,8 @@ struct rings_ops {
 	void (*lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
 	/* The process is about to exit; it waits (1 s at most) until this returns. */
 	void (*bye)(void *ctx, uint32_t tgid);
+	/* EV_STACK, before any event that names it can be peeked. */
+	void (*stack)(void *ctx, const struct event *ev);
 };
 
 /*
@@ -43,6 +45,8 @@ struct rings_ops {
  */
 struct rings *rings_open(const char *path, size_t ring_bytes, bool block,
 			 const struct rings_ops *ops, void *ctx);
+/* struct ring_header's stack_bytes of each ring from here on. */
+void rings_set_stacks(struct rings *rs, uint64_t bytes);
 /* Detaches all rings (no target waits any more), unmaps, removes the socket. */
 void rings_close(struct rings *rs);
 

@@ -24,6 +24,7 @@ static_assert((int)OP_POSIX_MEMALIGN == CALL_POSIX_MEMALIGN,
 static_assert((int)OP_VALLOC == CALL_VALLOC, "call_op is alloc_op");
 static_assert((int)OP_PVALLOC == CALL_PVALLOC, "call_op is alloc_op");
 static_assert((int)OP_MAX == CALL_OP_MAX, "call_op is alloc_op");
+static_assert(WORD_STACK == CALLER_STACK, "callers are numbered alike");
 
 /* Words of a header: 0 when the id is none. */
 static size_t header_words(unsigned int id)
@@ -75,13 +76,32 @@ static int body_words(uint64_t w)
 	}
 }
 
-static int ctrl_words(uint64_t w)
+static uint64_t ctrl_value(uint64_t w)
 {
-	switch (word_get_value(w) & 15) {
+	return word_get_value(w) >> 4;
+}
+
+static int stack_words(const uint64_t *w, size_t nr)
+{
+	uint64_t frames = ctrl_value(w[0]) & ~(uint64_t)STACK_TRUNCATED, i;
+
+	if (!frames || frames > STACK_FRAMES_MAX)
+		return -EINVAL;
+	for (i = 1; i <= frames && i < nr; i++)
+		if (w[i] > WORD_ADDR_MAX)
+			return -EINVAL;
+	return frames < nr ? (int)frames + 1 : 0;
+}
+
+static int ctrl_words(const uint64_t *w, size_t nr)
+{
+	switch (word_get_value(w[0]) & 15) {
 	case CTRL_TID:
-		return word_get_value(w) >> 4 <= WORD_TID_MAX ? 1 : -EINVAL;
+		return ctrl_value(w[0]) <= WORD_TID_MAX ? 1 : -EINVAL;
 	case CTRL_LOST:
 		return 1;
+	case CTRL_STACK:
+		return stack_words(w, nr);
 	default:
 		return -EINVAL;
 	}
@@ -111,7 +131,7 @@ int words_length(const uint64_t *w, size_t nr)
 	if (!nr)
 		return 0;
 	if (word_id(w[0]) == WORD_CTRL)
-		return ctrl_words(w[0]);
+		return ctrl_words(w, nr);
 	header = header_words(word_id(w[0]));
 	if (header && check_header(w, header, nr))
 		return -EINVAL;
@@ -239,18 +259,39 @@ static uint64_t *caller_of(struct words_state *st, const struct event *ev)
 	}
 }
 
-static void decode_ctrl(struct words_state *st, uint64_t w, struct event *ev)
+/* The number is computed here, whatever the target calls it. */
+static void decode_stack(const uint64_t *w, struct event *ev)
 {
-	uint64_t value = word_get_value(w) >> 4;
+	uint32_t nr = (uint32_t)(ctrl_value(w[0]) & ~(uint64_t)STACK_TRUNCATED);
+	bool truncated = ctrl_value(w[0]) & STACK_TRUNCATED;
+	uint64_t hash = stack_hash_begin(truncated);
+	uint32_t i;
 
-	if ((word_get_value(w) & 15) == CTRL_TID) {
-		st->tid = (uint32_t)value;
+	for (i = nr; i > 0; i--)
+		hash = stack_hash_add(hash, w[i]);
+	ev->kind = EV_STACK;
+	ev->stack.id = stack_id(hash);
+	ev->stack.nr = nr;
+	ev->stack.truncated = truncated;
+	ev->stack.frames = w + 1;
+}
+
+static void decode_ctrl(struct words_state *st, const uint64_t *w,
+			struct event *ev)
+{
+	switch (word_get_value(w[0]) & 15) {
+	case CTRL_TID:
+		st->tid = (uint32_t)ctrl_value(w[0]);
 		st->alloc_caller = st->free_caller = 0;
 		ev->kind = (enum event_kind)0;
 		return;
+	case CTRL_STACK:
+		decode_stack(w, ev);
+		return;
+	default:
+		ev->kind = EV_CALLS_LOST;
+		ev->calls_lost.count = ctrl_value(w[0]);
 	}
-	ev->kind = EV_CALLS_LOST;
-	ev->calls_lost.count = value;
 }
 
 static void decode_call(struct words_state *st, const uint64_t *w,
@@ -283,7 +324,7 @@ int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
 	if (len <= 0)
 		return len;
 	if (word_id(w[0]) == WORD_CTRL)
-		decode_ctrl(st, w[0], ev);
+		decode_ctrl(st, w, ev);
 	else
 		decode_call(st, w, ev);
 	ev->tgid = st->tgid;

@@ -26,8 +26,8 @@ int words_length(const uint64_t *w, size_t nr);
 
 /*
  * Words of the longest run of whole events that w[0..nr) begins with. *stop says
- * why it ends: 0: an event is not complete yet, or nothing is left; 1: a control
- * word follows; -EINVAL: no event begins like this, or its stamp is later than
+ * why it ends: 0: an event is not complete yet, or nothing is left; > 0: a control
+ * word of so many words follows; -EINVAL: no event begins like this, or its stamp is later than
  * `latest`.
  */
 size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop);
@@ -36,8 +36,9 @@ size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop);
  * Decodes one event, or one control word, from w[0..nr). Returns how many words
  * it took; 0: the event is not complete yet; -EINVAL: no event begins like this
  * (the stream is broken from here on). A control word gives no event: *ev has
- * kind 0, or EV_CALLS_LOST for CTRL_LOST; CTRL_TID changes st->tid. Of ev's
- * union only the member of its kind is written.
+ * kind 0, or EV_CALLS_LOST for CTRL_LOST, or EV_STACK for CTRL_STACK (its frames
+ * lie in w); CTRL_TID changes st->tid. Of ev's union only the member of its kind
+ * is written.
  */
 int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
 		 struct event *ev);

@@ -6,6 +6,7 @@
 #include "model/join.h"
 #include "model/life.h"
 #include "model/model.h"
+#include "model/stack.h"
 
 struct model {
 	struct book **books; /* in order of birth, owned */
@@ -15,6 +16,7 @@ struct model {
 	struct hash threads; /* mm, tid -> thread, owned */
 	size_t threads_limit; /* look for idle ones when there are more */
 	struct lives lives;
+	struct stacks stacks;
 	struct hash files; /* dev, ino -> file_name, owned */
 	struct thread *
 		last; /* the thread of the last call: most often the next one's, too */

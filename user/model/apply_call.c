@@ -42,13 +42,53 @@ static int end_call(struct thread *t, const struct call *call, uint64_t begin,
 	return 0;
 }
 
-static void begin_call(struct thread *t, const struct event *ev)
+/* The stack that an event names becomes the thread's. 0 or -ENOMEM. */
+static int set_where(struct model *m, struct thread *t, uint64_t where)
+{
+	const struct stack *st = stacks_get(&m->stacks, where);
+	long tally = tally_stack(t->book, st ? where : CALLER_STACK);
+
+	if (tally < 0)
+		return (int)tally;
+	t->where = where;
+	t->where_tally = (size_t)tally;
+	t->where_caller = st ? st->frames[0] : 0;
+	return 0;
+}
+
+/* The return address of the call, and where its stack is counted. */
+static int caller_of(struct model *m, struct thread *t, const struct event *ev,
+		     uint64_t *caller)
+{
+	int ret = 0;
+
+	*caller = ev->call.caller;
+	if (!(*caller & CALLER_STACK))
+		return 0;
+	if (*caller != t->where)
+		ret = set_where(m, t, *caller);
+	*caller = t->where_caller;
+	return ret;
+}
+
+static void count_stack(struct thread *t, const struct event *ev)
+{
+	struct stack_tally *st;
+
+	if (!(ev->call.caller & CALLER_STACK) || !ev->call.addr)
+		return;
+	st = &t->book->s.stacks[t->where_tally];
+	st->allocs++;
+	st->bytes += ev->call.size;
+}
+
+static void begin_call(struct thread *t, const struct event *ev,
+		       uint64_t caller)
 {
 	const struct call none = { .op = CALL_NONE };
 
 	join_call(t, &none, ev->ts, ev->ts);
-	t->open =
-		(struct call){ ev->call.op, ev->call.addr, 0, ev->call.caller };
+	t->open = (struct call){ ev->call.op, ev->call.addr, 0, caller };
 	t->entered = ev->ts;
 }
 
@@ -107,11 +147,12 @@ static int death(struct model *m, struct thread *t, const struct event *ev,
 }
 
 static int apply_alloc(struct model *m, struct thread *t,
-		       const struct event *ev, struct outcome *out)
+		       const struct event *ev, uint64_t caller,
+		       struct outcome *out)
 {
 	struct op_tally *op = &t->book->s.ops[ev->call.op];
 	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
-			     ev->call.caller };
+			     caller };
 	int ret = 0;
 
 	born_here(&out->chunk, ev);
@@ -119,6 +160,7 @@ static int apply_alloc(struct model *m, struct thread *t,
 		ret = birth(m, t, ev, out);
 	if (ret)
 		return ret;
+	count_stack(t, ev);
 	op->calls++;
 	if (ev->call.addr)
 		op->bytes += ev->call.size;
@@ -129,14 +171,15 @@ static int apply_alloc(struct model *m, struct thread *t,
 }
 
 static int apply_freed(struct model *m, struct thread *t,
-		       const struct event *ev, struct outcome *out)
+		       const struct event *ev, uint64_t caller,
+		       struct outcome *out)
 {
 	int ret = death(m, t, ev, out, NULL);
 
 	if (ret)
 		return ret;
 	t->book->s.ops[ev->call.op].calls++;
-	begin_call(t, ev);
+	begin_call(t, ev, caller);
 	return 0;
 }
 
@@ -152,7 +195,8 @@ static int apply_leave(struct thread *t, const struct event *ev,
 }
 
 static int apply_realloc_enter(struct model *m, struct thread *t,
-			       const struct event *ev, struct outcome *out)
+			       const struct event *ev, uint64_t caller,
+			       struct outcome *out)
 {
 	int ret;
 
@@ -162,7 +206,7 @@ static int apply_realloc_enter(struct model *m, struct thread *t,
 		return ret;
 	t->old_waits = out->waits;
 	t->old_addr = ev->call.addr;
-	begin_call(t, ev);
+	begin_call(t, ev, caller);
 	return 0;
 }
 
@@ -193,6 +237,7 @@ static int realloc_result(struct model *m, struct thread *t,
 	if (ret)
 		return ret;
 	model_forget_old(m, t);
+	count_stack(t, ev);
 	op->calls++;
 	op->failed += failed;
 	op->bytes += failed ? 0 : ev->call.size;
@@ -200,10 +245,11 @@ static int realloc_result(struct model *m, struct thread *t,
 }
 
 static int apply_realloc_return(struct model *m, struct thread *t,
-				const struct event *ev, struct outcome *out)
+				const struct event *ev, uint64_t caller,
+				struct outcome *out)
 {
 	struct call call = { ev->call.op, ev->call.addr, ev->call.size,
-			     ev->call.caller };
+			     caller };
 	uint64_t begin = t->open.op == CALL_NONE ? ev->ts : t->entered;
 	int ret = realloc_result(m, t, ev, out);
 
@@ -222,6 +268,7 @@ static bool call_valid(const struct event *ev)
 int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 {
 	struct thread *t;
+	uint64_t caller;
 	bool orphan;
 
 	if (!call_valid(ev))
@@ -233,15 +280,17 @@ int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 	out->space = &t->book->s;
 	out->space->has_calls = true;
 	t->seen = ev->ts;
+	if (caller_of(m, t, ev, &caller))
+		return -ENOMEM;
 	switch (ev->call.phase) {
 	case CALL_ALLOC:
-		return apply_alloc(m, t, ev, out);
+		return apply_alloc(m, t, ev, caller, out);
 	case CALL_FREED:
-		return apply_freed(m, t, ev, out);
+		return apply_freed(m, t, ev, caller, out);
 	case CALL_REALLOC_ENTER:
-		return apply_realloc_enter(m, t, ev, out);
+		return apply_realloc_enter(m, t, ev, caller, out);
 	case CALL_REALLOC_RETURN:
-		return apply_realloc_return(m, t, ev, out);
+		return apply_realloc_return(m, t, ev, caller, out);
 	case CALL_LEAVE:
 		return apply_leave(t, ev, out);
 	}

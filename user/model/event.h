@@ -32,6 +32,8 @@ enum event_kind {
 	EV_RESIDENT, /* resident bytes of an address space, sampled */
 	EV_FAILED, /* a system call on memory failed */
 	EV_VERIFY, /* the model was compared with /proc/PID/maps */
+	EV_STACK, /* a stack that calls name */
+	EV_BUILD_ID, /* what is in a (device, inode) */
 };
 
 /* Bits of vma_desc.flags: same values as VMAHEAP_VMA_* of the uapi header. */
@@ -85,6 +87,12 @@ enum call_op {
 	CALL_PVALLOC,
 	CALL_OP_MAX,
 };
+
+/*
+ * In a caller: it is the number of a stack (EV_STACK), whose first frame is the
+ * return address. Same value as WORD_STACK of probe/words.h.
+ */
+#define CALLER_STACK (1ull << 59)
 
 enum call_phase {
 	CALL_ALLOC = 1, /* returned `addr` (0: failed) for `size` bytes */
@@ -152,7 +160,7 @@ struct event {
 			enum call_phase phase;
 			uint64_t addr, size;
 			uint64_t align; /* 0: none asked for */
-			uint64_t caller; /* return address; 0: unknown */
+			uint64_t caller; /* return address, or a stack; 0: unknown */
 			uint64_t begin; /* stamp at entry; 0: nothing happened inside */
 		} call;
 		struct {
@@ -166,6 +174,19 @@ struct event {
 		struct {
 			uint32_t vmas, mismatches;
 		} verify;
+		struct {
+			uint64_t id; /* with CALLER_STACK */
+			/* Return addresses, innermost first; valid as long as the event. */
+			const uint64_t *frames;
+			uint32_t nr;
+			bool truncated; /* who called the last one is not known */
+		} stack;
+		struct {
+			uint64_t ino;
+			uint32_t dev;
+			uint32_t len; /* 0: the file has none */
+			const uint8_t *bytes; /* valid as long as the event */
+		} build_id;
 	};
 };
 

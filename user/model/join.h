@@ -29,6 +29,9 @@ struct thread {
 	struct chunk old; /* of that realloc; addr 0: none */
 	bool old_waits; /* its death waited (life.h) at old_addr: `old` is its fate */
 	uint64_t old_addr;
+	uint64_t where; /* the stack that its last allocation named; 0: none */
+	size_t where_tally; /* its index in book->s.stacks */
+	uint64_t where_caller; /* its first frame */
 	struct cause **waiting; /* VMA events, ts rising; owned references */
 	unsigned int nr_waiting, cap_waiting;
 };

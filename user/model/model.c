@@ -28,8 +28,10 @@ static void book_free(struct book *b)
 	chunk_table_free(b->s.chunks);
 	cause_put(b->part);
 	hash_destroy(&b->sites);
+	hash_destroy(&b->stacks);
 	free(b->s.syscalls);
 	free(b->s.sites);
+	free(b->s.stacks);
 	free(b->s.failed);
 	free(b->s.resident);
 	free(b);
@@ -59,6 +61,7 @@ void model_free(struct model *m)
 	hash_destroy(&m->by_mm);
 	hash_destroy(&m->by_tgid);
 	lives_destroy(&m->lives);
+	stacks_destroy(&m->stacks);
 	cause_put(m->told);
 	free(m->books);
 	free(m);
@@ -294,32 +297,79 @@ struct thread *model_thread(struct model *m, struct book *b,
 
 /* --- files */
 
+const struct file_name *model_file(const struct model *m, uint32_t dev,
+				   uint64_t ino)
+{
+	return hash_get(&m->files, dev, ino);
+}
+
 const char *model_path(const struct model *m, uint32_t dev, uint64_t ino)
 {
-	const struct file_name *f = hash_get(&m->files, dev, ino);
+	const struct file_name *f = model_file(m, dev, ino);
 
 	return f ? f->path : NULL;
 }
 
+static struct file_name *get_file(struct model *m, uint32_t dev, uint64_t ino)
+{
+	struct file_name *f = hash_get(&m->files, dev, ino);
+
+	if (f)
+		return f;
+	f = calloc(1, sizeof(*f));
+	if (!f)
+		return NULL;
+	f->dev = dev;
+	f->ino = ino;
+	if (!hash_put(&m->files, dev, ino, f))
+		return f;
+	free(f);
+	return NULL;
+}
+
 static int apply_file(struct model *m, const struct event *ev)
 {
-	struct file_name *f = hash_get(&m->files, ev->file.dev, ev->file.ino);
-	char *path = strdup(ev->file.path);
+	struct file_name *f = get_file(m, ev->file.dev, ev->file.ino);
+	char *path = f ? strdup(ev->file.path) : NULL;
 
-	if (path && !f) {
-		f = calloc(1, sizeof(*f));
-		if (f && hash_put(&m->files, ev->file.dev, ev->file.ino, f)) {
-			free(f);
-			f = NULL;
-		}
-	}
-	if (!path || !f) {
-		free(path);
+	if (!path)
 		return -ENOMEM;
-	}
 	free(f->path);
-	*f = (struct file_name){ ev->file.dev, ev->file.ino, path };
+	f->path = path;
 	return 0;
+}
+
+static int apply_build_id(struct model *m, const struct event *ev)
+{
+	struct file_name *f;
+
+	if (ev->build_id.len > BUILD_ID_MAX)
+		return -EINVAL;
+	f = get_file(m, ev->build_id.dev, ev->build_id.ino);
+	if (!f)
+		return -ENOMEM;
+	f->has_build_id = true;
+	f->build_id_len = (uint8_t)ev->build_id.len;
+	if (ev->build_id.len)
+		memcpy(f->build_id, ev->build_id.bytes, ev->build_id.len);
+	return 0;
+}
+
+/* --- stacks */
+
+const struct stack *model_stack(const struct model *m, uint64_t caller)
+{
+	return stacks_get(&m->stacks, caller);
+}
+
+uint64_t model_caller(const struct model *m, uint64_t caller)
+{
+	const struct stack *st;
+
+	if (!(caller & CALLER_STACK))
+		return caller;
+	st = stacks_get(&m->stacks, caller);
+	return st ? st->frames[0] : 0;
 }
 
 /* --- the rest */
@@ -407,6 +457,10 @@ static int apply(struct model *m, const struct event *ev, struct outcome *out)
 	case EV_VERIFY:
 		apply_verify(m, ev, out);
 		return 0;
+	case EV_STACK:
+		return stacks_add(&m->stacks, ev);
+	case EV_BUILD_ID:
+		return apply_build_id(m, ev);
 	}
 	return -EINVAL;
 }
@@ -420,7 +474,9 @@ int model_apply(struct model *m, const struct event *ev, struct outcome *out)
 		out = &unread;
 	*out = (struct outcome){ .ev = ev };
 	ret = apply(m, ev, out);
-	m->totals.events += ret == 0;
+	/* Those are no happenings, but what happenings refer to. */
+	m->totals.events += ret == 0 && ev->kind != EV_STACK &&
+			    ev->kind != EV_BUILD_ID;
 	m->totals.invalid += ret == -EINVAL;
 	m->totals.no_memory += ret == -ENOMEM;
 	return ret;
@@ -437,6 +493,8 @@ struct model_totals model_totals(const struct model *m)
 
 	t.waited = m->lives.waited;
 	t.in_vain = m->lives.in_vain;
+	t.stacks = m->stacks.by_id.nr;
+	t.stacks_refused = m->stacks.refused;
 	return t;
 }
 

@@ -45,6 +45,21 @@ struct site_tally {
 	uint64_t mapped, unmapped, changed;
 };
 
+/* A call stack: return addresses, the innermost first (probe/words.h). */
+struct stack {
+	uint64_t id; /* what a caller says that means it */
+	uint32_t nr;
+	bool truncated; /* who called the last one is not known */
+	bool ambiguous; /* another one has the same id: neither is shown */
+	uint64_t frames[];
+};
+
+/* What was allocated by calls of one stack. */
+struct stack_tally {
+	uint64_t stack; /* its id; CALLER_STACK alone: those that are not known */
+	uint64_t allocs, bytes;
+};
+
 /* An address space, kept after its end as it was then. */
 struct space {
 	uint64_t mm;
@@ -96,6 +111,8 @@ struct space {
 	size_t nr_failed;
 	struct site_tally *sites; /* owned; any order */
 	size_t nr_sites;
+	struct stack_tally *stacks; /* owned; any order */
+	size_t nr_stacks;
 
 	/* the last EV_RESIDENT sample, owned copy; sampled_at 0: never */
 	struct vma_resident *resident;
@@ -103,10 +120,15 @@ struct space {
 	uint64_t sampled_at;
 };
 
+#define BUILD_ID_MAX 64
+
 struct file_name {
 	uint32_t dev;
 	uint64_t ino;
-	char *path;
+	char *path; /* NULL: not told */
+	bool has_build_id; /* what build_id says is known: */
+	uint8_t build_id_len; /* 0: the file has none */
+	uint8_t build_id[BUILD_ID_MAX];
 };
 
 /* What one event did, for those who tell the story (script). */
@@ -157,11 +179,19 @@ struct space *model_process(const struct model *m, uint32_t tgid);
 /* All address spaces in order of birth: i < model_spaces(). */
 size_t model_spaces(const struct model *m);
 struct space *model_space_at(const struct model *m, size_t i);
+/* What is known of a file, NULL: nothing. */
+const struct file_name *model_file(const struct model *m, uint32_t dev,
+				   uint64_t ino);
 /* The path of a file, NULL when it was never told. */
 const char *model_path(const struct model *m, uint32_t dev, uint64_t ino);
 /* As /proc/PID/maps names it: path, [heap], [stack], [vdso], [vvar], or "" */
 const char *model_vma_name(const struct model *m, const struct space *s,
 			   const struct vma *v);
+
+/* NULL when `caller` is an address, or a stack that is not known. */
+const struct stack *model_stack(const struct model *m, uint64_t caller);
+/* The return address that a caller stands for; 0: not known. */
+uint64_t model_caller(const struct model *m, uint64_t caller);
 
 struct model_totals {
 	uint64_t kernel_lost; /* sum of EV_LOST counts */
@@ -171,6 +201,7 @@ struct model_totals {
 	uint64_t checks, check_vmas, check_mismatches; /* EV_VERIFY */
 	uint64_t events; /* applied */
 	uint64_t waited, in_vain; /* of these: for another thread's (life.h) */
+	uint64_t stacks, stacks_refused; /* known; too many to be kept */
 };
 struct model_totals model_totals(const struct model *m);
 

@@ -105,6 +105,25 @@ int tally_site(struct book *b, enum call_op op, uint64_t caller,
 	return 0;
 }
 
+long tally_stack(struct book *b, uint64_t stack)
+{
+	struct space *s = &b->s;
+	uintptr_t nr = (uintptr_t)hash_get(&b->stacks, stack, 0);
+	struct stack_tally *t;
+
+	if (nr)
+		return (long)nr - 1;
+	t = room(s->stacks, s->nr_stacks, sizeof(*t));
+	if (!t)
+		return -ENOMEM;
+	s->stacks = t;
+	if (hash_put(&b->stacks, stack, 0,
+		     (void *)(uintptr_t)(s->nr_stacks + 1)))
+		return -ENOMEM;
+	s->stacks[s->nr_stacks] = (struct stack_tally){ .stack = stack };
+	return (long)s->nr_stacks++;
+}
+
 /* There are few errors, too. */
 int tally_failed(struct book *b, const struct event *ev)
 {

@@ -12,6 +12,7 @@ struct book {
 	bool told; /* its first snapshot is complete */
 	struct cause *part; /* of the record whose further parts follow */
 	struct hash sites; /* op, caller -> index in s.sites + 1 */
+	struct hash stacks; /* id -> index in s.stacks + 1 */
 };
 
 struct bytes {
@@ -27,6 +28,11 @@ void tally_inside(struct book *b, const struct cause *c);
 /* A call that was the cause of nr VMA events, which together did this. */
 int tally_site(struct book *b, enum call_op op, uint64_t caller,
 	       unsigned int nr, const struct bytes *n);
+/*
+ * The index in s.stacks of a stack (which the model knows, or CALLER_STACK alone);
+ * -ENOMEM.
+ */
+long tally_stack(struct book *b, uint64_t stack);
 /* A system call has failed. */
 int tally_failed(struct book *b, const struct event *ev);
 const char *tally_check(const struct book *b);

@@ -394,6 +394,9 @@ static void text_body(const struct output *o, const struct outcome *out)
 	case EV_CALL:
 		text_call(o, out);
 		break;
+	case EV_STACK: /* no happenings */
+	case EV_BUILD_ID:
+		break;
 	case EV_CALLS_LOST:
 		fprintf(o->f,
 			"--- lost: %" PRIu64

@@ -84,6 +84,7 @@ void put_caller(const struct output *o, const struct space *s, FILE *f,
 {
 	char buf[512];
 
+	caller = model_caller(o->model, caller);
 	if (caller)
 		put_name(f, symbols_name(o->symbols, o->model, s, caller - 1, 1,
 					 buf, sizeof(buf)));
@@ -224,6 +225,7 @@ json_t *json_caller(const struct output *o, const struct space *s,
 {
 	char buf[512];
 
+	caller = model_caller(o->model, caller);
 	if (!caller)
 		return json_null();
 	return json_pack("{s:o, s:o}", "addr", json_addr(caller), "symbol",

@@ -29,7 +29,8 @@
  *         what the event costs (design 4).
  * caller  the return address of the call, sticky in two registers: one for
  *         the allocations, one for FREE and REALLOC. REALLOCED has the
- *         allocations' register.
+ *         allocations' register. With WORD_STACK set it is the number of a
+ *         stack, whose first frame is the return address.
  * begin   the stamp differed before and after the real function, so the kernel
  *         (or a tick, or another thread) acted inside this call: the thread's own VMA changes with
  *         begin < their ts <= ts belong to this call, and no others do.
@@ -42,10 +43,19 @@
  * REALLOCED with addr 0 and size != 0 failed: the old chunk is alive again.
  *
  * Control words have id 0: id:4 | what:4 | value:56. They are no events.
+ *
+ * Stacks. The number of a stack is a hash of its frames (stack_id()), so a stack
+ * is told once and then named, by whichever thread, and telling it again does no
+ * harm. CTRL_STACK and its frames come in the ring of the thread that met it
+ * first, before any event of any thread that names it. Frames are return
+ * addresses, the innermost first; of a function that a signal has interrupted it
+ * is the address of the instruction + 1, so that frame - 1 always lies in the
+ * instruction that was running.
  */
 #ifndef PROBE_WORDS_H
 #define PROBE_WORDS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -74,6 +84,11 @@ enum word_ctrl {
 	 */
 	CTRL_TID = 1,
 	CTRL_LOST = 2, /* so many events of this thread were dropped here */
+	/*
+	 * value: frames:8 | truncated:1, then so many words, each a frame.
+	 * Truncated: what called the last frame is not known.
+	 */
+	CTRL_STACK = 3,
 };
 
 /* op of WORD_ALLOC; also the names that people see */
@@ -100,6 +115,9 @@ enum alloc_op {
 #define WORD_VALUE_MAX ((1ull << 60) - 1)
 #define WORD_TID_MAX 4194304 /* PID_MAX_LIMIT of linux/threads.h */
 #define WORD_EVENT_WORDS 5 /* the longest event: HDR_WINDOW_CALLER + ALLOC */
+#define WORD_STACK (1ull << 59) /* in a caller: it is the number of a stack */
+#define STACK_FRAMES_MAX 128
+#define STACK_TRUNCATED 256u /* in the value of CTRL_STACK */
 
 static inline uint64_t word_body(enum word_id id, uint64_t size, uint64_t addr)
 {
@@ -123,6 +141,23 @@ static inline uint64_t word_value(unsigned int id, uint64_t value)
 static inline uint64_t word_ctrl(enum word_ctrl what, uint64_t value)
 {
 	return (uint64_t)WORD_CTRL | (uint64_t)what << 4 | value << 8;
+}
+
+/* The hash goes from the outermost frame in: what is called anew adds to it. */
+static inline uint64_t stack_hash_begin(bool truncated)
+{
+	return truncated ? 0x517cc1b727220a95ull : 0x2545f4914f6cdd1dull;
+}
+
+static inline uint64_t stack_hash_add(uint64_t hash, uint64_t frame)
+{
+	hash = (hash ^ frame) * 0x9e3779b97f4a7c15ull;
+	return hash ^ hash >> 32;
+}
+
+static inline uint64_t stack_id(uint64_t hash)
+{
+	return hash >> 5 | WORD_STACK;
 }
 
 static inline unsigned int word_id(uint64_t w)
@@ -202,6 +237,11 @@ struct ring_header {
 	uint64_t magic;
 	uint32_t words; /* a power of two */
 	uint32_t flags; /* RING_BLOCK */
+	/*
+	 * A stack with each allocation that takes the bytes asked for by this
+	 * thread past a multiple of this: 1: with every one; 0: with none.
+	 */
+	uint64_t stack_bytes;
 	uint64_t head __attribute__((aligned(64))); /* written by the target */
 	uint32_t waiting; /* the target sleeps on `wakeups` until there is room */
 	/*

@@ -229,7 +229,8 @@ static void command_line(const struct run *r, char *text, size_t size)
 
 static int request_start(struct run *r, uint32_t pid)
 {
-	char pid_arg[32], verify[32], alloc[32], ring[48], command[600];
+	char pid_arg[32], verify[32], alloc[32], ring[48], stacks[32],
+		command[600];
 	const char *args[WIRE_ARGS] = { "start", pid_arg, alloc, command };
 	size_t n = 4;
 	int err;
@@ -248,6 +249,11 @@ static int request_start(struct run *r, uint32_t pid)
 	if (r->o->ring) {
 		snprintf(ring, sizeof(ring), "ring=%s", r->o->ring);
 		args[n++] = ring;
+	}
+	if (r->o->stack_bytes) {
+		snprintf(stacks, sizeof(stacks), "stacks=%" PRIu64,
+			 r->o->stack_bytes);
+		args[n++] = stacks;
 	}
 	err = wire_request(r->fd, args, r->dirfd);
 	if (!err)

@@ -24,6 +24,7 @@ struct record_opts {
 	uint32_t pid; /* attach; 0: launch argv */
 	char **argv;
 	const char *ring; /* bytes, NULL: default */
+	uint64_t stack_bytes; /* 0: no stacks, 1: all, N: one in N bytes */
 };
 
 /* Both return the exit status of the command. */

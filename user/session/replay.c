@@ -54,6 +54,31 @@ static int decode_verify(const struct trace_verify *n, struct event *ev)
 	return 0;
 }
 
+static int decode_stack(const struct trace_stack *t, struct event *ev)
+{
+	if (t->rec.size < sizeof(*t) ||
+	    (t->rec.size - sizeof(*t)) / sizeof(t->frames[0]) < t->nr_frames)
+		return -EINVAL;
+	ev->kind = EV_STACK;
+	ev->stack.id = t->id;
+	ev->stack.nr = t->nr_frames;
+	ev->stack.truncated = t->truncated;
+	ev->stack.frames = (const uint64_t *)t->frames;
+	return 0;
+}
+
+static int decode_build_id(const struct trace_build_id *t, struct event *ev)
+{
+	if (t->rec.size < sizeof(*t) || t->rec.size - sizeof(*t) < t->len)
+		return -EINVAL;
+	ev->kind = EV_BUILD_ID;
+	ev->build_id.ino = t->ino;
+	ev->build_id.dev = t->dev;
+	ev->build_id.len = t->len;
+	ev->build_id.bytes = t->bytes;
+	return 0;
+}
+
 /* A note has the header of a record and a type that the module does not use. */
 static long decode_note(const void *p, size_t bytes, struct event *ev)
 {
@@ -67,6 +92,10 @@ static long decode_note(const void *p, size_t bytes, struct event *ev)
 		err = decode_resident(p, ev);
 	else if (rec->type == TRACE_NOTE_VERIFY)
 		err = decode_verify(p, ev);
+	else if (rec->type == TRACE_TABLE_STACK)
+		err = decode_stack(p, ev);
+	else if (rec->type == TRACE_TABLE_BUILD_ID)
+		err = decode_build_id(p, ev);
 	return err ? err : size;
 }
 
@@ -84,7 +113,7 @@ static long decode(struct stream *s)
 
 	if (s->block.kind == TRACE_ALLOC)
 		return decode_words(s, p, bytes);
-	if (s->block.kind == TRACE_NOTES)
+	if (s->block.kind == TRACE_NOTES || s->block.kind == TRACE_TABLES)
 		return decode_note(p, bytes, &s->ev);
 	return record_decode(p, bytes, &s->ev);
 }
@@ -148,6 +177,17 @@ static void stream_pop(void *ctx)
 
 static const struct source_ops stream_ops = { stream_peek, stream_pop };
 
+/* What the other streams refer to has to be known before. */
+static void read_table(struct stream *s)
+{
+	bool sure;
+
+	while (stream_peek(s, &sure)) {
+		model_apply(s->r->model, &s->ev, NULL);
+		stream_pop(s);
+	}
+}
+
 /* The kernel's stream goes first among equal times, so look what each one is. */
 static int add_streams(struct replay *r)
 {
@@ -161,8 +201,10 @@ static int add_streams(struct replay *r)
 		s = &r->streams[i];
 		*s = (struct stream){ .r = r, .index = i };
 		next_block(s);
-		if (!order_add(r->order, &stream_ops, s,
-			       !s->ended && s->block.kind == TRACE_KERNEL))
+		if (!s->ended && s->block.kind == TRACE_TABLES)
+			read_table(s);
+		else if (!order_add(r->order, &stream_ops, s,
+				    !s->ended && s->block.kind == TRACE_KERNEL))
 			return -ENOMEM;
 	}
 	return 0;

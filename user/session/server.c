@@ -241,6 +241,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 	const char *pid = wire_value(buf, len, "pid");
 	const char *verify = wire_value(buf, len, "verify");
 	const char *ring = wire_value(buf, len, "ring");
+	const char *stacks = wire_value(buf, len, "stacks");
 	char sock[160], ready[200];
 	struct session_opts o = {
 		.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0,
@@ -252,6 +253,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) :
 				      0,
 		.ring_bytes = ring ? strtoul(ring, NULL, 10) : 0,
+		.stack_bytes = stacks ? strtoull(stacks, NULL, 10) : 0,
 		.shim_sock = sock,
 		.say = on_say,
 		.say_ctx = (void *)(intptr_t)c->fd,

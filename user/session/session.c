@@ -207,6 +207,34 @@ static void on_lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
 		trace_lost(s->trace, tgid, tid, nr);
 }
 
+/* A stack goes into the trace when it is met first. */
+static void on_stack(void *ctx, const struct event *ev)
+{
+	struct session *s = ctx;
+	size_t bytes =
+		sizeof(struct trace_stack) + ev->stack.nr * sizeof(uint64_t);
+	bool was_known = model_stack(s->model, ev->stack.id);
+	struct trace_stack *t;
+
+	model_apply(s->model, ev, NULL);
+	/* It was known and is not any more when another one has its number. */
+	if (!s->trace || was_known == !!model_stack(s->model, ev->stack.id))
+		return;
+	t = calloc(1, bytes);
+	if (!t)
+		return;
+	t->rec = (struct vmaheap_record){ .type = TRACE_TABLE_STACK,
+					  .size = (uint32_t)bytes,
+					  .ts = s->horizon,
+					  .tgid = ev->tgid };
+	t->id = ev->stack.id;
+	t->truncated = ev->stack.truncated;
+	t->nr_frames = ev->stack.nr;
+	memcpy(t->frames, ev->stack.frames, ev->stack.nr * sizeof(uint64_t));
+	trace_table(s->trace, &t->rec);
+	free(t);
+}
+
 /* --- one round ---------------------------------------------------------- */
 
 static void want_snapshot(struct session *s, uint64_t mm)
@@ -608,6 +636,7 @@ static int start_shim(struct session *s, char **why)
 		.closing = on_ring_closing,
 		.words = on_words,
 		.lost = on_lost,
+		.stack = on_stack,
 		.bye = on_bye,
 	};
 
@@ -617,8 +646,10 @@ static int start_shim(struct session *s, char **why)
 				      s->o.ring_bytes ? s->o.ring_bytes :
 							DEFAULT_RING,
 				      true, &ops, s);
-	if (s->rings)
+	if (s->rings) {
+		rings_set_stacks(s->rings, s->o.stack_bytes);
 		return 0;
+	}
 	if (asprintf(why, "%s: %s",
 		     s->stamp_fd < 0 ? VMAHEAP_STAMP_PATH : s->o.shim_sock,
 		     strerror(errno)) < 0)
@@ -667,6 +698,7 @@ static int start_trace(struct session *s, char **why)
 	env.clock_offset_ns = (int64_t)wall.tv_sec * 1000000000 + wall.tv_nsec -
 			      (int64_t)now_ns();
 	snprintf(env.command, sizeof(env.command), "%s", s->command);
+	env.stack_bytes = s->o.alloc == ALLOC_SHIM ? s->o.stack_bytes : 0;
 	snprintf(env.alloc, sizeof(env.alloc), "%s",
 		 session_alloc_name(s->o.alloc));
 	s->trace = trace_create(s->o.trace_dir, &env);

@@ -35,6 +35,7 @@ struct session_opts {
 	const char *command; /* what is watched, for the trace and for people */
 	unsigned int verify_ms; /* 0: no periodic verification */
 	const char *shim_sock; /* where to listen for the shim */
+	uint64_t stack_bytes; /* probe/words.h, struct ring_header; 0: no stacks */
 	size_t ring_bytes; /* 0: the default, 1 MiB */
 	/* A sentence for the person who asked; without a newline. */
 	void (*say)(void *ctx, const char *sentence);

@@ -22,7 +22,7 @@
 
 #define SIGNATURE "/* CTF 1.8 */\n"
 #define VERSION_MAJOR 0
-#define VERSION_MINOR 1
+#define VERSION_MINOR 2
 
 /* TSDL, line by line. */
 /* clang-format off */
@@ -39,6 +39,7 @@ static const char types[] =
 	"typealias integer { size = 64; align = 1; } := size64;\n"
 	"typealias integer { size = 8; align = 8; encoding = UTF8; } := char8;\n"
 	"typealias integer { size = 8; align = 8; } := u8;\n"
+	"typealias integer { size = 8; align = 8; base = 16; } := x8;\n"
 	"typealias integer { size = 16; align = 8; } := u16;\n"
 	"typealias integer { size = 16; align = 8; base = 16; } := x16;\n"
 	"typealias integer { size = 32; align = 8; } := u32;\n"
@@ -104,6 +105,13 @@ static const char streams[] =
 	"\n"
 	"stream {\n"
 	"	id = 2;\n"
+	"	packet.context := struct packet_context;\n"
+	"	event.header := struct record_header;\n"
+	"	event.context := struct record_context;\n"
+	"};\n"
+	"\n"
+	"stream {\n"
+	"	id = 4;\n"
 	"	packet.context := struct packet_context;\n"
 	"	event.header := struct record_header;\n"
 	"	event.context := struct record_context;\n"
@@ -185,6 +193,12 @@ static const struct {
 	{ TRACE_NOTE_VERIFY, TRACE_NOTES, "verify",
 	  "u32 vmas; u32 mismatches;" },
 
+	/* A caller of an event that has this id means this stack. */
+	{ TRACE_TABLE_STACK, TRACE_TABLES, "stack",
+	  "x64 id; u32 truncated; u32 nr_frames; x64 frames[nr_frames];" },
+	{ TRACE_TABLE_BUILD_ID, TRACE_TABLES, "build_id",
+	  "u64 ino; x32 dev; u32 len; x8 bytes[len];" },
+
 	{ WORD_MALLOC, TRACE_ALLOC, "malloc", SHORT },
 	{ WORD_FREE, TRACE_ALLOC, "free", SHORT_OLD },
 	{ WORD_CALLOC, TRACE_ALLOC, "calloc", SHORT },
@@ -251,6 +265,8 @@ static void put_env(FILE *f, const struct trace_env *env)
 	put_string(f, "kernel_release", env->release);
 	put_string(f, "command", env->command);
 	put_string(f, "alloc_source", env->alloc);
+	fprintf(f, "	stack_bytes = %llu;\n",
+		(unsigned long long)env->stack_bytes);
 	fputs("};\n\n", f);
 }
 
@@ -414,6 +430,7 @@ char *metadata_parse(const char *text, uint8_t uuid[16], struct trace_env *env)
 	get_string(text, "kernel_release", env->release, sizeof(env->release));
 	get_string(text, "command", env->command, sizeof(env->command));
 	get_string(text, "alloc_source", env->alloc, sizeof(env->alloc));
+	env->stack_bytes = (uint64_t)get_number(text, "stack_bytes");
 	env->clock_offset_ns =
 		(int64_t)((uint64_t)get_number(text, "offset_s") * 1000000000 +
 			  (uint64_t)get_number(text, "offset"));

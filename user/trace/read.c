@@ -49,8 +49,11 @@ static bool parse_name(const char *name, struct stream *s)
 {
 	char back[40];
 
-	if (!strcmp(name, "kernel") || !strcmp(name, "notes")) {
-		s->kind = name[0] == 'k' ? TRACE_KERNEL : TRACE_NOTES;
+	if (!strcmp(name, "kernel") || !strcmp(name, "notes") ||
+	    !strcmp(name, "tables")) {
+		s->kind = name[0] == 'k' ? TRACE_KERNEL :
+			  name[0] == 'n' ? TRACE_NOTES :
+					   TRACE_TABLES;
 		return true;
 	}
 	if (sscanf(name, "alloc-%u-%u", &s->tgid, &s->tid) != 2)

@@ -8,6 +8,8 @@
  *   alloc-TGID-TID      packets of one thread's event words (probe/words.h; in the
  *                       files a header's words stand in the order of format.h)
  *   notes               packets of what the daemon itself saw (struct trace_note)
+ *   tables              packets of what the others refer to: stacks, build ids; to be
+ *                       read first, and whole
  *
  * Each packet's context has timestamp_begin, timestamp_end, content_size,
  * packet_size, packet_seq_num, events_discarded (running total of the stream,
@@ -29,6 +31,9 @@
 enum trace_note_type {
 	TRACE_NOTE_RESIDENT = 64, /* struct trace_resident */
 	TRACE_NOTE_VERIFY = 65, /* struct trace_verify */
+	/* of the tables stream */
+	TRACE_TABLE_STACK = 80, /* struct trace_stack */
+	TRACE_TABLE_BUILD_ID = 81, /* struct trace_build_id */
 };
 
 struct trace_resident_vma {
@@ -48,11 +53,30 @@ struct trace_verify {
 	__u32 mismatches;
 };
 
+struct trace_stack {
+	struct vmaheap_record rec; /* tgid: who told it first */
+	__u64 id; /* what a caller is when it is this stack (WORD_STACK is set) */
+	__u32 truncated; /* 1: who called the last frame is not known */
+	__u32 nr_frames;
+	__u64 frames[]; /* return addresses, the innermost first */
+};
+
+/* Of the file that FILE records name. */
+struct trace_build_id {
+	struct vmaheap_record rec;
+	__u64 ino;
+	__u32 dev;
+	__u32 len; /* 0: it has none */
+	__u8 bytes[];
+};
+
 /* What the metadata's env block says of the recording; any may be "". */
 struct trace_env {
 	char release[80]; /* kernel */
 	char command[512]; /* shell-quoted argv, or "pid N" */
 	char alloc[16]; /* shim, uprobe, none */
+	/* Stacks: 1: of all allocations, N: of one in N bytes, 0: of none. */
+	uint64_t stack_bytes;
 	int64_t clock_offset_ns; /* CLOCK_REALTIME - CLOCK_MONOTONIC at the start */
 };
 
@@ -71,6 +95,7 @@ struct trace_writer *trace_create(int dirfd, const struct trace_env *env);
  */
 int trace_records(struct trace_writer *w, const void *records, size_t bytes);
 int trace_note(struct trace_writer *w, const struct vmaheap_record *note);
+int trace_table(struct trace_writer *w, const struct vmaheap_record *entry);
 /*
  * Whole events of one thread, in order, without control words. 0, or -EINVAL
  * (words that are no event: what is before them is kept), or a write error,
@@ -96,7 +121,12 @@ struct trace_written {
 struct trace_written trace_written(const struct trace_writer *w);
 int trace_close(struct trace_writer *w); /* flushes, frees */
 
-enum trace_stream_kind { TRACE_KERNEL = 1, TRACE_NOTES, TRACE_ALLOC };
+enum trace_stream_kind {
+	TRACE_KERNEL = 1,
+	TRACE_NOTES,
+	TRACE_ALLOC,
+	TRACE_TABLES
+};
 
 /* One packet. `data` is valid until the next call for the same stream. */
 struct trace_block {

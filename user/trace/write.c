@@ -62,7 +62,9 @@ static void stream_name(const struct stream *s, char name[40])
 		snprintf(name, 40, "alloc-%u-%u", s->tgid, s->tid);
 	else
 		snprintf(name, 40, "%s",
-			 s->kind == TRACE_KERNEL ? "kernel" : "notes");
+			 s->kind == TRACE_KERNEL ? "kernel" :
+			 s->kind == TRACE_NOTES	 ? "notes" :
+						   "tables");
 }
 
 static void close_oldest(struct trace_writer *w)
@@ -381,6 +383,13 @@ int trace_note(struct trace_writer *w, const struct vmaheap_record *note)
 	struct stream *s = get_stream(w, TRACE_NOTES, 0, 0);
 
 	return s ? write_record(w, s, note) : -ENOMEM;
+}
+
+int trace_table(struct trace_writer *w, const struct vmaheap_record *entry)
+{
+	struct stream *s = get_stream(w, TRACE_TABLES, 0, 0);
+
+	return s ? write_record(w, s, entry) : -ENOMEM;
 }
 
 /* --- allocator events */
