@@ -249,11 +249,19 @@ build/bench/calls: tests/bench/calls.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $<
 
+# What the shim's hot path costs, choice by choice.
+bench-hot: build/bench/hot $(shim)
+	build/bench/hot build/libvmaheap-shim.so
+
+build/bench/hot: tests/bench/hot.c build/libvmaheap.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin-malloc -fno-builtin-free -o $@ $^ $(LDLIBS)
+
 clean:
 	$(RM) -r build
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench-kernel clean FORCE
+	test-debug demo format style install install-module install-source uninstall deb bench-kernel bench-hot clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)

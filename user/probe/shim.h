@@ -115,6 +115,7 @@ void next_resolve(void);
 /* Memory of that arena is never freed, and was never told of. */
 #define BOOT_BYTES 65536
 extern char boot_arena[BOOT_BYTES];
+extern size_t boot_used; /* 0: no call of ours ever needed it */
 
 static inline bool boot_owns(const void *p)
 {

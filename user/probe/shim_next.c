@@ -18,7 +18,7 @@
 #define BOOT_MMAPPED 2u
 
 char boot_arena[BOOT_BYTES] __attribute__((aligned(4096)));
-static size_t boot_used;
+size_t boot_used;
 
 static uint64_t *boot_size_word(const void *p)
 {
