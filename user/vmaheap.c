@@ -23,6 +23,7 @@ struct args {
 	uint32_t pid; /* -p; 0: none */
 	const char *out; /* -o */
 	const char *alloc; /* --alloc */
+	const char *kernel; /* --kernel */
 	const char *ring; /* --ring */
 	bool follow; /* -f */
 	bool json; /* --json */
@@ -39,7 +40,7 @@ struct command {
 	int (*run)(const struct command *c, const struct args *a);
 };
 
-enum { OPT_ALLOC = 256, OPT_VERIFY, OPT_JSON, OPT_RING };
+enum { OPT_ALLOC = 256, OPT_KERNEL, OPT_VERIFY, OPT_JSON, OPT_RING };
 
 static const struct option longopts[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -47,6 +48,7 @@ static const struct option longopts[] = {
 	{ "follow", no_argument, NULL, 'f' },
 	{ "help", no_argument, NULL, 'h' },
 	{ "alloc", required_argument, NULL, OPT_ALLOC },
+	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "verify", optional_argument, NULL, OPT_VERIFY },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "ring", required_argument, NULL, OPT_RING },
@@ -79,10 +81,33 @@ static int valid_alloc(const char *name, bool launch)
 	       !strcmp(name, "none");
 }
 
+/* Of --kernel=SIDE with what else was asked for: 0, or why it cannot be, said. */
+static int check_kernel(const struct args *a, const char *alloc)
+{
+	if (a->kernel && strcmp(a->kernel, "module") &&
+	    strcmp(a->kernel, "none"))
+		return fail("--kernel=%s: it is module or none", a->kernel);
+	if (!a->kernel || strcmp(a->kernel, "none"))
+		return 0;
+	if (!strcmp(alloc, "none"))
+		return fail(
+			"--kernel=none and --alloc=none: that leaves nothing to watch");
+	if (a->verify_ms)
+		return fail(
+			"--verify and --kernel=none: without the module there is nothing to compare /proc/PID/maps with");
+	return 0;
+}
+
+static bool is_no_module(const struct args *a)
+{
+	return a->kernel && !strcmp(a->kernel, "none");
+}
+
 static int run_record(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
 				 .alloc = a->alloc ? a->alloc : "shim",
+				 .no_module = is_no_module(a),
 				 .follow = a->follow,
 				 .verify_ms = a->verify_ms,
 				 .ring = a->ring,
@@ -92,6 +117,8 @@ static int run_record(const struct command *c, const struct args *a)
 		return usage_of(c, stderr);
 	if (!valid_alloc(o.alloc, true))
 		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
+	if (check_kernel(a, o.alloc))
+		return STATUS_FAILED;
 	return client_record(&o);
 }
 
@@ -99,6 +126,7 @@ static int run_attach(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
 				 .alloc = a->alloc ? a->alloc : "uprobe",
+				 .no_module = is_no_module(a),
 				 .follow = a->follow,
 				 .verify_ms = a->verify_ms,
 				 .pid = a->pid };
@@ -110,6 +138,8 @@ static int run_attach(const struct command *c, const struct args *a)
 			"--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
 	if (!valid_alloc(o.alloc, false))
 		return fail("--alloc=%s: it is uprobe or none", o.alloc);
+	if (check_kernel(a, o.alloc))
+		return STATUS_FAILED;
 	return client_attach(&o);
 }
 
@@ -320,11 +350,13 @@ static int run_doctor(const struct command *c, const struct args *a)
 
 static const struct command commands[] = {
 	{ "record",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--verify[=MS]] -- COMMAND [ARG]...",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--verify[=MS]] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited\n"
 	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none\n"
+	  "  --kernel=none    without the module, as any user: allocator calls and live chunks;\n"
+	  "                   VMAs as /proc/PID/maps lists them now and then\n"
 	  "  --verify[=MS]    every MS milliseconds (100) stop it and compare the model with\n"
 	  "                   /proc/PID/maps\n"
 	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
@@ -332,7 +364,7 @@ static const struct command commands[] = {
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record },
 	{ "attach",
-	  "[-o DIR] [-f] [--alloc=uprobe|none] [--verify[=MS]] -p PID",
+	  "[-o DIR] [-f] [--alloc=uprobe|none] [--kernel=module|none] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.",
 	  "p:o:f", run_attach },
 	{ "maps", "[--json] -p PID | [-p PID] DIR",
@@ -401,6 +433,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_ALLOC:
 		a->alloc = optarg;
+		return 0;
+	case OPT_KERNEL:
+		a->kernel = optarg;
 		return 0;
 	case OPT_RING:
 		a->ring = optarg;

@@ -33,6 +33,7 @@ struct fixture {
 	char dir[40], path[64];
 	struct rings *rs;
 	int stamp_fd, admit_error;
+	uint32_t flags; /* of the last request that was asked about */
 	struct ring *last; /* opened */
 	unsigned int opened, closed, byes;
 	uint64_t lost;
@@ -47,12 +48,14 @@ struct fixture {
 	void *in_words_arg;
 };
 
-static int admit(void *ctx, uint32_t tgid, int *stamp_fd)
+static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 {
 	struct fixture *f = ctx;
 
 	assert_int_equal(tgid, getpid());
-	*stamp_fd = f->stamp_fd;
+	f->flags = flags;
+	if (stamp_fd)
+		*stamp_fd = f->stamp_fd;
 	return f->admit_error;
 }
 

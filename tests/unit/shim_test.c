@@ -55,6 +55,7 @@ struct run {
 	volatile uint64_t *stamp;
 	uint64_t raised; /* by how much the stamp was, when still */
 	volatile bool stop;
+	unsigned int fresh, copied; /* requests for a ring, by SHIM_FRESH */
 	bool refuse;
 	uint32_t pid;
 };
@@ -67,12 +68,16 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static int admit(void *ctx, uint32_t tgid, int *stamp_fd)
+static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 {
 	struct run *run = ctx;
 
 	assert_true(tgid > 1);
-	*stamp_fd = run->stamp_fd;
+	if (stamp_fd) { /* a ring is wanted */
+		*stamp_fd = run->stamp_fd;
+		run->fresh += flags & SHIM_FRESH ? 1 : 0;
+		run->copied += flags & SHIM_FRESH ? 0 : 1;
+	}
 	return run->refuse ? -ESRCH : 0;
 }
 
@@ -601,6 +606,9 @@ static void test_fork(void **state)
 		assert_int_equal(v.twice, 0);
 	}
 	assert_int_equal(lines, 6);
+	/* Two threads of the victim and the two that it execs; the others are copies. */
+	assert_int_equal(run.fresh, 4);
+	assert_int_equal(run.copied, 3);
 	run_free(&run);
 }
 

@@ -25,7 +25,7 @@
 #define HUGE_PAGES (HUGE / PAGE)
 
 /* 55d0c7a1e000-55d0c7a3f000 rw-p 00000000 fe:00 1234    /usr/bin/x */
-static int parse_line(const char *line, struct proc_map *m)
+int proc_map_line(const char *line, struct proc_map *m, const char **name_at)
 {
 	unsigned long long start, end, offset, ino;
 	unsigned int major, minor;
@@ -48,14 +48,16 @@ static int parse_line(const char *line, struct proc_map *m)
 			 (perms[3] == 's' ? VMA_SHARED : 0) |
 			 (ino || major || minor ? VMA_FILE : 0),
 	};
-	snprintf(m->name, sizeof(m->name), "%.*s",
-		 (int)strcspn(line + name, "\n"), line + name);
+	*name_at = line + name;
+	snprintf(m->name, sizeof(m->name), "%.*s", (int)strcspn(*name_at, "\n"),
+		 *name_at);
 	return 0;
 }
 
 static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 		    size_t *room)
 {
+	const char *name;
 	struct proc_map *m;
 	int err;
 
@@ -67,7 +69,7 @@ static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 		*maps = m;
 	}
 	m = &(*maps)[*nr];
-	err = parse_line(line, m);
+	err = proc_map_line(line, m, &name);
 	if (!err && m->d.start != VSYSCALL)
 		++*nr;
 	return err;

@@ -18,6 +18,12 @@ struct proc_map {
 };
 
 /*
+ * Reads one line of it; *name: the whole name, in the line, with the newline. 0 or
+ * -EBADMSG.
+ */
+int proc_map_line(const char *line, struct proc_map *m, const char **name);
+
+/*
  * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
  * the process (arch/x86/entry/vsyscall: a gate VMA). *maps is malloc'ed. The
  * number of lines, or -errno (ENOENT, ESRCH: no such process; EACCES).

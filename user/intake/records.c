@@ -18,6 +18,7 @@ _Static_assert(VMA_VVAR == VMAHEAP_VMA_VVAR && VMA_FILE == VMAHEAP_VMA_FILE &&
 _Static_assert((int)FAILED_REASONS == (int)VMAHEAP_FAILED_REASONS &&
 		       (int)FAILED_RLIMIT_AS == (int)VMAHEAP_FAILED_RLIMIT_AS,
 	       "failed reason");
+_Static_assert(RECORD_SAMPLED > VMAHEAP_F_COMPAT, "no flag of the module's");
 _Static_assert((int)MM_EXEC == (int)VMAHEAP_MM_EXEC, "mm cause");
 _Static_assert((int)RANGE_MORE == (int)VMAHEAP_F_MORE &&
 		       (int)RANGE_COMPAT == (int)VMAHEAP_F_COMPAT &&
@@ -37,6 +38,7 @@ static int decode_mm(const void *p, size_t size, struct event *ev)
 	ev->mm_start.cause = (enum mm_cause)r->cause;
 	ev->mm_start.owner = r->owner;
 	ev->mm_start.parent = r->parent;
+	ev->mm_start.sampled = r->rec.flags & RECORD_SAMPLED;
 	ev->mm_start.comm = r->comm;
 	return 0;
 }

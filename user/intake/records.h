@@ -11,6 +11,12 @@
 #include "model/event.h"
 
 /*
+ * In the flags of a MM record: it is not the module's but sampled.h's, and of its
+ * address space nothing is known but what /proc/PID/maps listed now and then.
+ */
+#define RECORD_SAMPLED (1u << 15)
+
+/*
  * Decodes the record at `rec` (8-byte aligned), of which `bytes` are there.
  * Returns its size in bytes; ev->kind is 0 when its type is unknown (skip it).
  * -EINVAL: no record begins like this; the rest of the bytes is lost. Pointers

@@ -468,13 +468,14 @@ static void send_reply(int fd, int error, uint64_t bytes, const int *fds)
 	sendmsg(fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
-static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid)
+static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid,
+		      uint32_t flags)
 {
 	bool foreign = !is_thread_of(tgid, tid);
 	int fds[2] = { -1, -1 }, err;
 	struct ring *r;
 
-	err = rs->ops->admit(rs->ctx, tgid, &fds[1]);
+	err = rs->ops->admit(rs->ctx, tgid, flags, &fds[1]);
 	if (err)
 		return err;
 	if (!foreign)
@@ -529,13 +530,12 @@ static uint32_t peer_tgid(const struct rings *rs, int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
-	int stamp_fd;
 
 	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len))
 		return 0;
 	if (peer.pid <= 0) /* of a pid namespace that we cannot see into */
 		return 0;
-	if (rs->ops->admit(rs->ctx, (uint32_t)peer.pid, &stamp_fd) ||
+	if (rs->ops->admit(rs->ctx, (uint32_t)peer.pid, 0, NULL) ||
 	    user_of((uint32_t)peer.pid) != peer.uid)
 		return 0;
 	return (uint32_t)peer.pid;
@@ -552,7 +552,7 @@ static int serve(struct rings *rs, int fd, const struct shim_request *q)
 		return -ESRCH;
 	switch (q->op) {
 	case SHIM_RING:
-		return serve_ring(rs, fd, tgid, q->tid);
+		return serve_ring(rs, fd, tgid, q->tid, q->flags);
 	case SHIM_BYE:
 		if (rs->ops->bye)
 			rs->ops->bye(rs->ctx, tgid);

@@ -21,8 +21,9 @@ struct rings_ops {
 	/*
 	 * May process tgid have a ring? Returns 0 and the descriptor to map the
 	 * stamp from (stays the caller's), or -errno (-ESRCH: it is not watched).
+	 * flags: SHIM_FRESH of words.h. stamp_fd NULL: it is only a question.
 	 */
-	int (*admit)(void *ctx, uint32_t tgid, int *stamp_fd);
+	int (*admit)(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd);
 	/* A ring exists (add it to the order), is about to be freed (remove it). */
 	void (*opened)(void *ctx, struct ring *r);
 	void (*closing)(void *ctx, struct ring *r);

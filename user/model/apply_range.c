@@ -16,6 +16,8 @@ static const enum cause_kind first_kinds[] = {
 static enum cause_kind kind_of(const struct model *m, const struct book *b,
 			       const struct event *ev)
 {
+	if (b->s.vmas_sampled)
+		return CAUSE_SAMPLED;
 	if (!b->told)
 		return first_kinds[b->s.cause];
 	/* A snapshot changes nothing; what it does change, we had missed. */
@@ -120,6 +122,7 @@ static void end_record(struct book *b, const struct event *ev, struct cause *c,
 		return;
 	}
 	b->told = true;
+	b->s.vmas_at = ev->ts;
 	if (vma_map_count(b->s.vmas) != ev->range.map_count) {
 		b->s.map_count_mismatches++;
 		out->checksum_failed = true;

@@ -111,6 +111,7 @@ struct event {
 		struct {
 			uint64_t parent_mm;
 			enum mm_cause cause;
+			bool sampled; /* its VMAs are told as seen now and then */
 			uint32_t owner, parent; /* tgids */
 			const char *comm; /* valid as long as the event */
 		} mm_start;

@@ -174,6 +174,7 @@ int apply_mm(struct model *m, const struct event *ev, struct outcome *out)
 	b->s.mm = ev->mm;
 	b->s.parent_mm = ev->mm_start.parent_mm;
 	b->s.cause = ev->mm_start.cause;
+	b->s.vmas_sampled = ev->mm_start.sampled;
 	b->s.owner = ev->mm_start.owner;
 	b->s.born = ev->ts;
 	if (ev->mm_start.comm)

@@ -72,6 +72,12 @@ struct space {
 	struct vma_map *vmas;
 	struct chunk_table *chunks; /* never NULL */
 	bool chunks_known_from_start; /* false: heap may hold chunks from before the watch */
+	/*
+	 * There is no module: the VMAs are those of /proc/PID/maps at vmas_at, and
+	 * what happened in between, and by whom, is not known.
+	 */
+	bool vmas_sampled;
+	uint64_t vmas_at; /* ts; 0: never */
 	bool has_calls; /* an allocator source has spoken for it */
 
 	uint64_t start_brk, brk, start_stack;

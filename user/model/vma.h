@@ -29,6 +29,7 @@ enum cause_kind {
 	CAUSE_EXEC,
 	CAUSE_FORK,
 	CAUSE_LATE, /* after back-pressure: not known any more */
+	CAUSE_SAMPLED, /* not known: it was there when /proc/PID/maps was read */
 	CAUSE_OTHER, /* another process, or the kernel, did it (process_madvise, khugepaged) */
 };
 

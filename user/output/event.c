@@ -16,7 +16,7 @@
  *   range     cause (see text.h), snapshot, late, coalesced, map_count, changes:
  *             [ what, start, end, heap, name, perms, old_perms, from ]
  *   file      dev, ino, path
- *   mm_exit   peak, rss { file, anon, shmem, swap }
+ *   mm_exit   peak (null: not known), rss { file, anon, shmem, swap }
  *   task      owner, parent
  *   task_exit status
  *   madvise   addr, len, advice
@@ -155,7 +155,9 @@ static void put_range_head(const struct output *o, const struct outcome *out)
 	const struct event *ev = out->ev;
 
 	if (ev->range.flags & RANGE_SNAPSHOT) {
-		fprintf(o->f, "snapshot of %u VMAs [%" PRIx64 "-%" PRIx64 ")",
+		fprintf(o->f, "%s of %u VMAs [%" PRIx64 "-%" PRIx64 ")",
+			out->space && out->space->vmas_sampled ? "sample" :
+								 "snapshot",
 			ev->range.nr_vmas, ev->range.lo, ev->range.hi);
 	} else if (out->cause && out->cause->kind == CAUSE_SYSCALL) {
 		put_syscall(o->f, ev->range.syscall,
@@ -348,7 +350,10 @@ static void text_file(const struct output *o, const struct event *ev)
 
 static void text_mm_exit(const struct output *o, const struct event *ev)
 {
-	fputs("the address space ends, peak resident ", o->f);
+	fputs("the address space ends", o->f);
+	if (!ev->mm_exit.hiwater_rss)
+		return;
+	fputs(", peak resident ", o->f);
 	put_size(o->f, ev->mm_exit.hiwater_rss);
 }
 
@@ -561,7 +566,10 @@ static void json_mm_exit(const struct event *ev, json_t *j)
 	json_t *r = json_object();
 
 	set_string(j, "kind", "mm_exit");
-	set(j, "peak", ev->mm_exit.hiwater_rss);
+	json_object_set_new(j, "peak",
+			    ev->mm_exit.hiwater_rss ?
+				    json_u64(ev->mm_exit.hiwater_rss) :
+				    json_null());
 	set(r, "file", rss->file);
 	set(r, "anon", rss->anon);
 	set(r, "shmem", rss->shmem);

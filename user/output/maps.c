@@ -11,6 +11,9 @@
  * of is "?" (null), and what nothing explains is `unknown`.
  *
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
+ *   kernel         "module", or "none": there is none, and the VMAs are those that
+ *                  /proc/PID/maps listed at vmas_at
+ *   vmas_at        when the VMAs were told of last (null: never)
  *   pid, comm, mm, alloc, now, start, died (null: it lives),
  *   from_start     chunks from before the watch cannot be missing (null: no
  *                  allocator events)
@@ -418,6 +421,23 @@ static int print_totals(const struct output *o, const struct space *s,
 	return err;
 }
 
+/* Where there is no module, what that means. */
+static void print_source(const struct output *o, const struct space *s)
+{
+	if (!s->vmas_sampled)
+		return;
+	if (!s->vmas_at) {
+		fputs("No module, and /proc/PID/maps could not be read: its VMAs are not known.\n",
+		      o->f);
+		return;
+	}
+	fputs("No module: these are the VMAs that /proc/PID/maps listed at ",
+	      o->f);
+	put_time(o, o->f, s->vmas_at);
+	fputs(" s. What made them, and what there was in between, is not known; \"made at\" is when they were first seen.\n",
+	      o->f);
+}
+
 static void print_head(const struct output *o, const struct space *s)
 {
 	put_process(o->f, s);
@@ -430,6 +450,7 @@ static void print_head(const struct output *o, const struct space *s)
 	}
 	fputs(" s since the watch began. KiB; live/size: live bytes by the VMA's size.\n",
 	      o->f);
+	print_source(o, s);
 	if (!s->has_calls)
 		fputs("No allocator events: which chunks are alive is not known.\n",
 		      o->f);
@@ -444,7 +465,8 @@ static void print_counters(const struct output *o, const struct space *s)
 	char buf[4][32];
 
 	fprintf(o->f,
-		"\nThe kernel's counters at its last VMA event: file %s, anonymous %s, shmem %s, swap %s.\n",
+		"\nThe kernel's counters at %s: file %s, anonymous %s, shmem %s, swap %s.\n",
+		s->vmas_sampled ? "that moment" : "its last VMA event",
 		kib(s->rss.file, buf[0]), kib(s->rss.anon, buf[1]),
 		kib(s->rss.shmem, buf[2]), kib(s->rss.swap, buf[3]));
 }
@@ -565,6 +587,9 @@ static int maps_json(const struct output *o, const struct space *s)
 	json_object_set_new(j, "alloc", json_string(o->alloc));
 	json_object_set_new(j, "now", json_u64(o->now));
 	json_object_set_new(j, "start", json_u64(o->start));
+	json_object_set_new(j, "kernel",
+			    json_string(s->vmas_sampled ? "none" : "module"));
+	json_object_set_new(j, "vmas_at", json_known(s->vmas_at, s->vmas_at));
 	json_object_set_new(j, "died", json_known(s->died, s->died));
 	json_object_set_new(j, "from_start",
 			    s->has_calls ?

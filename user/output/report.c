@@ -7,6 +7,9 @@
  *   alloc, now, start
  *   spaces: [ pid, comm, mm, parent_mm (null: none known), cause (attach, fork,
  *     exec), born, died (null: it lives),
+ *     vmas_sampled: there was no module, so that of the kernel nothing is known but
+ *       samples of /proc/PID/maps: then to_kernel, syscalls, kernel, failed,
+ *       callers, and in doubts coalesced, late, map_count_mismatches are null
  *     functions: [ name, calls, failed, asked, given_back, to_kernel ]
  *     calls: null without allocator events, or { calls, failed, asked,
  *       given_back, to_kernel }
@@ -162,8 +165,8 @@ static int finish(struct table *t, FILE *f)
 	return err;
 }
 
-static void retail_row(struct table *t, const char *name, const struct sums *n,
-		       bool asks, bool gives)
+static void retail_row(struct table *t, const struct space *s, const char *name,
+		       const struct sums *n, bool asks, bool gives)
 {
 	table_cell(t, "%s", name);
 	cell_count(t, n->calls);
@@ -176,6 +179,11 @@ static void retail_row(struct table *t, const char *name, const struct sums *n,
 		cell_kib(t, n->given_back);
 	else
 		table_cell(t, "-");
+	if (s->vmas_sampled) {
+		table_cell(t, "?");
+		table_cell(t, "?");
+		return;
+	}
 	cell_count(t, n->to_kernel);
 	table_cell(t, "%.3f %%",
 		   n->calls ? 100.0 * (double)n->to_kernel / (double)n->calls :
@@ -210,11 +218,11 @@ static int print_retail(const struct output *o, const struct space *s)
 		struct sums n = op_sums(s, op);
 
 		if (n.calls)
-			retail_row(t, call_op_name(op), &n, op != CALL_FREE,
+			retail_row(t, s, call_op_name(op), &n, op != CALL_FREE,
 				   op == CALL_FREE);
 	}
 	add_ops(&all, s);
-	retail_row(t, "all", &all, true, true);
+	retail_row(t, s, "all", &all, true, true);
 	return finish(t, o->f);
 }
 
@@ -417,6 +425,25 @@ static int print_sites(const struct output *o, const struct space *s)
 	return finish(t, o->f);
 }
 
+static int print_kernel(const struct output *o, const struct space *s)
+{
+	int err;
+
+	fputs("\nWholesale: what the kernel did to its VMAs\n\n", o->f);
+	if (s->vmas_sampled) {
+		fputs("Not known: there was no module (--kernel=none). VMAs were seen now and then in\n"
+		      "/proc/PID/maps (vmaheap maps); which calls made them is not known.\n",
+		      o->f);
+		return 0;
+	}
+	err = print_wholesale(o, s);
+	if (err)
+		return err;
+	print_share(o, s);
+	err = print_failed(o, s);
+	return err ? err : print_sites(o, s);
+}
+
 static int doubt(FILE *f, uint64_t n, const char *what)
 {
 	if (n)
@@ -477,25 +504,34 @@ static int space_text(const struct output *o, const struct space *s)
 	err = retail(o, s);
 	if (err)
 		return err;
-	fputs("\nWholesale: what the kernel did to its VMAs\n\n", o->f);
-	err = print_wholesale(o, s);
-	if (err)
-		return err;
-	print_share(o, s);
-	err = print_failed(o, s);
-	if (err)
-		return err;
-	err = print_sites(o, s);
+	err = print_kernel(o, s);
 	if (err)
 		return err;
 	print_doubts(o, s);
 	return 0;
 }
 
+/* One watch has the module for all its spaces, or for none. */
+static const struct space *first_space(const struct output *o,
+				       const struct space *only)
+{
+	if (only)
+		return only;
+	return model_spaces(o->model) ? model_space_at(o->model, 0) : NULL;
+}
+
 static void print_sum(const struct output *o)
 {
 	struct sums n = sum_up(o, NULL);
 	char a[32], b[32], c[32];
+
+	if (first_space(o, NULL)->vmas_sampled) {
+		fprintf(o->f,
+			"\nAll %zu address spaces: %" PRIu64
+			" allocator calls asked for %s KiB.\n",
+			model_spaces(o->model), n.calls, kib(n.asked, a));
+		return;
+	}
 
 	fprintf(o->f,
 		"\nAll %zu address spaces: %" PRIu64
@@ -544,13 +580,22 @@ static int report_text(const struct output *o, const struct space *only)
 
 /* --- JSON */
 
-static json_t *json_sums(const struct sums *n)
+/* What only the module tells. */
+static json_t *json_kernels(const struct space *s, json_t *j)
+{
+	if (!s || !s->vmas_sampled)
+		return j;
+	json_decref(j);
+	return json_null();
+}
+
+static json_t *json_sums(const struct space *s, const struct sums *n)
 {
 	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "calls",
 			 json_u64(n->calls), "failed", json_u64(n->failed),
 			 "asked", json_u64(n->asked), "given_back",
 			 json_u64(n->given_back), "to_kernel",
-			 json_u64(n->to_kernel));
+			 json_kernels(s, json_u64(n->to_kernel)));
 }
 
 static json_t *json_functions(const struct space *s)
@@ -563,7 +608,7 @@ static json_t *json_functions(const struct space *s)
 
 		if (!n.calls)
 			continue;
-		j = json_sums(&n);
+		j = json_sums(s, &n);
 		json_object_set_new(j, "name", json_string(call_op_name(op)));
 		json_array_append_new(a, j);
 	}
@@ -683,13 +728,17 @@ static json_t *json_sites(const struct output *o, const struct space *s)
 
 static json_t *json_doubts(const struct space *s)
 {
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "calls_lost",
-			 json_u64(s->calls_lost), "unknown_frees",
-			 json_u64(s->unknown_frees), "double_allocs",
-			 json_u64(s->double_allocs), "coalesced",
-			 json_u64(s->coalesced), "late", json_u64(s->late),
-			 "map_count_mismatches",
-			 json_u64(s->map_count_mismatches));
+	json_t *j = json_object();
+
+	json_object_set_new(j, "calls_lost", json_u64(s->calls_lost));
+	json_object_set_new(j, "unknown_frees", json_u64(s->unknown_frees));
+	json_object_set_new(j, "double_allocs", json_u64(s->double_allocs));
+	json_object_set_new(j, "coalesced",
+			    json_kernels(s, json_u64(s->coalesced)));
+	json_object_set_new(j, "late", json_kernels(s, json_u64(s->late)));
+	json_object_set_new(j, "map_count_mismatches",
+			    json_kernels(s, json_u64(s->map_count_mismatches)));
+	return j;
 }
 
 static const char *mm_cause_name(enum mm_cause c)
@@ -715,26 +764,30 @@ static json_t *json_space(const struct output *o, const struct space *s)
 			    s->died ? json_u64(s->died) : json_null());
 	json_object_set_new(j, "functions", json_functions(s));
 	json_object_set_new(j, "calls",
-			    s->has_calls ? json_sums(&n) : json_null());
+			    s->has_calls ? json_sums(s, &n) : json_null());
 	json_object_set_new(j, "live", json_live(s));
-	json_object_set_new(j, "syscalls", json_syscalls(s));
-	json_object_set_new(j, "kernel", json_kernel(s));
-	json_object_set_new(j, "failed", json_failed(s));
-	json_object_set_new(j, "callers", json_sites(o, s));
+	json_object_set_new(j, "vmas_sampled", json_boolean(s->vmas_sampled));
+	json_object_set_new(j, "syscalls", json_kernels(s, json_syscalls(s)));
+	json_object_set_new(j, "kernel", json_kernels(s, json_kernel(s)));
+	json_object_set_new(j, "failed", json_kernels(s, json_failed(s)));
+	json_object_set_new(j, "callers", json_kernels(s, json_sites(o, s)));
 	json_object_set_new(j, "doubts", json_doubts(s));
 	return j;
 }
 
 static json_t *json_sum(const struct output *o, const struct space *only)
 {
+	const struct space *s = first_space(o, only);
 	struct sums n = sum_up(o, only);
-	json_t *j = json_sums(&n);
+	json_t *j = json_sums(s, &n);
 
-	json_object_set_new(j, "events", json_u64(n.events));
-	json_object_set_new(j, "in_calls", json_u64(n.in_calls));
-	json_object_set_new(j, "mapped", json_u64(n.mapped));
-	json_object_set_new(j, "unmapped", json_u64(n.unmapped));
-	json_object_set_new(j, "changed", json_u64(n.changed));
+	json_object_set_new(j, "events", json_kernels(s, json_u64(n.events)));
+	json_object_set_new(j, "in_calls",
+			    json_kernels(s, json_u64(n.in_calls)));
+	json_object_set_new(j, "mapped", json_kernels(s, json_u64(n.mapped)));
+	json_object_set_new(j, "unmapped",
+			    json_kernels(s, json_u64(n.unmapped)));
+	json_object_set_new(j, "changed", json_kernels(s, json_u64(n.changed)));
 	return j;
 }
 

@@ -125,6 +125,8 @@ static const char *cause_name(enum cause_kind kind)
 		return "fork";
 	case CAUSE_LATE:
 		return "not known (sent late)";
+	case CAUSE_SAMPLED:
+		return "not known (seen in a sample)";
 	case CAUSE_OTHER:
 		return "another process, or the kernel";
 	}
@@ -265,6 +267,8 @@ static const char *cause_token(enum cause_kind kind)
 		return "fork";
 	case CAUSE_LATE:
 		return "late";
+	case CAUSE_SAMPLED:
+		return "sampled";
 	case CAUSE_OTHER:
 		return "other";
 	}

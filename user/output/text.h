@@ -43,9 +43,9 @@ const char *plural(uint64_t n); /* "" or "s" */
  * --- JSON. Addresses are strings ("0x7f..."), bytes and counts numbers, times
  * CLOCK_MONOTONIC ns, what is not known null. NULL: no memory.
  *
- * A cause: {kind: attach|syscall|fault|exec|fork|late|other, ts, tgid, tid,
- *   syscall: null | {name, args: [6 addresses]},
- *   call: null | {op, caller, size, or addr for a free}}
+ * A cause: {kind: attach|syscall|fault|exec|fork|late|sampled|other, ts (sampled:
+ *   when it was first seen so), tgid, tid, syscall: null | {name, args: [6
+ *   addresses]}, call: null | {op, caller, size, or addr for a free}}
  * A caller: null | {addr, symbol}
  */
 

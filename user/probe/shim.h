@@ -78,8 +78,8 @@ void slot_put(struct slot_loan *loan);
 /* shim_link.c */
 
 /* A ring for the calling thread: fills ring, data, mask, head. 0 or -errno. */
-int link_ring(const char *path, struct slot *s, uint64_t **stamp,
-	      uint32_t *next_place);
+int link_ring(const char *path, uint32_t flags, struct slot *s,
+	      uint64_t **stamp, uint32_t *next_place);
 /* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
 void link_bye(const char *path);
 /* Memory that a forked child finds zeroed. NULL: none. */

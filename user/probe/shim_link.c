@@ -131,10 +131,10 @@ static int link_take_fds(struct msghdr *msg, int fds[2])
 }
 
 /* One request, one reply. fds: NULL when none are expected. 0 or -errno. */
-static int link_ask(const char *path, uint32_t op, long seconds,
+static int link_ask(const char *path, uint32_t op, uint32_t flags, long seconds,
 		    struct shim_reply *reply, int fds[2])
 {
-	struct shim_request request = { SHIM_MAGIC, op, sys_gettid(), 0 };
+	struct shim_request request = { SHIM_MAGIC, op, sys_gettid(), flags };
 	union {
 		char bytes[CMSG_SPACE(2 * sizeof(int))];
 		struct cmsghdr align;
@@ -210,8 +210,8 @@ static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 	return 0;
 }
 
-int link_ring(const char *path, struct slot *s, uint64_t **stamp,
-	      uint32_t *place)
+int link_ring(const char *path, uint32_t flags, struct slot *s,
+	      uint64_t **stamp, uint32_t *place)
 {
 	struct shim_reply reply;
 	uint64_t mask;
@@ -219,7 +219,7 @@ int link_ring(const char *path, struct slot *s, uint64_t **stamp,
 	int err;
 
 	sys_block_signals(&mask);
-	err = link_ask(path, SHIM_RING, LINK_SECONDS, &reply, fds);
+	err = link_ask(path, SHIM_RING, flags, LINK_SECONDS, &reply, fds);
 	if (!err) {
 		err = link_stamp(fds[1], stamp, place);
 		if (!err)
@@ -237,6 +237,6 @@ void link_bye(const char *path)
 	uint64_t mask;
 
 	sys_block_signals(&mask);
-	link_ask(path, SHIM_BYE, BYE_SECONDS, &reply, NULL);
+	link_ask(path, SHIM_BYE, 0, BYE_SECONDS, &reply, NULL);
 	sys_restore_signals(&mask);
 }

@@ -33,6 +33,7 @@ struct process {
 	uint32_t place; /* see shim_link.c */
 	uint32_t nr_slots;
 	uint32_t has_rings;
+	uint32_t flags; /* of every request: a forked copy has none */
 	uint32_t retry; /* events until the next try to get a ring */
 	uint64_t *stamp;
 	uint64_t lost; /* events of threads that had no ring */
@@ -133,7 +134,8 @@ static bool is_passing(int err)
 
 static int slot_link(struct slot *s)
 {
-	int err = link_ring(sock_path, s, &process->stamp, &process->place);
+	int err = link_ring(sock_path, process->flags, s, &process->stamp,
+			    &process->place);
 
 	if (err)
 		return err;
@@ -345,8 +347,10 @@ static void start(void)
 		process = link_wiped_memory(sizeof(*process) +
 					    MAX_SLOTS * sizeof(struct slot));
 		has_exit_key = !pthread_key_create(&exit_key, thread_exit);
-		if (process)
+		if (process) {
+			process->flags = SHIM_FRESH;
 			now = ACTIVE;
+		}
 	}
 	set_state(now);
 }

@@ -276,8 +276,11 @@ struct shim_request {
 	uint32_t magic;
 	uint32_t op;
 	uint32_t tid;
-	uint32_t unused;
+	uint32_t flags; /* SHIM_FRESH */
 };
+
+/* The process is what exec made of it: no forked copy, and the shim was there first. */
+#define SHIM_FRESH 1u
 
 struct shim_reply {
 	uint32_t magic;

@@ -153,14 +153,27 @@ static int reach_daemon(struct run *r)
 	return err;
 }
 
+/* What --alloc=none needs is the module itself. */
+static void propose_no_module(const struct run *r)
+{
+	if (strcmp(r->o->alloc, "none"))
+		fprintf(stderr,
+			"vmaheap: --kernel=none does without the module: allocator calls and live chunks, VMAs only as sampled%s\n",
+			strcmp(r->o->alloc, "shim") ? "" : ", as any user");
+}
+
 static int need_module(struct run *r)
 {
 	char *why = NULL;
 
+	if (r->o->no_module)
+		return 0;
 	r->loaded = module_load(&why);
-	if (r->loaded < 0)
+	if (r->loaded < 0) {
 		fprintf(stderr, "vmaheap: %s\n",
 			why ? why : strerror(-r->loaded));
+		propose_no_module(r);
+	}
 	free(why);
 	return r->loaded < 0 ? r->loaded : 0;
 }
@@ -238,6 +251,8 @@ static int request_start(struct run *r, uint32_t pid)
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
 	snprintf(alloc, sizeof(alloc), "alloc=%s", r->o->alloc);
 	command_line(r, command, sizeof(command));
+	if (r->o->no_module)
+		args[n++] = "no_module=1";
 	if (r->o->follow)
 		args[n++] = "follow=1";
 	if (r->o->argv)
@@ -260,6 +275,18 @@ static int request_start(struct run *r, uint32_t pid)
 		return read_answer(r, WIRE_READY);
 	fprintf(stderr, "vmaheap: the daemon: %s\n", strerror(-err));
 	return STATUS_FAILED;
+}
+
+/*
+ * The target has called exec, and is there still, if only as a zombie: without the
+ * module the daemon sees neither by itself.
+ */
+static void tell_runs(struct run *r)
+{
+	static const char *const args[] = { "runs", NULL };
+
+	if (r->o->no_module && !wire_request(r->fd, args, -1))
+		read_answer(r, WIRE_EXIT);
 }
 
 static int request_finish(struct run *r)
@@ -450,6 +477,8 @@ static int record_run(struct run *r)
 	if (err)
 		fprintf(stderr, "vmaheap: %s: %s\n", r->o->argv[0],
 			strerror(err));
+	else
+		tell_runs(r);
 	privilege_client();
 	status = wait_child(r);
 	rc = request_finish(r);

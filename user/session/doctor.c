@@ -67,7 +67,7 @@ static void check_caps(struct report *r)
 		line(r->f, "ok", "CAP_SYS_PTRACE: processes may be watched");
 	} else {
 		line(r->f, "MISS",
-		     "CAP_SYS_PTRACE: watching is refused; run vmaheap as root (sudo)");
+		     "CAP_SYS_PTRACE: watching is refused; run vmaheap as root (sudo), or without the kernel's side: record --kernel=none");
 		r->problems++;
 	}
 	if (!module_loaded() && !(caps >> CAP_SYS_MODULE & 1)) {
@@ -106,7 +106,7 @@ static void check_module(struct report *r, const char *release)
 	}
 	if (access("/proc/modules", F_OK)) {
 		line(r->f, "MISS",
-		     "module: this kernel (%s) cannot load modules; use another one, or the test machine (make demo)",
+		     "module: this kernel (%s) cannot load modules; use another one, the test machine (make demo), or record --kernel=none",
 		     release);
 		r->problems++;
 		return;

@@ -150,6 +150,8 @@ static int answer_verify(struct server *sv, const struct question *q, FILE *f)
 	if (rc < 0) {
 		fprintf(f, "process %u could not be compared: %s\n", q->pid,
 			rc == -EPERM ? "another tracer holds it" :
+			rc == -EOPNOTSUPP ?
+				       "there is no module (--kernel=none)" :
 				       strerror(-rc));
 		return 125;
 	}
@@ -247,6 +249,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0,
 		.follow = wire_value(buf, len, "follow"),
 		.on_exec = wire_value(buf, len, "on_exec"),
+		.no_module = wire_value(buf, len, "no_module"),
 		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
 		.trace_dir = dir,
 		.command = wire_value(buf, len, "command"),
@@ -326,6 +329,19 @@ static void drop_client(struct server *sv, size_t i)
 	sv->clients[i] = sv->clients[--sv->nr];
 }
 
+static void tick(struct client *c)
+{
+	if (!c->session || now_ms() < c->due)
+		return;
+	c->due = now_ms() + session_tick(c->session);
+	if (!session_alive(c->session) && !c->told_done) {
+		c->told_done = true;
+		wire_send(c->fd, WIRE_DONE, "", 0);
+	}
+	if (c->finishing && (!c->follow || !session_alive(c->session)))
+		finish(c);
+}
+
 static void handle(struct server *sv, struct client *c, const char *buf,
 		   size_t len, int pass)
 {
@@ -338,10 +354,18 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 	if (pass >= 0)
 		close(pass);
 	if (!strcmp(buf, "start")) {
-		complain(c, "vmaheap: %s\n",
-			 c->session ? "this connection watches already" :
-				      "only root may watch (CAP_SYS_PTRACE)");
+		complain(
+			c, "vmaheap: %s\n",
+			c->session ?
+				"this connection watches already" :
+				"this daemon lets only root watch (CAP_SYS_PTRACE)");
 		wire_exit(c->fd, 125);
+		return;
+	}
+	if (!strcmp(buf, "runs") && c->session) {
+		c->due = 0;
+		tick(c);
+		wire_exit(c->fd, 0);
 		return;
 	}
 	if (!strcmp(buf, "finish") && c->session) {
@@ -404,19 +428,6 @@ static void accept_client(struct server *sv)
 	wire_patience(fd, peer.trusted ? 10000 : 500);
 	sv->clients[sv->nr++] = (struct client){ .fd = fd, .peer = peer };
 	sv->had_client = true;
-}
-
-static void tick(struct client *c)
-{
-	if (!c->session || now_ms() < c->due)
-		return;
-	c->due = now_ms() + session_tick(c->session);
-	if (!session_alive(c->session) && !c->told_done) {
-		c->told_done = true;
-		wire_send(c->fd, WIRE_DONE, "", 0);
-	}
-	if (c->finishing && (!c->follow || !session_alive(c->session)))
-		finish(c);
 }
 
 /* --- the loop ------------------------------------------------------------ */

@@ -14,7 +14,9 @@
 #include "intake/proc.h"
 #include "intake/records.h"
 #include "intake/rings.h"
+#include "intake/sampled.h"
 #include "intake/uprobe.h"
+#include "probe/words.h"
 #include "session/session.h"
 #include "session/verify.h"
 
@@ -22,6 +24,7 @@
 #define TICK_BUSY_MS 1 /* a ring was more than half full */
 #define TICK_MS 5 /* something came */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
+#define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
 #define SAMPLE_MS 1000 /* residency, at most this often */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 #define STOP_MS 100 /* how long a process may take to stop */
@@ -43,7 +46,8 @@ struct session {
 	uint64_t began;
 	uint64_t first; /* ts of the first event; 0: none yet */
 
-	struct kernel *kernel;
+	struct kernel *kernel; /* or, where there is no module: */
+	struct sampled *sampled;
 	bool kernel_gone; /* the module was unloaded, or does not keep its word */
 	struct rings *rings;
 	struct uprobes *uprobes;
@@ -263,6 +267,10 @@ static void told(void *ctx, const struct outcome *out)
  */
 static void sync_kernel(struct session *s)
 {
+	if (s->sampled) {
+		sampled_tick(s->sampled, &s->horizon);
+		return;
+	}
 	if (s->kernel_gone) {
 		s->horizon = now_ns();
 		return;
@@ -281,6 +289,8 @@ static void heal(struct session *s)
 {
 	size_t i;
 
+	if (s->sampled)
+		return;
 	if (kernel_gaps(s->kernel) != s->last_gaps) {
 		s->last_gaps = kernel_gaps(s->kernel);
 		kernel_snapshot(s->kernel, 0);
@@ -321,6 +331,14 @@ static bool run_round(struct session *s, bool final)
 	return applied || words;
 }
 
+static const struct event *peek_kernel(const struct session *s)
+{
+	bool sure;
+
+	return s->sampled ? sampled_peek(s->sampled, &sure) :
+			    kernel_peek(s->kernel, &sure);
+}
+
 /*
  * Everything of the module up to this moment is in the model afterwards. One
  * round may leave it waiting behind an allocator event that has only just become
@@ -330,13 +348,11 @@ static void catch_up(struct session *s)
 {
 	const struct event *ev;
 	uint64_t moment;
-	bool sure;
 	int rounds = 0;
 
 	run_round(s, false);
 	moment = s->horizon;
-	while ((ev = kernel_peek(s->kernel, &sure)) && ev->ts <= moment &&
-	       rounds++ < 100)
+	while ((ev = peek_kernel(s)) && ev->ts <= moment && rounds++ < 100)
 		run_round(s, false);
 }
 
@@ -437,6 +453,8 @@ int session_refresh(struct session *s, uint32_t tgid)
 {
 	struct space *sp;
 
+	if (s->sampled)
+		sampled_look(s->sampled, tgid);
 	catch_up(s);
 	sp = living_space(s, tgid);
 	return sp ? sample(s, sp) : 0;
@@ -448,6 +466,11 @@ static void sample_all(struct session *s, uint64_t now)
 	uint64_t took;
 	size_t i;
 
+	for (i = 0; s->sampled && i < s->nr_processes; i++)
+		if (s->processes[i].alive)
+			sampled_look(s->sampled, s->processes[i].tgid);
+	if (s->sampled)
+		catch_up(s);
 	for (i = 0; i < s->nr_processes; i++) {
 		struct space *sp =
 			s->processes[i].alive ?
@@ -512,7 +535,7 @@ static int compare(struct session *s, uint32_t tgid, FILE *f)
 int session_verify(struct session *s, uint32_t tgid, FILE *f)
 {
 	struct proc_stopped st;
-	int rc = proc_stop(tgid, STOP_MS, &st);
+	int rc = s->sampled ? -EOPNOTSUPP : proc_stop(tgid, STOP_MS, &st);
 
 	if (rc)
 		return rc;
@@ -566,23 +589,28 @@ static void verify_all(struct session *s)
 /* --- the shim's side ---------------------------------------------------- */
 
 static const struct source_ops kernel_ops = { kernel_peek, kernel_pop };
+static const struct source_ops sampled_source = { sampled_peek, sampled_pop };
 static const struct source_ops ring_ops = { ring_peek, ring_pop };
 static const struct source_ops uprobe_ops = { uprobe_peek, uprobe_pop };
 
 /* A child may knock before its fork was read: ask the module first. */
-static int on_admit(void *ctx, uint32_t tgid, int *stamp_fd)
+static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 {
 	struct session *s = ctx;
 	struct process *p = process_find(s, tgid);
 	uint64_t ts;
 
+	if (s->sampled)
+		return sampled_admit(s->sampled, tgid, flags & SHIM_FRESH,
+				     stamp_fd);
 	if (!p || !p->alive) {
 		kernel_sync(s->kernel, &ts);
 		p = process_find(s, tgid);
 	}
 	if (!p || !p->alive)
 		return -ESRCH;
-	*stamp_fd = s->stamp_fd;
+	if (stamp_fd)
+		*stamp_fd = s->stamp_fd;
 	return 0;
 }
 
@@ -640,8 +668,13 @@ static int start_shim(struct session *s, char **why)
 		.bye = on_bye,
 	};
 
-	s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
-	if (s->stamp_fd >= 0)
+	bool stamp = s->sampled;
+
+	if (!stamp) {
+		s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
+		stamp = s->stamp_fd >= 0;
+	}
+	if (stamp)
 		s->rings = rings_open(s->o.shim_sock,
 				      s->o.ring_bytes ? s->o.ring_bytes :
 							DEFAULT_RING,
@@ -650,8 +683,7 @@ static int start_shim(struct session *s, char **why)
 		rings_set_stacks(s->rings, s->o.stack_bytes);
 		return 0;
 	}
-	if (asprintf(why, "%s: %s",
-		     s->stamp_fd < 0 ? VMAHEAP_STAMP_PATH : s->o.shim_sock,
+	if (asprintf(why, "%s: %s", stamp ? s->o.shim_sock : VMAHEAP_STAMP_PATH,
 		     strerror(errno)) < 0)
 		*why = NULL;
 	return -1;
@@ -711,6 +743,42 @@ static int start_trace(struct session *s, char **why)
 	return -1;
 }
 
+static void on_exited(void *ctx, uint32_t tgid)
+{
+	process_died(ctx, tgid);
+}
+
+static void on_blind(void *ctx, uint32_t tgid, int err)
+{
+	say(ctx,
+	    "process %u may not be looked at (%s: it runs as another user, or its file is not readable): its VMAs are not known",
+	    tgid, strerror(-err));
+}
+
+static int start_sampled(struct session *s, char **why)
+{
+	static const struct sampled_ops ops = {
+		.raw = on_records,
+		.exited = on_exited,
+		.blind = on_blind,
+	};
+	int err;
+
+	s->sampled =
+		sampled_open(&ops, s, s->o.follow, s->o.alloc == ALLOC_SHIM);
+	if (!s->sampled)
+		return -1;
+	s->kernel_source =
+		order_add(s->order, &sampled_source, s->sampled, true);
+	err = sampled_watch(s->sampled, s->o.pid, s->o.on_exec);
+	if (!err)
+		return 0;
+	if (asprintf(why, "process %u: %s", s->o.pid, strerror(-err)) < 0)
+		*why = NULL;
+	errno = -err;
+	return -1;
+}
+
 static int start_kernel(struct session *s, char **why)
 {
 	s->kernel = kernel_open(on_records, s);
@@ -747,11 +815,16 @@ static int start_watch(struct session *s, char **why)
 
 static int start_sources(struct session *s, char **why)
 {
-	int err = start_kernel(s, why);
+	int err;
 
 	/* The watch first: its refusals say more than those of the others. */
-	if (!err)
-		err = start_watch(s, why);
+	if (s->o.no_module) {
+		err = start_sampled(s, why);
+	} else {
+		err = start_kernel(s, why);
+		if (!err)
+			err = start_watch(s, why);
+	}
 	if (!err && s->o.alloc == ALLOC_SHIM)
 		err = start_shim(s, why);
 	if (!err && s->o.alloc == ALLOC_UPROBE)
@@ -796,6 +869,7 @@ void session_stop(struct session *s)
 	if (s->kernel_source)
 		order_remove(s->order, s->kernel_source);
 	kernel_close(s->kernel);
+	sampled_close(s->sampled);
 	if (s->stamp_fd >= 0)
 		close(s->stamp_fd);
 	if (s->o.trace_dir >= 0)
@@ -824,8 +898,8 @@ int session_fds(const struct session *s, struct pollfd *fds)
 {
 	int n = 0;
 
-	fds[n++] =
-		(struct pollfd){ .fd = kernel_fd(s->kernel), .events = POLLIN };
+	fds[n++] = (struct pollfd){ .fd = s->kernel ? kernel_fd(s->kernel) : -1,
+				    .events = POLLIN };
 	if (s->rings)
 		fds[n++] = (struct pollfd){ .fd = rings_fd(s->rings),
 					    .events = POLLIN };
@@ -858,13 +932,13 @@ static unsigned int until(uint64_t due, uint64_t now, unsigned int ms)
 
 unsigned int session_tick(struct session *s)
 {
-	unsigned int ms;
+	unsigned int ms, idle = s->sampled ? TICK_STAMP_MS : TICK_IDLE_MS;
 
 	if (s->rings)
 		rings_accept(s->rings);
 	if (run_round(s, false))
 		s->idle_ms = TICK_MS;
-	else if (s->idle_ms < TICK_IDLE_MS)
+	else if (s->idle_ms < idle)
 		s->idle_ms *= 2;
 	do_due(s);
 	proc_reap();
@@ -898,14 +972,16 @@ enum session_alloc session_alloc(const struct session *s)
 
 struct session_totals session_totals(struct session *s)
 {
-	struct session_totals t = { .order = order_totals(s->order),
-				    .model = model_totals(s->model),
-				    .module_gaps = kernel_gaps(s->kernel),
-				    .skipped = s->skipped };
+	struct session_totals t = {
+		.order = order_totals(s->order),
+		.model = model_totals(s->model),
+		.module_gaps = s->kernel ? kernel_gaps(s->kernel) : 0,
+		.skipped = s->skipped
+	};
 
 	struct vmaheap_stats now;
 
-	if (!s->kernel_gone && !kernel_stats(s->kernel, &now))
+	if (s->kernel && !s->kernel_gone && !kernel_stats(s->kernel, &now))
 		s->stats = now;
 	t.module = s->stats;
 	if (s->trace)
@@ -944,15 +1020,22 @@ void session_print_checks(struct session *s, FILE *f)
 void session_print_losses(struct session *s, FILE *f)
 {
 	struct session_totals t = session_totals(s);
+	uint64_t lost = t.model.kernel_lost + t.module_gaps + t.calls_lost +
+			t.trace.discarded;
 
-	fprintf(f,
-		"events: %" PRIu64 " (%" PRIu64
-		" from the module), lost: %" PRIu64 ", coalesced: %" PRIu64
-		"\n",
-		t.model.events, (uint64_t)t.module.records,
-		t.model.kernel_lost + t.module_gaps + t.calls_lost +
-			t.trace.discarded,
-		(uint64_t)t.module.coalesced);
+	if (s->sampled)
+		fprintf(f,
+			"events: %" PRIu64 " (no module: VMAs as seen %" PRIu64
+			" time%s), lost: %" PRIu64 "\n",
+			t.model.events, sampled_looks(s->sampled),
+			sampled_looks(s->sampled) == 1 ? "" : "s", lost);
+	else
+		fprintf(f,
+			"events: %" PRIu64 " (%" PRIu64
+			" from the module), lost: %" PRIu64
+			", coalesced: %" PRIu64 "\n",
+			t.model.events, (uint64_t)t.module.records, lost,
+			(uint64_t)t.module.coalesced);
 	if (s->kernel_gone)
 		fprintf(f,
 			"the module was gone before the end: lost and coalesced are what was known then\n");

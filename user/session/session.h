@@ -2,7 +2,7 @@
 /*
  * One watch: its sources, the order, the model and the trace.
  *
- *   module ---- intake/kernel --+
+ *   module ---- intake/kernel --+   (or intake/sampled)
  *   shim ------ intake/rings  --+--> order --> model --> output
  *   uprobes --- intake/uprobe --+
  *                  | raw bytes
@@ -30,6 +30,7 @@ struct session_opts {
 	uint32_t pid;
 	bool follow; /* the children as well */
 	bool on_exec; /* begin when pid calls exec (it is our own child) */
+	bool no_module; /* VMAs are sampled (intake/sampled.h) */
 	enum session_alloc alloc;
 	int trace_dir; /* descriptor of an empty directory, or -1; becomes the session's */
 	const char *command; /* what is watched, for the trace and for people */

@@ -90,10 +90,19 @@ static int share(const char *path, gid_t group)
 	return chown(path, (uid_t)-1, group) || chmod(path, 0660) ? -errno : 0;
 }
 
+/* In /tmp somebody else may have made it before us, to put his sockets there. */
+static bool is_safe_dir(const char *dir)
+{
+	struct stat st;
+
+	return !lstat(dir, &st) && S_ISDIR(st.st_mode) &&
+	       st.st_uid == geteuid() && !(st.st_mode & 022);
+}
+
 int wire_listen(const char *path, gid_t group)
 {
 	struct sockaddr_un sun;
-	int fd = wire_connect(path);
+	int fd = is_safe_dir(wire_dir()) ? wire_connect(path) : -EPERM;
 	mode_t mask;
 	int err;
 
@@ -101,6 +110,8 @@ int wire_listen(const char *path, gid_t group)
 		close(fd);
 		return -EADDRINUSE;
 	}
+	if (fd == -EPERM)
+		return fd;
 	if (fd == -ECONNREFUSED)
 		unlink(path);
 	fd = unix_socket(path, &sun);

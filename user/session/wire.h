@@ -39,7 +39,7 @@ const char *wire_dir(void);
 /*
  * Descriptor or -errno. A stale socket (nobody answers) is replaced. It is mode
  * 0600, or 0660 and the group's. Whoever listens must be root or the caller's own
- * user (-EPERM).
+ * user, and so must the owner of wire_dir() be (-EPERM).
  */
 int wire_listen(const char *path, gid_t group);
 int wire_connect(const char *path);

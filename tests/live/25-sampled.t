@@ -1,0 +1,83 @@
+#!/bin/bash
+# Without the module and without privilege: the allocator's side alone (--kernel=none).
+set -u
+. "$(dirname "$0")/lib.sh"
+
+# Where anybody may get at them, wherever they were built.
+build=$(cd "$(dirname "$0")/../.." && pwd)/build
+mkdir "$tmp/bin" "$tmp/work" "$tmp/run"
+cp "$(command -v vmaheap)" "$build/libvmaheap-shim.so" "$build"/tests/victims/{small,family,alloc_threads,churn} "$tmp/bin/"
+chmod 755 "$tmp" "$tmp/bin"
+chown 65534:65534 "$tmp/work" "$tmp/run"
+chmod 700 "$tmp/run"
+cd "$tmp/work" || bail "no $tmp/work"
+as_nobody() {
+	setpriv --reuid=65534 --regid=65534 --clear-groups \
+		env "PATH=$tmp/bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$tmp/run" HOME=/nonexistent VMAHEAP_KO= "$@"
+}
+
+exits 125 "an ordinary user without the module" as_nobody vmaheap record -o no -- small
+like "$(cat "$tmp/said")" '--kernel=none' "is told of --kernel=none"
+exits 125 "neither side" as_nobody vmaheap record --kernel=none --alloc=none -o no -- small
+like "$(cat "$tmp/said")" 'nothing to watch' "is refused"
+exits 125 "verify without the module" as_nobody vmaheap record --kernel=none --verify -o no -- small
+like "$(cat "$tmp/said")" 'nothing to compare' "is refused"
+exits 125 "an unknown side" as_nobody vmaheap record --kernel=some -o no -- small
+like "$(cat "$tmp/said")" 'module or none' "is refused"
+
+# --- what a victim tells of itself
+as_nobody vmaheap record --kernel=none -o small -- small >small.truth 2>small.err
+is $? 0 "small: exit status"
+like "$(cat small.err)" '^events: [1-9][0-9]* \(no module: VMAs as seen [1-9][0-9]* times\), lost: 0$' "nothing lost, and what the VMAs are"
+read -r _ addr size name < <(grep '^live' small.truth | head -n 1)
+is "$(vmaheap why --json "$addr" small | jq -r '"\(.chunk.size) \(.chunk.caller.symbol) \(.vma.name) \(.vma.made.kind) \(.vma.made.call)"' |
+	sed 's/+0x[0-9a-f]*//')" "$size told_malloc (small) $name sampled null" "why: the chunk and its VMA; who made that is not known"
+like "$(vmaheap maps small)" '^No module: these are the VMAs that /proc/PID/maps listed' "maps says it"
+is "$(vmaheap maps --json small | jq -r '"\(.kernel) \(.from_start) \([.vmas[].made.kind] | unique | join(" ")) \(.totals.resident > 0)"')" \
+	"none true sampled true" "maps: sampled VMAs, residency"
+like "$(vmaheap report small)" 'Not known: there was no module' "report says it"
+is "$(vmaheap report --json small | jq -c '.spaces[0] | [.vmas_sampled, .kernel, .syscalls, .callers, .calls.to_kernel, .doubts.unknown_frees]')" \
+	'[true,null,null,null,null,0]' "report: what only the module knows is null"
+is "$(babeltrace2 small 2>&1 | wc -l)" "$(vmaheap script small | wc -l)" "babeltrace2 reads the trace"
+
+# --- threads: all that they did
+as_nobody vmaheap record --kernel=none -o threads -- alloc_threads 20000 >threads.truth 2>threads.err
+is $? 0 "threads: exit status"
+like "$(cat threads.err)" 'lost: 0$' "threads: nothing lost"
+is "$(vmaheap report --json threads | jq -c '.spaces[0].doubts | [.calls_lost, .unknown_frees, .double_allocs]')" "[0,0,0]" \
+	"threads: every free has its malloc"
+
+# --- fork and exec
+as_nobody vmaheap record --kernel=none -f -o family -- family >family.truth 2>family.err
+is $? 0 "family: exit status"
+for who in child leaf parent; do
+	read -r _ pid addr size < <(grep "^$who " family.truth)
+	is "$(vmaheap why --json "$addr" -p "$pid" family | jq .chunk.size)" "$size" "$who: its chunk"
+done
+read -r _ pid addr size < <(grep '^child ' family.truth)
+is "$(vmaheap report --json family | jq -c "[.spaces[] | select(.pid == $pid)] | .[0] | [.cause, .live.from_start]")" '["attach",false]' \
+	"a forked copy is watched from its first call on: what it inherited is not known"
+as_nobody vmaheap record --kernel=none -o alone -- family >alone.truth 2>alone.err
+read -r _ pid addr size < <(grep '^child ' alone.truth)
+exits 125 "without -f: the child is not watched" vmaheap maps -p "$pid" alone
+
+# --- live questions, and a kill
+as_nobody vmaheap record --kernel=none -o live -- churn 1 100 >churn.out 2>live.err &
+until_true 30 grep -q running churn.out || bail "the victim does not run"
+pid=$(pgrep -x churn)
+ok "maps of a running process" as_nobody vmaheap maps -p "$pid"
+like "$(cat "$tmp/said")" 'heap.*not known \(seen in a sample\)' "its heap"
+exits 125 "verify" as_nobody vmaheap verify -p "$pid"
+like "$(cat "$tmp/said")" 'there is no module' "has nothing to compare"
+kill -9 "$pid"
+wait $!
+is $? 137 "killed: its status"
+like "$(cat live.err)" 'lost: 0$' "killed: nothing lost"
+
+# --- as root, with uprobes
+vmaheap record --kernel=none --alloc=uprobe -o probed -- "$tmp/bin/small" >probed.truth 2>probed.err
+is $? 0 "uprobes without the module: exit status"
+read -r _ addr size name < <(grep '^live' probed.truth | head -n 1)
+is "$(vmaheap why --json "$addr" probed | jq -r .chunk.size)" "$size" "uprobes: the chunk"
+is "$(vmaheap report --json probed | jq -c '[.spaces[0].live.from_start, .lost.orphan_calls]')" "[true,0]" "uprobes: from the start"
+done_testing

@@ -1,0 +1,772 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "intake/sampled.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "intake/proc.h"
+#include "intake/records.h"
+#include "uapi/vmaheap.h"
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U /* Linux 6.3 */
+#endif
+
+#define PAGE 4096
+#define TASK_END (1ull << 47)
+#define ANCESTORS 64 /* how far to look for a watched one */
+#define TRIES 3 /* to read maps that change under the hand */
+
+/* What one look found. */
+struct look {
+	struct vmaheap_vma *vmas;
+	size_t nr, room;
+	uint64_t start_brk, brk, start_stack;
+	uint64_t rss_file, rss_anon, rss_shmem, swap; /* bytes */
+};
+
+struct target {
+	uint32_t tgid;
+	int pid_fd, maps_fd; /* maps_fd -1: it may not be looked at */
+	int stamp_fd; /* -1: nobody has asked for it */
+	uint64_t *stamp;
+	uint64_t mm; /* 0: it has not called exec yet, or: */
+	char comm[16]; /* meanwhile */
+	bool attached; /* to be told of at the next tick, as of `checked` */
+	uint64_t checked; /* when the address space was there still */
+	bool blind_told;
+	struct look last;
+};
+
+struct file {
+	uint64_t ino;
+	uint32_t dev;
+};
+
+struct sampled {
+	const struct sampled_ops *ops;
+	void *ctx;
+	bool follow, stamps;
+	uint32_t uid; /* of the first process */
+	struct target **targets;
+	size_t nr;
+	uint64_t mms, seq, ts, looks;
+	struct file *files; /* whose paths have been told */
+	size_t nr_files;
+
+	/* Records that have not been popped: queue[head..tail). */
+	char *queue;
+	size_t head, tail, room;
+	struct event event;
+	size_t event_bytes; /* 0: `event` is not decoded */
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- records ---- */
+
+static uint64_t next_ts(struct sampled *k)
+{
+	uint64_t now = now_ns();
+
+	k->ts = now > k->ts ? now : k->ts + 1;
+	return k->ts;
+}
+
+static bool queue_room(struct sampled *k, size_t bytes)
+{
+	char *queue;
+
+	if (k->head == k->tail)
+		k->head = k->tail = 0;
+	if (k->tail + bytes <= k->room)
+		return true;
+	queue = realloc(k->queue, (k->tail + bytes) * 2);
+	if (!queue)
+		return false;
+	k->queue = queue;
+	k->room = (k->tail + bytes) * 2;
+	return true;
+}
+
+static struct vmaheap_record record(const struct target *t,
+				    enum vmaheap_record_type type, size_t size,
+				    uint64_t ts)
+{
+	return (struct vmaheap_record){ .ts = ts,
+					.type = (uint16_t)type,
+					.size = (uint32_t)size,
+					.mm = t->mm,
+					.tgid = t->tgid };
+}
+
+static void tell(struct sampled *k, struct vmaheap_record *r)
+{
+	r->seq = ++k->seq;
+	if (queue_room(k, r->size)) {
+		memcpy(k->queue + k->tail, r, r->size);
+		k->tail += r->size;
+	}
+	k->ops->raw(k->ctx, r, r->size);
+}
+
+const struct event *sampled_peek(void *sampled, bool *sure)
+{
+	struct sampled *k = sampled;
+	long size;
+
+	*sure = true;
+	if (k->event_bytes || k->head == k->tail)
+		return k->event_bytes ? &k->event : NULL;
+	size = record_decode(k->queue + k->head, k->tail - k->head, &k->event);
+	if (size <= 0) { /* they are our own */
+		k->head = k->tail;
+		return NULL;
+	}
+	k->event_bytes = (size_t)size;
+	return &k->event;
+}
+
+void sampled_pop(void *sampled)
+{
+	struct sampled *k = sampled;
+
+	k->head += k->event_bytes;
+	k->event_bytes = 0;
+}
+
+/* ---- one look ---- */
+
+/* A whole file of /proc as a string; NULL and errno. */
+static char *read_all(int fd)
+{
+	size_t len = 0, room = 16 * PAGE;
+	char *text = malloc(room), *more;
+	ssize_t n = 1;
+
+	if (lseek(fd, 0, SEEK_SET))
+		n = -1;
+	while (text && n > 0) {
+		if (room - len < 2 * PAGE) {
+			more = realloc(text, room *= 2);
+			if (!more)
+				break;
+			text = more;
+		}
+		n = read(fd, text + len, room - len - 1);
+		len += n > 0 ? (size_t)n : 0;
+	}
+	if (!text || n) {
+		free(text);
+		return NULL;
+	}
+	text[len] = 0;
+	return text;
+}
+
+static bool knows_file(const struct sampled *k, const struct vma_desc *d)
+{
+	size_t i;
+
+	for (i = k->nr_files; i-- > 0;)
+		if (k->files[i].ino == d->ino && k->files[i].dev == d->dev)
+			return true;
+	return false;
+}
+
+static void tell_file(struct sampled *k, const struct target *t,
+		      const struct vma_desc *d, const char *name)
+{
+	size_t len = strcspn(name, "\n");
+	size_t size = (sizeof(struct vmaheap_rec_file) + len + 8) & ~(size_t)7;
+	struct file *files;
+	struct vmaheap_rec_file *r;
+
+	if (!(d->flags & VMA_FILE) || !len || knows_file(k, d))
+		return;
+	files = realloc(k->files, (k->nr_files + 1) * sizeof(*files));
+	if (files)
+		k->files = files;
+	r = files ? calloc(1, size) : NULL;
+	if (!r)
+		return;
+	files[k->nr_files++] = (struct file){ d->ino, d->dev };
+	r->rec = record(t, VMAHEAP_REC_FILE, size, next_ts(k));
+	r->ino = d->ino;
+	r->dev = d->dev;
+	r->len = (uint32_t)len;
+	memcpy(r->path, name, len);
+	tell(k, &r->rec);
+	free(r);
+}
+
+/* What the name of a line says beyond its other fields. */
+static void note_name(struct look *l, struct proc_map *m)
+{
+	if (!strcmp(m->name, "[stack]"))
+		m->d.flags |= VMA_GROWSDOWN;
+	else if (!strcmp(m->name, "[vdso]"))
+		m->d.flags |= VMA_VDSO;
+	else if (!strncmp(m->name, "[vvar", 5))
+		m->d.flags |= VMA_VVAR;
+	else if (!strcmp(m->name, "[heap]"))
+		l->brk = m->d.end;
+}
+
+/* False: no memory, or the lines do not fit together. */
+static bool add_vma(struct look *l, const struct vma_desc *d)
+{
+	struct vmaheap_vma *v;
+
+	if (l->nr && d->start < l->vmas[l->nr - 1].end)
+		return false;
+	if (d->end > TASK_END) /* [vsyscall] */
+		return true;
+	if (l->nr == l->room) {
+		l->room = l->room ? 2 * l->room : 64;
+		v = realloc(l->vmas, l->room * sizeof(*v));
+		if (!v)
+			return false;
+		l->vmas = v;
+	}
+	l->vmas[l->nr++] = (struct vmaheap_vma){ .start = d->start,
+						 .end = d->end,
+						 .offset = d->offset,
+						 .ino = d->ino,
+						 .dev = d->dev,
+						 .flags = d->flags };
+	return true;
+}
+
+/* Lines are read piece by piece, so while they change they may contradict each other. */
+static bool read_vmas(struct sampled *k, const struct target *t, struct look *l)
+{
+	char *text = read_all(t->maps_fd), *line, *save = NULL;
+	const char *name;
+	struct proc_map m;
+	bool good = text;
+
+	l->nr = 0;
+	for (line = text ? strtok_r(text, "\n", &save) : NULL; good && line;
+	     line = strtok_r(NULL, "\n", &save)) {
+		good = !proc_map_line(line, &m, &name);
+		if (!good)
+			break;
+		note_name(l, &m);
+		good = add_vma(l, &m.d);
+		tell_file(k, t, &m.d, name);
+	}
+	free(text);
+	return good && l->nr;
+}
+
+static char *read_proc(uint32_t tgid, const char *file)
+{
+	char path[48], *text;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", tgid, file);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	text = read_all(fd);
+	close(fd);
+	return text;
+}
+
+/* The first number behind "KEY:" in /proc/PID/status, the second when `nth` is 1. */
+static uint64_t status_number(const char *status, const char *key, int nth)
+{
+	const char *p = status ? strstr(status, key) : NULL;
+	char *end;
+	uint64_t n;
+
+	if (!p)
+		return 0;
+	n = strtoull(p + strlen(key), &end, 10);
+	return nth ? strtoull(end, NULL, 10) : n;
+}
+
+/* Field `nr` of /proc/PID/stat, as proc(5) counts them. */
+static uint64_t stat_number(const char *stat, int nr)
+{
+	const char *p = stat ? strrchr(stat, ')') :
+			       NULL; /* the end of field 2 */
+
+	for (nr -= 2; p && nr > 0; nr--)
+		p = strchr(p + 1, ' ');
+	return p ? strtoull(p, NULL, 10) : 0;
+}
+
+static void read_numbers(uint32_t tgid, struct look *l)
+{
+	char *status = read_proc(tgid, "status"),
+	     *stat = read_proc(tgid, "stat");
+
+	l->rss_file = status_number(status, "\nRssFile:", 0) << 10;
+	l->rss_anon = status_number(status, "\nRssAnon:", 0) << 10;
+	l->rss_shmem = status_number(status, "\nRssShmem:", 0) << 10;
+	l->swap = status_number(status, "\nVmSwap:", 0) << 10;
+	l->start_stack = stat_number(stat, 28);
+	l->start_brk = stat_number(stat, 47);
+	if (l->brk < l->start_brk)
+		l->brk = l->start_brk;
+	free(status);
+	free(stat);
+}
+
+static bool same_vmas(const struct look *a, const struct look *b)
+{
+	return a->nr == b->nr && a->start_brk == b->start_brk &&
+	       a->brk == b->brk &&
+	       (!a->nr ||
+		!memcmp(a->vmas, b->vmas, a->nr * sizeof(a->vmas[0])));
+}
+
+/* The VMAs [from, from + nr) of the look, which are all in [lo, hi). */
+static void tell_part(struct sampled *k, const struct target *t, uint64_t ts,
+		      uint64_t lo, uint64_t hi, size_t from, size_t nr)
+{
+	const struct look *l = &t->last;
+	union {
+		struct vmaheap_rec_range r;
+		char room[sizeof(struct vmaheap_rec_range) +
+			  VMAHEAP_RANGE_VMAS * sizeof(struct vmaheap_vma)];
+	} u = { .r = { .lo = lo,
+		       .hi = hi,
+		       .start_brk = l->start_brk,
+		       .brk = l->brk,
+		       .start_stack = l->start_stack,
+		       .rss_file = l->rss_file,
+		       .rss_anon = l->rss_anon,
+		       .rss_shmem = l->rss_shmem,
+		       .swap = l->swap,
+		       .syscall = -1,
+		       .map_count = (uint32_t)l->nr,
+		       .nr_vmas = (uint32_t)nr } };
+
+	u.r.rec = record(t, VMAHEAP_REC_RANGE,
+			 sizeof(u.r) + nr * sizeof(l->vmas[0]), ts);
+	u.r.rec.flags = VMAHEAP_F_SNAPSHOT;
+	if (from + nr < l->nr)
+		u.r.rec.flags |= VMAHEAP_F_MORE;
+	memcpy(u.room + sizeof(u.r), l->vmas + from, nr * sizeof(l->vmas[0]));
+	tell(k, &u.r.rec);
+}
+
+static void tell_vmas(struct sampled *k, const struct target *t)
+{
+	const struct look *l = &t->last;
+	uint64_t ts = next_ts(k), lo = 0, hi;
+	size_t at, nr;
+
+	for (at = 0; at < l->nr; at += nr, lo = hi) {
+		nr = l->nr - at;
+		if (nr > VMAHEAP_RANGE_VMAS)
+			nr = VMAHEAP_RANGE_VMAS;
+		hi = at + nr == l->nr ? TASK_END : l->vmas[at + nr - 1].end;
+		tell_part(k, t, ts, lo, hi, at, nr);
+	}
+}
+
+static void look(struct sampled *k, struct target *t)
+{
+	struct look now = { 0 };
+	bool good = false;
+	int i;
+
+	for (i = 0; i < TRIES && !good && t->maps_fd >= 0; i++)
+		good = read_vmas(k, t, &now);
+	if (good)
+		read_numbers(t->tgid, &now);
+	if (!good || same_vmas(&now, &t->last)) {
+		k->looks += good;
+		free(now.vmas);
+		return;
+	}
+	k->looks++;
+	free(t->last.vmas);
+	t->last = now;
+	tell_vmas(k, t);
+}
+
+/* ---- processes ---- */
+
+static struct target *find(const struct sampled *k, uint32_t tgid)
+{
+	size_t i;
+
+	for (i = 0; i < k->nr; i++)
+		if (k->targets[i]->tgid == tgid)
+			return k->targets[i];
+	return NULL;
+}
+
+static void target_free(struct target *t)
+{
+	if (t->pid_fd >= 0)
+		close(t->pid_fd);
+	if (t->maps_fd >= 0)
+		close(t->maps_fd);
+	if (t->stamp_fd >= 0)
+		close(t->stamp_fd);
+	if (t->stamp)
+		munmap(t->stamp, PAGE);
+	free(t->last.vmas);
+	free(t);
+}
+
+static int open_maps(uint32_t tgid)
+{
+	char path[48];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/maps", tgid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
+}
+
+/* Is the address space gone that fd was opened for? */
+static bool is_over(int fd)
+{
+	char byte;
+
+	return pread(fd, &byte, 1, 0) == 0;
+}
+
+/* *err: -ESRCH, -ENOMEM, -EACCES. */
+static struct target *target_new(struct sampled *k, uint32_t tgid, int *err)
+{
+	struct target **all, *t = calloc(1, sizeof(*t));
+
+	*err = -ENOMEM;
+	all = realloc(k->targets, (k->nr + 1) * sizeof(*all));
+	if (all)
+		k->targets = all;
+	if (!t || !all) {
+		free(t);
+		return NULL;
+	}
+	t->tgid = tgid;
+	t->stamp_fd = -1;
+	t->pid_fd = (int)syscall(SYS_pidfd_open, tgid, 0);
+	*err = t->pid_fd < 0 ? -errno : 0;
+	t->maps_fd = *err ? -1 : open_maps(tgid);
+	if (t->maps_fd < 0 && !*err)
+		*err = t->maps_fd;
+	if (*err && (*err != -EACCES || t->pid_fd < 0)) {
+		t->maps_fd = -1;
+		target_free(t);
+		return NULL;
+	}
+	if (t->maps_fd < 0)
+		t->maps_fd = -1;
+	t->checked = now_ns();
+	k->targets[k->nr++] = t;
+	return t;
+}
+
+static void tell_end(struct sampled *k, struct target *t)
+{
+	struct vmaheap_rec_mm_exit r = { .rss_file = t->last.rss_file,
+					 .rss_anon = t->last.rss_anon,
+					 .rss_shmem = t->last.rss_shmem,
+					 .swap = t->last.swap };
+
+	if (!t->mm)
+		return;
+	r.rec = record(t, VMAHEAP_REC_MM_EXIT, sizeof(r), next_ts(k));
+	tell(k, &r.rec);
+	t->mm = 0;
+	free(t->last.vmas);
+	t->last = (struct look){ 0 };
+}
+
+static void read_comm(uint32_t tgid, char comm[16])
+{
+	char *text = read_proc(tgid, "comm");
+
+	if (text)
+		snprintf(comm, 16, "%.*s", (int)strcspn(text, "\n"), text);
+	free(text);
+}
+
+/* Its address space begins, for us, at ts. */
+static void tell_begin(struct sampled *k, struct target *t,
+		       enum vmaheap_mm_cause cause, uint64_t ts)
+{
+	struct vmaheap_rec_mm r = { .cause = cause, .owner = t->tgid };
+
+	t->mm = ++k->mms;
+	r.rec = record(t, VMAHEAP_REC_MM, sizeof(r), ts);
+	r.rec.flags = RECORD_SAMPLED;
+	read_comm(t->tgid, r.comm);
+	tell(k, &r.rec);
+	look(k, t);
+}
+
+/*
+ * The process has called exec since t->checked. What its old program still told
+ * bears an older stamp than now; without stamps nothing divides it from what the
+ * new one tells, unless the old one was our own child on its way to its exec.
+ */
+static void tell_exec(struct sampled *k, struct target *t)
+{
+	bool first = !t->mm;
+
+	tell_end(k, t);
+	if (k->stamps)
+		tell_begin(k, t, VMAHEAP_MM_EXEC, next_ts(k));
+	else
+		tell_begin(k, t, first ? VMAHEAP_MM_EXEC : VMAHEAP_MM_ATTACH,
+			   first ? t->checked + 1 : next_ts(k));
+}
+
+/* The address space is another one, or the process is on its way out. */
+static void renew(struct sampled *k, struct target *t)
+{
+	int fd = open_maps(t->tgid);
+
+	if (fd >= 0 && is_over(fd)) {
+		close(fd);
+		return;
+	}
+	if (fd < 0 && fd != -EACCES)
+		return;
+	if (fd < 0 && t->maps_fd < 0)
+		return; /* as before */
+	if (t->maps_fd >= 0)
+		close(t->maps_fd);
+	t->maps_fd = fd < 0 ? -1 : fd;
+	if (fd < 0 && !t->blind_told) {
+		t->blind_told = true;
+		k->ops->blind(k->ctx, t->tgid, fd);
+	}
+	tell_exec(k, t);
+}
+
+/*
+ * It has exited, and we never saw it after its exec, which may have been shorter
+ * than a tick: events of its calls may be there all the same (a zombie still has
+ * its name).
+ */
+static void tell_unseen(struct sampled *k, struct target *t)
+{
+	char comm[16] = "";
+
+	if (t->mm || t->attached || k->stamps)
+		return;
+	read_comm(t->tgid, comm);
+	if (comm[0] && strcmp(comm, t->comm))
+		tell_exec(k, t);
+}
+
+static bool has_exited(const struct target *t)
+{
+	struct pollfd p = { .fd = t->pid_fd, .events = POLLIN };
+
+	return poll(&p, 1, 0) > 0;
+}
+
+static void advance(const struct target *t, uint64_t ts)
+{
+	if (t->stamp && __atomic_load_n(t->stamp, __ATOMIC_RELAXED) < ts)
+		__atomic_store_n(t->stamp, ts, __ATOMIC_RELEASE);
+}
+
+/* False: the process has exited, and the target is no more. */
+static bool check(struct sampled *k, struct target *t)
+{
+	uint64_t now = now_ns();
+	uint32_t tgid = t->tgid;
+	size_t i;
+
+	if (!has_exited(t)) {
+		if (t->attached)
+			tell_begin(k, t, VMAHEAP_MM_ATTACH, t->checked);
+		t->attached = false;
+		if (t->maps_fd < 0 || is_over(t->maps_fd))
+			renew(k, t);
+		t->checked = now;
+		return true;
+	}
+	tell_unseen(k, t);
+	tell_end(k, t);
+	for (i = 0; k->targets[i] != t; i++)
+		;
+	k->targets[i] = k->targets[--k->nr];
+	target_free(t);
+	k->ops->exited(k->ctx, tgid);
+	return false;
+}
+
+/* ---- the stamp page ---- */
+
+static int make_stamp(struct target *t)
+{
+	int fd = memfd_create("vmaheap-stamp", MFD_CLOEXEC | MFD_ALLOW_SEALING |
+						       MFD_NOEXEC_SEAL);
+	void *page;
+
+	if (fd < 0)
+		fd = memfd_create("vmaheap-stamp",
+				  MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	if (fd < 0)
+		return -errno;
+	if (ftruncate(fd, PAGE) ||
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)) {
+		close(fd);
+		return -ENOMEM;
+	}
+	page = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (page == MAP_FAILED) {
+		close(fd);
+		return -ENOMEM;
+	}
+	t->stamp_fd = fd;
+	t->stamp = page;
+	return 0;
+}
+
+/* ---- what others call ---- */
+
+struct sampled *sampled_open(const struct sampled_ops *ops, void *ctx,
+			     bool follow, bool stamps)
+{
+	struct sampled *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return NULL;
+	k->ops = ops;
+	k->ctx = ctx;
+	k->follow = follow;
+	k->stamps = stamps;
+	return k;
+}
+
+void sampled_close(struct sampled *k)
+{
+	if (!k)
+		return;
+	while (k->nr)
+		target_free(k->targets[--k->nr]);
+	free(k->targets);
+	free(k->files);
+	free(k->queue);
+	free(k);
+}
+
+/* The effective user of a process; -1: it is gone. */
+static uint32_t user_of(uint32_t tgid)
+{
+	char *status = read_proc(tgid, "status");
+	uint32_t uid = status ? (uint32_t)status_number(status, "\nUid:", 1) :
+				UINT32_MAX;
+
+	free(status);
+	return uid;
+}
+
+int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec)
+{
+	struct target *t;
+	int err;
+
+	k->uid = user_of(pid);
+	t = target_new(k, pid, &err);
+	if (err)
+		return err;
+	t->attached = !on_exec;
+	read_comm(pid, t->comm);
+	return 0;
+}
+
+static uint32_t parent_of(uint32_t tgid)
+{
+	char *status = read_proc(tgid, "status");
+	uint32_t parent = (uint32_t)status_number(status, "\nPPid:", 0);
+
+	free(status);
+	return parent;
+}
+
+static bool belongs(const struct sampled *k, uint32_t tgid)
+{
+	uint32_t pid = tgid;
+	int i;
+
+	if (!k->follow)
+		return false;
+	for (i = 0; i < ANCESTORS && pid > 1; i++) {
+		pid = parent_of(pid);
+		if (find(k, pid))
+			return true;
+	}
+	return k->uid != UINT32_MAX && user_of(tgid) == k->uid;
+}
+
+int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
+{
+	struct target *t = find(k, tgid);
+	int err = 0;
+
+	if (t && !check(k, t))
+		t = NULL;
+	if (!t && !belongs(k, tgid))
+		return -ESRCH;
+	if (!stamp_fd)
+		return 0;
+	if (!t) {
+		t = target_new(k, tgid, &err);
+		if (!t)
+			return err == -ENOMEM ? err : -ESRCH;
+		tell_begin(k, t, fresh ? VMAHEAP_MM_EXEC : VMAHEAP_MM_ATTACH,
+			   next_ts(k));
+	}
+	if (!t->mm)
+		return -ESRCH;
+	if (!t->stamp)
+		err = make_stamp(t);
+	advance(t, next_ts(k));
+	*stamp_fd = t->stamp_fd;
+	return err;
+}
+
+void sampled_tick(struct sampled *k, uint64_t *ts)
+{
+	size_t i;
+
+	/* An exited one's place is taken by the last one, which was looked at. */
+	for (i = k->nr; i-- > 0;)
+		check(k, k->targets[i]);
+	*ts = next_ts(k);
+	for (i = 0; i < k->nr; i++)
+		advance(k->targets[i], *ts);
+}
+
+void sampled_look(struct sampled *k, uint32_t tgid)
+{
+	struct target *t = find(k, tgid);
+
+	if (t && t->mm && check(k, t))
+		look(k, t);
+}
+
+uint64_t sampled_looks(const struct sampled *k)
+{
+	return k->looks;
+}
