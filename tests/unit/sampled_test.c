@@ -183,7 +183,7 @@ static void same_as_maps(struct watch *w, const struct space *s)
 
 static void test_exec(void **state)
 {
-	char *const argv[] = { "sh", "-c", "echo; exec cat", NULL };
+	char *const argv[] = { "sh", "-c", "echo; read x; exec cat", NULL };
 	struct child c = child(argv);
 	struct watch w;
 	struct space *s, *old;
@@ -205,6 +205,7 @@ static void test_exec(void **state)
 	assert_true(s->vmas_sampled && s->chunks_known_from_start);
 	assert_int_equal(s->cause, MM_EXEC);
 	assert_true(s->born > before);
+	assert_int_equal(write(c.go, "\n", 1), 1);
 	/* It is cat sooner or later, and then an address space of its own. */
 	old = s;
 	do {
