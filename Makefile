@@ -10,7 +10,8 @@
 # make install    programs; install-module: the module for KDIR's kernel, and depmod;
 #                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
 # make deb        Debian packages of both, in build/deb/; make clean
-# make bench-kernel   what the module costs, beside its peers (minutes)
+# make bench      what the allocator side costs, beside its peers (half an hour), on this machine
+# make bench-kernel   what the module costs, beside its peers (minutes), in a guest
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
@@ -249,6 +250,23 @@ build/bench/calls: tests/bench/calls.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $<
 
+bench_alloc := build/bench/measure build/bench/loops build/bench/counter.so
+
+bench: user build/bench/hot $(bench_alloc)
+	scripts/deps bench
+	build/bench/hot build/libvmaheap-shim.so
+	tests/bench/alloc
+
+# Not to be preloaded into.
+build/bench/measure: LDFLAGS += -static
+build/bench/counter.so: LDFLAGS += -shared -fPIC
+build/bench/measure build/bench/loops: build/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin $(LDFLAGS) -pthread -o $@ $<
+build/bench/counter.so: tests/bench/counter.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin $(LDFLAGS) -o $@ $<
+
 # What the shim's hot path costs, choice by choice.
 bench-hot: build/bench/hot $(shim)
 	build/bench/hot build/libvmaheap-shim.so
@@ -262,6 +280,6 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench-kernel bench-hot clean FORCE
+	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
