@@ -33,7 +33,8 @@ LDLIBS = -lmnl -lcap-ng -ljansson -ldw -lelf -lbpf -lpthread
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEPS = -MMD -MP
 
-shim_src := $(wildcard user/probe/shim*.c)
+shim_src := $(filter-out %/shim_inject.c,$(wildcard user/probe/shim*.c))
+inject_src := $(filter-out %/shim_next.c,$(wildcard user/probe/shim*.c))
 bpf_src := $(wildcard user/probe/*.bpf.c)
 lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
 main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
@@ -76,6 +77,19 @@ build/libvmaheap-shim.so: $(shim_src:%.c=build/shim/%.o)
 build/shim/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec $(DEPS) -c -o $@ $<
+
+# The same for running programs: no loader will help it, so no thread data and no libraries. It
+# goes into intake/inject_image.o, stripped of all but its symbols.
+build/inject.so: $(inject_src:%.c=build/inject/%.o)
+	$(CC) $(CFLAGS) -shared -nostdlib -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,norelro -Wl,--strip-debug -o $@ $^
+	@! readelf -lW $@ | grep TLS || { echo "$@: thread variables cannot be injected" >&2; false; }
+
+build/inject/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DSHIM_INJECTED -fPIC -fno-plt -fvisibility=hidden -fno-builtin $(DEPS) -c -o $@ $<
+
+build/user/intake/inject_image.o build/san/user/intake/inject_image.o \
+	build/fuzz/user/intake/inject_image.o: build/inject.so
 
 # The multiarch folder holds asm/, which clang does not look for when its target is bpf.
 build/probe/%.bpf.o: user/probe/%.bpf.c
