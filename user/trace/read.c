@@ -290,22 +290,52 @@ static bool records_sound(const char *p, size_t bytes)
 	return true;
 }
 
+/* Words of the event at w, unpacked in place; 0 or less: it is none. */
+static int unpack_one(uint64_t *w, size_t nr)
+{
+	uint64_t event[WORD_EVENT_WORDS];
+	int n = packed_words(w, nr);
+
+	if (n > 1) {
+		unpack_event(w, (unsigned int)n, event);
+		memcpy(w, event, (size_t)n * sizeof(*w));
+	}
+	return n;
+}
+
+/* The common events: a body alone, or before its caller. Words, or 0. */
+static size_t unpack_plain(uint64_t *w, size_t nr)
+{
+	unsigned int id = word_id(w[0]);
+	uint64_t caller;
+
+	if (id >= WORD_MALLOC && id <= WORD_REALLOCED)
+		return 1;
+	id ^= PACKED_MORE;
+	if (id < WORD_MALLOC || id > WORD_REALLOCED || nr < 2 ||
+	    word_id(w[1]) != WORD_HDR_CALLER)
+		return 0;
+	caller = w[1];
+	w[1] = w[0] ^ PACKED_MORE;
+	w[0] = caller;
+	return 2;
+}
+
 /* Unpacks the events in place; false: they are none. */
 static bool unpack_words(uint64_t *w, size_t nr)
 {
-	uint64_t event[WORD_EVENT_WORDS];
-
 	while (nr) {
-		int n = packed_words(w, nr);
+		size_t n = unpack_plain(w, nr);
 
-		if (n <= 0)
-			return false;
-		if (n > 1) {
-			unpack_event(w, (unsigned int)n, event);
-			memcpy(w, event, (size_t)n * sizeof(*w));
+		if (!n) {
+			int len = unpack_one(w, nr);
+
+			if (len <= 0)
+				return false;
+			n = (size_t)len;
 		}
 		w += n;
-		nr -= (size_t)n;
+		nr -= n;
 	}
 	return true;
 }

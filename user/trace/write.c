@@ -455,6 +455,52 @@ static int write_event(struct trace_writer *w, struct stream *s,
 	return err;
 }
 
+/* A body of one word that nothing has to be said of but the caller, perhaps. */
+static bool is_plain(uint64_t w)
+{
+	unsigned int id = word_id(w);
+
+	return id >= WORD_MALLOC && id <= WORD_REALLOCED;
+}
+
+/*
+ * What write_event() does with plain events, of which a stream nearly consists,
+ * as far as they fit into the packet as it is. Returns the words that it took.
+ */
+static size_t write_plain(struct trace_writer *w, struct stream *s,
+			  const uint64_t *words, size_t nr)
+{
+	uint64_t *to = (void *)(s->buf + s->len), *begin = to;
+	size_t end = s->room < PACKET_BYTES ? s->room : PACKET_BYTES;
+	size_t room = s->len && s->len < end ? (end - s->len) / 8 : 0;
+	size_t at = 0, events;
+
+	if (nr > room)
+		nr = room;
+	for (events = 0; at < nr; events++) {
+		if (is_plain(words[at])) {
+			*to++ = words[at++];
+			continue;
+		}
+		if (word_id(words[at]) != WORD_HDR_CALLER || at + 1 == nr ||
+		    !is_plain(words[at + 1]))
+			break;
+		*to++ = words[at + 1] | PACKED_MORE;
+		*to++ = words[at];
+		if (word_id(words[at + 1]) == WORD_FREE ||
+		    word_id(words[at + 1]) == WORD_REALLOC)
+			s->free_caller = word_get_value(words[at]);
+		else
+			s->alloc_caller = word_get_value(words[at]);
+		at += 2;
+	}
+	s->len += (size_t)(to - begin) * 8;
+	s->events += events;
+	w->total.events += events;
+	s->fresh |= events != 0;
+	return at;
+}
+
 int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 		const uint64_t *words, size_t nr)
 {
@@ -464,8 +510,14 @@ int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 	if (!s)
 		return -ENOMEM;
 	while (nr) {
-		int e, n = word_event_words(words, nr);
+		size_t plain = write_plain(w, s, words, nr);
+		int e, n;
 
+		words += plain;
+		nr -= plain;
+		if (!nr)
+			break;
+		n = word_event_words(words, nr);
 		if (n <= 0)
 			return -EINVAL;
 		e = write_event(w, s, words, (unsigned int)n);
