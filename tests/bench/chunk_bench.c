@@ -161,7 +161,7 @@ static double one(uint32_t live, bool local,
 		  void (*run)(struct target *t, const struct mix *x))
 {
 	static struct mix x;
-	static const struct source_ops ops = { peek, pop };
+	static const struct source_ops ops = { .peek = peek, .pop = pop };
 	struct event mm = { .kind = EV_MM,
 			    .mm = 1,
 			    .ts = 1,

@@ -270,7 +270,7 @@ static void test_realloc_ends(void **state)
 	assert_int_equal(f.s->ops[CALL_REALLOC].calls, 3);
 	assert_int_equal(f.s->ops[CALL_REALLOC].failed, 0);
 	assert_int_equal(f.s->unknown_frees + f.s->double_allocs, 0);
-	assert_int_equal(f.s->live_peak, 400000);
+	assert_int_equal(chunk_peak(f.s->chunks), 400000);
 	model_free(f.m);
 }
 
@@ -515,7 +515,7 @@ static void test_fork_and_exec(void **state)
 	assert_ptr_equal(model_process(f.m, 200), child);
 	assert_ptr_equal(model_process(f.m, TGID), f.s);
 	assert_true(child->chunks_known_from_start);
-	assert_int_equal(child->live_peak, 110);
+	assert_int_equal(chunk_peak(child->chunks), 110);
 	ev.mm = 8;
 	OK(ev);
 	assert_int_equal(vma_map_at(child->vmas, 0)->made->kind, CAUSE_FORK);

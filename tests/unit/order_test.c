@@ -47,7 +47,32 @@ static void stream_pop(void *ctx)
 	s->taken++;
 }
 
-static const struct source_ops stream_ops = { stream_peek, stream_pop };
+static bool is_brief(const struct event *ev)
+{
+	return ev->kind == EV_CALL && !ev->call.begin && !ev->call.align &&
+	       ev->call.phase != CALL_LEAVE;
+}
+
+static size_t stream_take(void *ctx, struct call_brief *calls, size_t max)
+{
+	struct stream *s = ctx;
+	const struct event *first = &s->ev[s->taken];
+	size_t end = s->taken < s->sure ? s->sure : s->visible, n = 0;
+
+	for (; s->taken < end && n < max; s->taken++) {
+		const struct event *ev = &s->ev[s->taken];
+
+		if (!is_brief(ev) || ev->ts != first->ts)
+			break;
+		calls[n++] = (struct call_brief){ ev->call.addr, ev->call.size,
+						  ev->call.caller, ev->call.op,
+						  ev->call.phase };
+	}
+	return n;
+}
+
+static const struct source_ops stream_ops = { stream_peek, stream_pop,
+					      stream_take };
 
 static void add(struct stream *s, const struct event *ev)
 {
@@ -724,6 +749,162 @@ static void test_missing_events(void **state)
 	}
 }
 
+/* --- the quick way, and the way of each event by itself */
+
+static void ignore(void *ctx, const struct outcome *out)
+{
+	(void)ctx;
+	(void)out;
+}
+
+static void same_chunks(const struct chunk_table *a,
+			const struct chunk_table *b)
+{
+	struct chunk x = { .addr = 0 }, y = { .addr = 0 };
+	int more;
+
+	assert_int_equal(chunk_total(a).chunks, chunk_total(b).chunks);
+	assert_int_equal(chunk_total(a).bytes, chunk_total(b).bytes);
+	assert_int_equal(chunk_peak(a), chunk_peak(b));
+	do {
+		more = chunk_next(a, x.addr + 1, UINT64_MAX, &x);
+		assert_int_equal(more,
+				 chunk_next(b, y.addr + 1, UINT64_MAX, &y));
+		assert_int_equal(x.addr, y.addr);
+		assert_int_equal(x.size, y.size);
+		assert_int_equal(x.ts, y.ts);
+		assert_int_equal(x.caller, y.caller);
+		assert_int_equal(x.tid, y.tid);
+		assert_int_equal(x.op, y.op);
+	} while (!more);
+}
+
+static void same_model(const struct scene *a, const struct scene *b)
+{
+	struct space x = *model_space(a->m, MM), y = *model_space(b->m, MM);
+	struct order_totals p = order_totals(a->o), q = order_totals(b->o);
+	struct model_totals s = model_totals(a->m), t = model_totals(b->m);
+
+	same_chunks(x.chunks, y.chunks);
+	assert_int_equal(x.nr_sites, y.nr_sites);
+	assert_memory_equal(x.sites, y.sites, x.nr_sites * sizeof(*x.sites));
+	x.vmas = y.vmas = NULL;
+	x.chunks = y.chunks = NULL;
+	x.syscalls = y.syscalls = NULL;
+	x.sites = y.sites = NULL;
+	assert_memory_equal(&x, &y, sizeof(x)); /* all counters */
+	assert_memory_equal(&p, &q, sizeof(p));
+	assert_memory_equal(&s, &t, sizeof(s));
+}
+
+/* What no allocator does: sizes that overlap, addresses that are none ... */
+static struct event any_call(int thread, uint64_t stamp)
+{
+	static const uint64_t spread[] = { 16, 8, 2048, 1 << 20 };
+	static const uint64_t sizes[] = { 8, 40, 1000, 9000, 3 << 20 };
+	enum call_phase phase = 1 + seed_below(20);
+	struct event ev;
+
+	if (phase > CALL_LEAVE)
+		phase = seed_below(2) ? CALL_ALLOC : CALL_FREED;
+	ev = call(thread, stamp, phase, X, 0);
+	ev.call.addr +=
+		spread[seed_below(seed_below(50) ? 1 : 4)] * seed_below(400);
+	if (seed_below(300) == 0)
+		ev.call.addr = seed_below(3);
+	if (phase == CALL_ALLOC || phase == CALL_REALLOC_RETURN)
+		ev.call.size =
+			seed_below(sizes[seed_below(seed_below(20) ? 2 : 5)]);
+	ev.call.caller = 0x400000 + seed_below(5);
+	if (seed_below(200) == 0 && phase != CALL_FREED)
+		ev.call.begin = ev.ts - seed_below(TICK);
+	if (seed_below(200) == 0)
+		ev.call.align = 64;
+	if (phase == CALL_ALLOC && seed_below(10) == 0)
+		ev.call.op = CALL_CALLOC;
+	return ev;
+}
+
+static void add_both(struct scene *a, struct scene *b, int thread,
+		     const struct event *ev)
+{
+	add(&a->thread[thread], ev);
+	add(&b->thread[thread], ev);
+}
+
+static void play_any(struct scene *a, struct scene *b, int stamp_steps,
+		     int threads)
+{
+	static struct vma_desc heap = { .start = 1 << 20, .end = 1 << 21 };
+	uint64_t stamp[THREADS] = { 10, 10, 10, 10, 10 };
+
+	for (int i = 0; i < 4000; i++) {
+		int t = seed_below(threads);
+		struct event ev = any_call(t, stamp[t]);
+		struct event range = { .kind = EV_RANGE,
+				       .ts = stamp[t] * TICK - TICK / 2,
+				       .mm = MM,
+				       .tgid = TGID,
+				       .tid = TGID + t,
+				       .range = { .lo = heap.start,
+						  .hi = heap.end,
+						  .syscall = 12,
+						  .map_count = 1,
+						  .nr_vmas = 1,
+						  .vmas = &heap } };
+
+		stamp[t] += seed_below(stamp_steps) == 0;
+		add_both(a, b, t, &ev);
+		if (seed_below(200))
+			continue;
+		if (a->kernel.nr &&
+		    a->kernel.ev[a->kernel.nr - 1].ts > range.ts)
+			continue;
+		add(&a->kernel, &range);
+		add(&b->kernel, &range);
+	}
+}
+
+/* Both see as much, and are as sure of it. */
+static void show_more(struct scene *a, struct scene *b)
+{
+	see_all(&a->kernel);
+	see_all(&b->kernel);
+	for (int t = 0; t < THREADS; t++) {
+		struct stream *s = &a->thread[t];
+
+		s->visible += seed_below(s->nr - s->visible + 1);
+		if (s->sure < s->visible)
+			s->sure += seed_below(s->visible - s->sure + 1);
+		b->thread[t].visible = s->visible;
+		b->thread[t].sure = s->sure;
+	}
+}
+
+static void test_quick_is_the_same(void **state)
+{
+	(void)state;
+	for (int round = 0; round < 60; round++) {
+		struct scene a, b;
+
+		scene_start(&a);
+		scene_start(&b);
+		play_any(&a, &b, 1 + seed_below(round % 2 ? 1000 : 20),
+			 1 + round % THREADS);
+		for (int i = 0; i < 5; i++) {
+			uint64_t horizon = i < 4 ? (10 + i * 40) * TICK :
+						   UINT64_MAX;
+
+			show_more(&a, &b);
+			order_run_quick(a.o, horizon, i == 4, ignore, NULL);
+			order_run(b.o, horizon, i == 4, ignore, NULL);
+			same_model(&a, &b);
+		}
+		scene_end(&a);
+		scene_end(&b);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -743,6 +924,7 @@ int main(void)
 		cmocka_unit_test(test_program_live),
 		cmocka_unit_test(test_any_history),
 		cmocka_unit_test(test_missing_events),
+		cmocka_unit_test(test_quick_is_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

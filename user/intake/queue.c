@@ -78,3 +78,24 @@ void queue_pop(struct word_queue *q)
 	q->taken += q->ev_words;
 	q->ev_words = 0;
 }
+
+/* Where what is as sure as the next event ends. */
+static size_t queue_limit(const struct word_queue *q)
+{
+	uint64_t sure = q->sure > q->base ? q->sure - q->base : 0;
+
+	return q->taken < sure && sure < q->checked ? sure : q->checked;
+}
+
+size_t queue_take(struct word_queue *q, struct call_brief *calls, size_t max)
+{
+	size_t limit = queue_limit(q), words, n;
+
+	if (!max || !q->ev_words || !words_brief(&q->ev, &calls[0]))
+		return 0;
+	queue_pop(q);
+	n = words_take(&q->st, q->buf + q->taken, limit - q->taken, calls + 1,
+		       max - 1, &words);
+	q->taken += words;
+	return n + 1;
+}

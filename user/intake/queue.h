@@ -34,6 +34,7 @@ void queue_free(struct word_queue *q);
 /* See struct source_ops of model/order.h. */
 const struct event *queue_peek(struct word_queue *q, bool *sure);
 void queue_pop(struct word_queue *q);
+size_t queue_take(struct word_queue *q, struct call_brief *calls, size_t max);
 
 static inline bool queue_empty(const struct word_queue *q)
 {

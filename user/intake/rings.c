@@ -298,6 +298,11 @@ void ring_pop(void *ring)
 	queue_pop(&((struct ring *)ring)->q);
 }
 
+size_t ring_take(void *ring, struct call_brief *calls, size_t max)
+{
+	return queue_take(&((struct ring *)ring)->q, calls, max);
+}
+
 uint32_t ring_tgid(const struct ring *r)
 {
 	return r->q.st.tgid;

@@ -71,6 +71,7 @@ void rings_gone(struct rings *rs, uint32_t tgid);
 /* For order_add(): struct source_ops of a ring, ctx is the ring. */
 extern const struct event *ring_peek(void *ring, bool *sure);
 extern void ring_pop(void *ring);
+extern size_t ring_take(void *ring, struct call_brief *calls, size_t max);
 uint32_t ring_tgid(const struct ring *r);
 /* The caller may keep one pointer with a ring. */
 void ring_set_data(struct ring *r, void *data);

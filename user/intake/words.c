@@ -146,11 +146,22 @@ int words_length(const uint64_t *w, size_t nr)
 /* Most words are events by themselves. */
 static bool is_plain(uint64_t w)
 {
-	unsigned int id = word_id(w);
+	const unsigned int sized = 1u << WORD_MALLOC | 1u << WORD_CALLOC |
+				   1u << WORD_REALLOCED;
+	const unsigned int bare = 1u << WORD_FREE | 1u << WORD_REALLOC;
+	unsigned int id = 1u << word_id(w);
 
-	if (id == WORD_FREE)
-		return !word_get_size(w);
-	return id == WORD_MALLOC || id == WORD_CALLOC || id == WORD_REALLOCED;
+	return id & sized || (id & bare && !word_get_size(w));
+}
+
+/* Words of the plain event at w[0..nr), behind a caller or not; 0: it is none. */
+static size_t plain_words(const uint64_t *w, size_t nr)
+{
+	if (is_plain(w[0]))
+		return 1;
+	return word_id(w[0]) == WORD_HDR_CALLER && nr > 1 && is_plain(w[1]) ?
+		       2 :
+		       0;
 }
 
 /* The stamp of an event that has one in its header, else 0. */
@@ -165,12 +176,12 @@ static uint64_t stamp_of(const uint64_t *w)
 
 size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop)
 {
-	size_t at = 0;
+	size_t at = 0, plain;
 	int len;
 
 	for (;;) {
-		while (at < nr && is_plain(w[at]))
-			at++;
+		while (at < nr && (plain = plain_words(w + at, nr - at)))
+			at += plain;
 		len = words_length(w + at, nr - at);
 		if (len > 0 && word_id(w[at]) != WORD_CTRL) {
 			if (stamp_of(w + at) <= latest) {
@@ -222,23 +233,25 @@ static void read_long(const uint64_t *w, struct event *ev)
 	ev->call.size = w[1];
 }
 
+struct body {
+	uint8_t op, phase; /* enum call_op, enum call_phase */
+};
+
+static const struct body bodies[16] = {
+	[WORD_MALLOC] = { CALL_MALLOC, CALL_ALLOC },
+	[WORD_FREE] = { CALL_FREE, CALL_FREED },
+	[WORD_CALLOC] = { CALL_CALLOC, CALL_ALLOC },
+	[WORD_REALLOC] = { CALL_REALLOC, CALL_REALLOC_ENTER },
+	[WORD_REALLOCED] = { CALL_REALLOC, CALL_REALLOC_RETURN },
+	[WORD_LEAVE] = { CALL_FREE, CALL_LEAVE },
+};
+
 static void read_body(const uint64_t *w, struct event *ev)
 {
-	static const struct {
-		enum call_op op;
-		enum call_phase phase;
-	} bodies[WORD_LEAVE + 1] = {
-		[WORD_MALLOC] = { CALL_MALLOC, CALL_ALLOC },
-		[WORD_FREE] = { CALL_FREE, CALL_FREED },
-		[WORD_CALLOC] = { CALL_CALLOC, CALL_ALLOC },
-		[WORD_REALLOC] = { CALL_REALLOC, CALL_REALLOC_ENTER },
-		[WORD_REALLOCED] = { CALL_REALLOC, CALL_REALLOC_RETURN },
-		[WORD_LEAVE] = { CALL_FREE, CALL_LEAVE },
-	};
 	unsigned int id = word_id(w[0]);
 
-	ev->call.op = bodies[id].op;
-	ev->call.phase = bodies[id].phase;
+	ev->call.op = (enum call_op)bodies[id].op;
+	ev->call.phase = (enum call_phase)bodies[id].phase;
 	ev->call.addr = word_get_addr(w[0]);
 	ev->call.size = word_get_size(w[0]);
 	ev->call.align = 0;
@@ -332,4 +345,53 @@ int words_decode(struct words_state *st, const uint64_t *w, size_t nr,
 	ev->ts = st->ts;
 	ev->mm = 0;
 	return len;
+}
+
+bool words_brief(const struct event *ev, struct call_brief *call)
+{
+	if (ev->kind != EV_CALL || ev->call.begin || ev->call.align ||
+	    ev->call.phase == CALL_LEAVE)
+		return false;
+	*call = (struct call_brief){ .addr = ev->call.addr,
+				     .size = ev->call.size,
+				     .caller = ev->call.caller,
+				     .op = (uint8_t)ev->call.op,
+				     .phase = (uint8_t)ev->call.phase };
+	return true;
+}
+
+static bool frees(unsigned int id)
+{
+	return id == WORD_FREE || id == WORD_REALLOC;
+}
+
+size_t words_take(struct words_state *st, const uint64_t *w, size_t nr,
+		  struct call_brief *calls, size_t max, size_t *words)
+{
+	uint64_t callers[2] = { st->alloc_caller, st->free_caller };
+	size_t at = 0, n = 0;
+
+	for (; n < max && at < nr; n++) {
+		size_t len = plain_words(w + at, nr - at);
+		struct call_brief *c = &calls[n];
+		unsigned int id;
+		uint64_t body;
+
+		if (!len)
+			break;
+		body = w[at + len - 1];
+		id = word_id(body);
+		if (len > 1)
+			callers[frees(id)] = word_get_value(w[at]);
+		c->addr = word_get_addr(body);
+		c->size = word_get_size(body);
+		c->caller = callers[frees(id)];
+		c->op = bodies[id].op;
+		c->phase = bodies[id].phase;
+		at += len;
+	}
+	st->alloc_caller = callers[0];
+	st->free_caller = callers[1];
+	*words = at;
+	return n;
 }

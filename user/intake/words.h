@@ -33,6 +33,20 @@ int words_length(const uint64_t *w, size_t nr);
 size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop);
 
 /*
+ * Decodes the calls that w[0..nr) begins with, as words_decode() would, as far as
+ * each is told without a ts or a window of its own (struct call_run), up to max.
+ * Returns how many, and in *words what they took.
+ */
+size_t words_take(struct words_state *st, const uint64_t *w, size_t nr,
+		  struct call_brief *calls, size_t max, size_t *words);
+
+/*
+ * The event that words_decode() gave in that form. False: it has a window, an
+ * alignment, or no such form.
+ */
+bool words_brief(const struct event *ev, struct call_brief *call);
+
+/*
  * Decodes one event, or one control word, from w[0..nr). Returns how many words
  * it took; 0: the event is not complete yet; -EINVAL: no event begins like this
  * (the stream is broken from here on). A control word gives no event: *ev has

@@ -297,6 +297,175 @@ int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 	return -EINVAL;
 }
 
+/* --- many at once */
+
+/* As event: what the quick way below cannot do. */
+static void apply_brief(struct model *m, const struct call_run *r,
+			const struct call_brief *c)
+{
+	struct event ev = { .kind = EV_CALL,
+			    .tgid = r->tgid,
+			    .tid = r->tid,
+			    .ts = r->ts,
+			    .call = { .op = (enum call_op)c->op,
+				      .phase = (enum call_phase)c->phase,
+				      .addr = c->addr,
+				      .size = c->size,
+				      .caller = c->caller } };
+
+	model_apply(m, &ev, NULL);
+}
+
+/* The thread of the run, as the first call of it would find or make it. */
+static struct thread *thread_of_run(struct model *m, const struct call_run *r)
+{
+	const struct event ev = { .tgid = r->tgid, .tid = r->tid, .ts = r->ts };
+	struct thread *t;
+	bool orphan;
+
+	t = thread_of(m, &ev, &orphan);
+	if (!t)
+		return NULL;
+	t->book->s.has_calls = true;
+	t->seen = r->ts;
+	life_see(&m->lives, r->ts);
+	return t;
+}
+
+/*
+ * The quick way, where nothing waits: no event of another thread (life.h), no VMA
+ * event of this one (join.h). Then what remains of apply_alloc() and the others is
+ * the chunk, a count, and which call is open.
+ */
+static bool nothing_waits(const struct model *m, const struct thread *t)
+{
+	return !m->lives.knots.nr && !t->nr_waiting;
+}
+
+static void quick_open(struct thread *t, const struct call_run *r,
+		       const struct call_brief *c)
+{
+	t->open = (struct call){ (enum call_op)c->op, c->addr, 0, c->caller };
+	t->entered = r->ts;
+}
+
+static bool quick_birth(struct thread *t, const struct call_run *r,
+			const struct call_brief *c)
+{
+	struct op_tally *op = &t->book->s.ops[c->op];
+	struct chunk born = { .addr = c->addr,
+			      .size = c->size,
+			      .ts = r->ts,
+			      .caller = c->caller,
+			      .tid = r->tid,
+			      .op = (enum call_op)c->op };
+
+	if (chunk_insert(t->book->s.chunks, &born))
+		return false;
+	op->calls++;
+	op->bytes += c->size;
+	t->open.op = CALL_NONE;
+	return true;
+}
+
+static bool quick_free(struct thread *t, const struct call_run *r,
+		       const struct call_brief *c)
+{
+	struct op_tally *op = &t->book->s.ops[c->op];
+	struct chunk dead;
+
+	if (chunk_die(t->book->s.chunks, c->addr, r->ts, &dead))
+		return false;
+	op->calls++;
+	if (c->op == CALL_FREE)
+		op->bytes += dead.size;
+	quick_open(t, r, c);
+	return true;
+}
+
+static bool quick_realloc_enter(struct thread *t, const struct call_run *r,
+				const struct call_brief *c)
+{
+	struct chunk dead;
+
+	if (t->old_waits || chunk_die(t->book->s.chunks, c->addr, r->ts, &dead))
+		return false;
+	t->old = dead;
+	t->old_addr = c->addr;
+	quick_open(t, r, c);
+	return true;
+}
+
+static bool quick_realloc_return(struct thread *t, const struct call_run *r,
+				 const struct call_brief *c)
+{
+	bool window = t->open.op != CALL_NONE && t->entered < r->ts;
+
+	if (window || t->old_waits || !quick_birth(t, r, c))
+		return false;
+	t->old.addr = 0;
+	return true;
+}
+
+static bool quick_one(struct thread *t, const struct call_run *r,
+		      const struct call_brief *c)
+{
+	if (!c->addr || c->op == CALL_NONE || c->op >= CALL_OP_MAX)
+		return false;
+	switch (c->phase) {
+	case CALL_ALLOC:
+		return quick_birth(t, r, c);
+	case CALL_FREED:
+		return quick_free(t, r, c);
+	case CALL_REALLOC_ENTER:
+		return quick_realloc_enter(t, r, c);
+	case CALL_REALLOC_RETURN:
+		return quick_realloc_return(t, r, c);
+	}
+	return false;
+}
+
+/* Small chunks, from the i-th call on. The index of the first other call. */
+static size_t quick_many(struct thread *t, const struct call_run *r, size_t i)
+{
+	struct space *s = &t->book->s;
+	size_t end = chunk_run(s->chunks, r, i, s->ops);
+
+	if (end == i)
+		return i;
+	t->open.op = CALL_NONE;
+	if (r->calls[end - 1].phase == CALL_FREED)
+		quick_open(t, r, &r->calls[end - 1]);
+	return end;
+}
+
+/* All calls from the i-th on that can be done so. The index of the first other. */
+static size_t quick_calls(const struct model *m, struct thread *t,
+			  const struct call_run *r, size_t i)
+{
+	while (i < r->nr && nothing_waits(m, t)) {
+		i = quick_many(t, r, i);
+		if (i == r->nr || !quick_one(t, r, &r->calls[i]))
+			break;
+		i++;
+	}
+	return i;
+}
+
+void model_apply_run(struct model *m, const struct call_run *r)
+{
+	struct thread *t = thread_of_run(m, r);
+	size_t i = 0, done;
+
+	while (i < r->nr) {
+		done = t ? quick_calls(m, t, r, i) : i;
+		m->totals.events += done - i;
+		i = done;
+		if (i < r->nr)
+			apply_brief(m, r, &r->calls[i++]);
+	}
+}
+
 /* What was under way may have ended in what was lost. */
 int apply_calls_lost(struct model *m, const struct event *ev,
 		     struct outcome *out)

@@ -7,15 +7,22 @@
  * have such) go into a second such array, which a leaf gets with its first one.
  *
  * Live chunks never overlap: whoever inserts sees to it. So a page needs to know
- * little: where chunks start on it (a bit for each 16 bytes), the live bytes,
- * and how far a chunk from an earlier page reaches into it:
+ * little: which of its granules have a byte of a chunk (so that the common
+ * insertion sees without a look at its neighbours that it is in nobody's way),
+ * how many chunks start on it, the live bytes, and how far a chunk from an
+ * earlier page reaches into it:
  *
  *      page 1                page 2                page 3
  *   |      [chunk A        |                     |     ] [B ]         |
  *    bytes: its part        bytes 4096, into 4096  into: A's end, bytes: into + B
  *
+ * Two chunks share a granule only where one starts at 8 mod 16.
+ *
  * The pages that lie wholly inside of a chunk of a MiB or more are not touched
  * at all; a short sorted list of such chunks stands for them.
+ *
+ * First touches of memory cost more than all the rest where the heap is new, so
+ * a leaf in which more than a MiB has been used asks for huge pages.
  *
  * A table that is not going to change (a fork that only execs, a process that is
  * gone) is *packed*: one sorted array, no reserved memory. The first change
@@ -26,7 +33,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#include "model/chunk.h"
+#include "model/model.h"
 #include "model/pool.h"
 
 #define ADDR_BITS 47
@@ -40,12 +47,16 @@
 #define LEAF_BLOCKS (LEAF_PAGES / BLOCK_PAGES)
 #define LARGE_PAGES 256u
 #define DEAD (1u << 31)
+#define PREFETCH_CHUNKS 32768 /* so many are in the caches anyway */
+#define AHEAD 8 /* calls */
+#define HUGE_BLOCKS 4 /* used blocks from which on huge pages are worth it */
 
 struct page {
-	uint64_t starts[4]; /* a bit for each granule in which a chunk starts */
+	uint64_t covered[4]; /* a bit for each granule that has a byte of a chunk */
 	uint16_t nr_starts;
 	uint16_t bytes; /* live */
 	uint16_t into; /* the first so many bytes belong to a chunk from before */
+	bool in_use; /* page_use() has been told */
 };
 
 struct leaf {
@@ -54,6 +65,7 @@ struct leaf {
 	uint32_t *even, *odd; /* by granule: chunks at 0 and at 8 mod 16 */
 	struct page *pages;
 	uint64_t used[LEAF_BLOCKS / 64]; /* blocks of pages that ever were */
+	uint32_t nr_used;
 };
 
 /* The whole pages inside of a large chunk. */
@@ -70,6 +82,7 @@ struct chunk_table {
 	size_t nr_large, cap_large;
 	struct chunk *packed; /* sorted; total.chunks of them */
 	struct chunk_sum total;
+	uint64_t peak; /* of total.bytes */
 };
 
 /* --- memory */
@@ -154,18 +167,36 @@ static struct page *page_of(const struct leaf *l, uint64_t addr)
 	return &l->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
 }
 
+static bool block_used(const struct leaf *l, uint32_t block)
+{
+	return l->used[block / 64] >> block % 64 & 1;
+}
+
+/* Only advice: where it is not taken, all is as before. */
+static void want_huge(const struct leaf *l)
+{
+	madvise(l->even, LEAF_GRANULES * sizeof(*l->even), MADV_HUGEPAGE);
+	madvise(l->pages, LEAF_PAGES * sizeof(*l->pages), MADV_HUGEPAGE);
+	if (l->odd)
+		madvise(l->odd, LEAF_GRANULES * sizeof(*l->odd), MADV_HUGEPAGE);
+}
+
+static void block_use(struct leaf *l, uint32_t block)
+{
+	l->used[block / 64] |= 1ull << block % 64;
+	if (++l->nr_used == HUGE_BLOCKS)
+		want_huge(l);
+}
+
 static struct page *page_use(struct leaf *l, uint64_t addr)
 {
 	uint32_t page = addr >> PAGE_BITS & (LEAF_PAGES - 1);
 	uint32_t block = page / BLOCK_PAGES;
 
-	l->used[block / 64] |= 1ull << block % 64;
+	if (!block_used(l, block))
+		block_use(l, block);
+	l->pages[page].in_use = true;
 	return &l->pages[page];
-}
-
-static bool block_used(const struct leaf *l, uint32_t block)
-{
-	return l->used[block / 64] >> block % 64 & 1;
 }
 
 /* The same within the leaf of addr, or where the leaf ends. */
@@ -274,7 +305,7 @@ static uint32_t last_on_page(const struct leaf *l, uint64_t addr)
 	uint64_t base = addr & ~(PAGE - 1);
 
 	for (int w = granule / 64; w >= 0; w--) {
-		uint64_t bits = p->starts[w];
+		uint64_t bits = p->covered[w];
 
 		if (w == granule / 64)
 			bits &= ~0ull >> (63 - granule % 64);
@@ -300,7 +331,7 @@ static uint32_t first_on_page(const struct leaf *l, uint64_t addr)
 	uint64_t base = addr & ~(PAGE - 1);
 
 	for (int w = granule / 64; w < 4; w++) {
-		uint64_t bits = p->starts[w];
+		uint64_t bits = p->covered[w];
 
 		if (w == granule / 64)
 			bits &= ~0ull << granule % 64;
@@ -412,6 +443,58 @@ static bool is_large(const struct chunk *c)
 	return whole_pages(c) >= LARGE_PAGES;
 }
 
+/* One past the last byte that belongs to a chunk; a chunk of size 0 has one. */
+static uint64_t chunk_end(const struct chunk *c)
+{
+	return c->addr + (c->size ? c->size : 1);
+}
+
+/* Of the bits that stand for granules [from, to] of a page: those of word w. */
+static uint64_t word_mask(unsigned int from, unsigned int to, unsigned int w)
+{
+	uint64_t mask = ~0ull;
+
+	if (w == from / 64)
+		mask &= ~0ull << from % 64;
+	if (w == to / 64)
+		mask &= ~0ull >> (63 - to % 64);
+	return mask;
+}
+
+/* On the page of addr: the granules of [addr, end), as far as they lie on it. */
+static void cover_granules(struct page *p, uint64_t addr, uint64_t end,
+			   bool live)
+{
+	uint64_t stop = (addr | (PAGE - 1)) + 1;
+	unsigned int from = addr >> 4 & 255;
+	unsigned int to = ((end < stop ? end : stop) - 1) >> 4 & 255;
+
+	for (unsigned int w = from / 64; w <= to / 64; w++) {
+		if (live)
+			p->covered[w] |= word_mask(from, to, w);
+		else
+			p->covered[w] &= ~word_mask(from, to, w);
+	}
+}
+
+/* Does a chunk have a byte in a granule of [addr, end), all on the page p? */
+static bool any_covered(const struct page *p, uint64_t addr, uint64_t end)
+{
+	unsigned int from = addr >> 4 & 255, to = (end - 1) >> 4 & 255;
+
+	for (unsigned int w = from / 64; w <= to / 64; w++) {
+		if (p->covered[w] & word_mask(from, to, w))
+			return true;
+	}
+	return false;
+}
+
+static void cover_page(struct page *p, bool live)
+{
+	p->bytes = p->into = live ? PAGE : 0;
+	memset(p->covered, live ? 0xff : 0, sizeof(p->covered));
+}
+
 /* The pages behind the first, when `live`; else as if the chunk were not. */
 static void cover_rest(struct chunk_table *t, const struct chunk *c,
 		       uint32_t nr, bool live)
@@ -427,14 +510,13 @@ static void cover_rest(struct chunk_table *t, const struct chunk *c,
 			large_del(t, at);
 		at = whole;
 	}
-	for (; at < whole; at += PAGE) {
-		p = page_use(leaf_of(t, at), at);
-		p->bytes = p->into = live ? PAGE : 0;
-	}
+	for (; at < whole; at += PAGE)
+		cover_page(page_use(leaf_of(t, at), at), live);
 	if (at < end) {
 		p = page_use(leaf_of(t, at), at);
 		p->into = live ? end - at : 0;
 		p->bytes += live ? end - at : -(end - at);
+		cover_granules(p, at, end, live);
 	}
 }
 
@@ -446,17 +528,12 @@ static void cover(struct chunk_table *t, const struct chunk *c, uint32_t nr,
 	uint64_t here = c->size < room ? c->size : room;
 
 	p->bytes += live ? here : -here;
+	cover_granules(p, c->addr, chunk_end(c), live);
 	if (c->size > room)
 		cover_rest(t, c, nr, live);
 }
 
 /* --- finding */
-
-/* One past the last byte that belongs to a chunk; a chunk of size 0 has one. */
-static uint64_t chunk_end(const struct chunk *c)
-{
-	return c->addr + (c->size ? c->size : 1);
-}
 
 /* The chunk that reaches into the page of addr from an earlier page. */
 static uint32_t reaching_into(const struct chunk_table *t, uint64_t addr)
@@ -478,7 +555,7 @@ static uint32_t find(const struct chunk_table *t, uint64_t addr)
 	const struct leaf *l = leaf_of(t, addr);
 	uint32_t nr;
 
-	if (l) {
+	if (l && any_covered(page_of(l, addr), addr, addr + 1)) {
 		nr = page_of(l, addr)->nr_starts ? last_on_page(l, addr) : 0;
 		if (nr)
 			return addr < chunk_end(&t->pool.chunks[nr]) ? nr : 0;
@@ -488,38 +565,39 @@ static uint32_t find(const struct chunk_table *t, uint64_t addr)
 	return t->nr_large ? large_at(t, addr) : 0;
 }
 
-/* On one page: does any chunk start in a granule of [addr, end)? */
-static bool starts_near(const struct page *p, uint64_t addr, uint64_t end)
+/* The whole pages of a large chunk in [addr, end)? */
+static bool large_in(const struct chunk_table *t, uint64_t addr, uint64_t end)
 {
-	unsigned int from = addr >> 4 & 255, to = (end - 1) >> 4 & 255;
+	size_t i;
 
-	for (unsigned int w = from / 64; w <= to / 64; w++) {
-		uint64_t bits = p->starts[w];
+	if (!t->nr_large || end <= t->large[0].start ||
+	    addr >= t->large[t->nr_large - 1].end)
+		return false;
+	i = large_lower(t, addr);
+	return i < t->nr_large && t->large[i].start < end;
+}
 
-		if (w == from / 64)
-			bits &= ~0ull << from % 64;
-		if (w == to / 64)
-			bits &= ~0ull >> (63 - to % 64);
-		if (bits)
-			return true;
-	}
-	return false;
+/* The common case: a small chunk among others, and in nobody's way. */
+static bool surely_free(const struct chunk_table *t, uint64_t addr,
+			uint64_t end)
+{
+	const struct leaf *l = leaf_of(t, addr);
+
+	return l && addr >> PAGE_BITS == (end - 1) >> PAGE_BITS &&
+	       !any_covered(page_of(l, addr), addr, end) &&
+	       !large_in(t, addr, end);
 }
 
 /* A live chunk that overlaps [addr, end), or 0. */
 static uint32_t overlapping(const struct chunk_table *t, uint64_t addr,
 			    uint64_t end)
 {
-	const struct leaf *l = leaf_of(t, addr);
-	uint32_t nr = find(t, addr);
+	uint32_t nr;
 
-	if (nr)
-		return nr;
-	/* The common case: a small chunk among others. */
-	if (l && addr >> PAGE_BITS == (end - 1) >> PAGE_BITS &&
-	    !starts_near(page_of(l, addr), addr, end))
+	if (surely_free(t, addr, end))
 		return 0;
-	return first_start(t, addr, end);
+	nr = find(t, addr);
+	return nr ? nr : first_start(t, addr, end);
 }
 
 /* --- the packed form */
@@ -592,7 +670,7 @@ static struct chunk *pack(const struct chunk_table *t)
 	}
 	while ((nr = first_start(t, addr, end))) {
 		all[n++] = t->pool.chunks[nr];
-		addr = t->pool.chunks[nr].addr + 1;
+		addr = chunk_end(&t->pool.chunks[nr]);
 	}
 	return all;
 }
@@ -629,6 +707,7 @@ static int unpack(struct chunk_table *t)
 		return ret;
 	}
 	free(t->packed);
+	fresh.peak = t->peak;
 	*t = fresh;
 	return 0;
 }
@@ -670,6 +749,7 @@ struct chunk_table *chunk_table_clone(const struct chunk_table *t)
 		return NULL;
 	c->packed = pack(t);
 	c->total = t->total;
+	c->peak = t->total.bytes;
 	if (c->packed)
 		return c;
 	free(c);
@@ -692,6 +772,229 @@ static bool addr_valid(uint64_t addr, uint64_t size)
 	return addr && !(addr & 7) && addr < limit && size <= limit - addr;
 }
 
+/* A stamp in what a slot has room for: microseconds, which wrap after 36 minutes. */
+static uint32_t death_mark(uint64_t ts)
+{
+	return DEAD | (uint32_t)(ts >> 10);
+}
+
+static void add_to_total(struct chunk_table *t, uint64_t bytes)
+{
+	t->total.chunks++;
+	t->total.bytes += bytes;
+	if (t->total.bytes > t->peak)
+		t->peak = t->total.bytes;
+}
+
+/*
+ * The quick way of chunk_run(), for a small chunk at 0 mod 16 that ends on its
+ * page, a page that is in use, in a leaf without chunks at 8 mod 16. What it does
+ * is what cover() and its callers do then, with all that it needs at hand.
+ *
+ * The granules of such a chunk are QUICK_BYTES of bits at most, wherever they
+ * begin in a byte; the 8 bytes from there on are the page's own.
+ */
+#define QUICK_BYTES ((64 - 7) * 16)
+
+_Static_assert(sizeof(struct page) >= 32 + 7, "8 bytes at each of covered[]");
+
+struct quick {
+	uint64_t gib; /* of the leaf below; nonsense: none */
+	uint32_t *even;
+	struct page *pages;
+	struct chunk *chunks;
+	uint32_t free, used, cap; /* of the pool */
+	uint64_t large_start, large_bytes; /* where large chunks may lie */
+	uint64_t nr, bytes, peak;
+};
+
+static struct quick quick_begin(const struct chunk_table *t)
+{
+	struct quick q = { .gib = ~0ull,
+			   .chunks = t->pool.chunks,
+			   .free = t->pool.free,
+			   .used = t->pool.used,
+			   .cap = t->pool.cap,
+			   .nr = t->total.chunks,
+			   .bytes = t->total.bytes,
+			   .peak = t->peak };
+
+	if (t->nr_large) {
+		q.large_start = t->large[0].start;
+		q.large_bytes = t->large[t->nr_large - 1].end - q.large_start;
+	}
+	return q;
+}
+
+static void quick_end(struct chunk_table *t, const struct quick *q)
+{
+	t->pool.free = q->free;
+	t->pool.used = q->used;
+	t->total.chunks = q->nr;
+	t->total.bytes = q->bytes;
+	t->peak = q->peak;
+}
+
+/* False: the chunks of that GiB are not for the quick way. */
+static bool quick_leaf(const struct chunk_table *t, struct quick *q,
+		       uint64_t addr)
+{
+	const struct leaf *l = leaf_of(t, addr);
+
+	if (!l || l->odd)
+		return false;
+	q->gib = addr >> LEAF_BITS;
+	q->even = l->even;
+	q->pages = l->pages;
+	return true;
+}
+
+static inline uint64_t get_bits(const struct page *p, unsigned int from)
+{
+	uint64_t bits;
+
+	memcpy(&bits, (const char *)p->covered + from / 8, sizeof(bits));
+	return bits;
+}
+
+static inline void put_bits(struct page *p, unsigned int from, uint64_t bits)
+{
+	memcpy((char *)p->covered + from / 8, &bits, sizeof(bits));
+}
+
+static inline unsigned int granules(uint64_t size)
+{
+	return (unsigned int)((size + 15) >> 4) + !size;
+}
+
+static inline uint64_t granule_mask(unsigned int from, unsigned int nr)
+{
+	return ~(~0ull << nr) << from % 8;
+}
+
+static inline uint32_t quick_number(struct quick *q)
+{
+	uint32_t nr = q->free;
+
+	if (nr)
+		q->free = q->chunks[nr].tid;
+	else if (q->used && q->used < q->cap)
+		nr = q->used++;
+	return nr;
+}
+
+static inline bool quick_birth(const struct chunk_table *t, struct quick *q,
+			       const struct call_run *r,
+			       const struct call_brief *c)
+{
+	struct page *p = &q->pages[c->addr >> PAGE_BITS & (LEAF_PAGES - 1)];
+	unsigned int from = c->addr >> 4 & 255, n = granules(c->size);
+	uint64_t mask, bits;
+	uint32_t nr;
+
+	if (c->size > QUICK_BYTES || from + n > 256 || !p->in_use)
+		return false;
+	mask = granule_mask(from, n);
+	bits = get_bits(p, from);
+	if (bits & mask || (c->addr - q->large_start < q->large_bytes &&
+			    large_in(t, c->addr, c->addr + 1)))
+		return false;
+	nr = quick_number(q);
+	if (!nr)
+		return false;
+	put_bits(p, from, bits | mask);
+	p->nr_starts++;
+	p->bytes += c->size;
+	q->even[c->addr >> 4 & (LEAF_GRANULES - 1)] = nr;
+	q->chunks[nr] = (struct chunk){ .addr = c->addr,
+					.size = c->size,
+					.ts = r->ts,
+					.caller = c->caller,
+					.tid = r->tid,
+					.op = (enum call_op)c->op };
+	q->nr++;
+	q->bytes += c->size;
+	if (q->bytes > q->peak)
+		q->peak = q->bytes;
+	return true;
+}
+
+/* *size: of the chunk that died. */
+static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
+			       uint64_t *size)
+{
+	struct page *p = &q->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
+	uint32_t *at = &q->even[addr >> 4 & (LEAF_GRANULES - 1)];
+	unsigned int from = addr >> 4 & 255;
+	uint32_t nr = living(*at);
+
+	*size = q->chunks[nr].size;
+	if (!nr || *size > QUICK_BYTES || from + granules(*size) > 256)
+		return false;
+	put_bits(p, from,
+		 get_bits(p, from) & ~granule_mask(from, granules(*size)));
+	p->nr_starts--;
+	p->bytes -= *size;
+	*at = mark;
+	q->chunks[nr].tid = q->free;
+	q->free = nr;
+	q->nr--;
+	q->bytes -= *size;
+	return true;
+}
+
+/* Of many chunks few are in the caches: what is needed soon is asked for. */
+static inline void quick_prefetch(const struct quick *q,
+				  const struct call_run *r, size_t i)
+{
+	uint64_t far = r->calls[i + 2 * AHEAD < r->nr ? i + 2 * AHEAD : i].addr;
+	uint64_t near = r->calls[i + AHEAD < r->nr ? i + AHEAD : i].addr;
+	uint32_t nr;
+
+	if (far >> LEAF_BITS == q->gib) {
+		__builtin_prefetch(&q->even[far >> 4 & (LEAF_GRANULES - 1)], 1);
+		__builtin_prefetch(
+			&q->pages[far >> PAGE_BITS & (LEAF_PAGES - 1)], 1);
+	}
+	if (near >> LEAF_BITS == q->gib) {
+		nr = living(q->even[near >> 4 & (LEAF_GRANULES - 1)]);
+		__builtin_prefetch(&q->chunks[nr], 1);
+	}
+}
+
+size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
+		 struct op_tally *ops)
+{
+	struct quick q = quick_begin(t);
+	bool many = q.nr > PREFETCH_CHUNKS;
+	uint32_t mark = death_mark(r->ts);
+
+	if (t->packed)
+		return i;
+	for (; i < r->nr; i++) {
+		const struct call_brief *c = &r->calls[i];
+		uint64_t size = c->size;
+
+		if (c->addr & 15 || !c->addr || c->op >= CALL_OP_MAX ||
+		    (c->addr >> LEAF_BITS != q.gib &&
+		     !quick_leaf(t, &q, c->addr)))
+			break;
+		if (many)
+			quick_prefetch(&q, r, i);
+		if (c->phase == CALL_ALLOC) {
+			if (!quick_birth(t, &q, r, c))
+				break;
+		} else if (c->phase != CALL_FREED || c->op != CALL_FREE ||
+			   !quick_death(&q, c->addr, mark, &size)) {
+			break;
+		}
+		ops[c->op].calls++;
+		ops[c->op].bytes += size;
+	}
+	quick_end(t, &q);
+	return i;
+}
+
 int chunk_insert(struct chunk_table *t, const struct chunk *c)
 {
 	struct leaf *l;
@@ -712,26 +1015,42 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 		return -ENOMEM;
 	t->pool.chunks[nr] = *c;
 	*slot(l, c->addr) = nr;
-	page_of(l, c->addr)->starts[c->addr >> 10 & 3] |=
-		1ull << (c->addr >> 4 & 63);
 	page_of(l, c->addr)->nr_starts++;
 	cover(t, c, nr, true);
-	t->total.chunks++;
-	t->total.bytes += c->size;
+	add_to_total(t, c->size);
 	return 0;
 }
 
-/* A stamp in what a slot has room for: microseconds, which wrap after 36 minutes. */
-static uint32_t death_mark(uint64_t ts)
+/* The granule of addr has a byte of a chunk if one starts in it, or before. */
+static void mend_granule(struct chunk_table *t, uint64_t addr)
 {
-	return DEAD | (uint32_t)(ts >> 10);
+	struct leaf *l = leaf_of(t, addr);
+	uint64_t from = addr & ~15ull;
+	uint32_t nr = 0;
+
+	if (!l->odd)
+		return;
+	if (!even_at(l, from) && !odd_at(l, from)) {
+		nr = from & (PAGE - 1) ? last_on_page(l, from - 1) : 0;
+		if (!nr && (from & (PAGE - 1)) < page_of(l, from)->into)
+			nr = reaching_into(t, from);
+		if (!nr || chunk_end(&t->pool.chunks[nr]) <= from)
+			return;
+	}
+	cover_granules(page_of(l, from), from, from + 16, true);
+}
+
+/* A chunk is gone: its first and its last granule may be another one's as well. */
+static void mend_shared(struct chunk_table *t, const struct chunk *c)
+{
+	mend_granule(t, c->addr);
+	mend_granule(t, chunk_end(c) - 1);
 }
 
 static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 		    struct chunk *old)
 {
 	struct leaf *l;
-	struct page *p;
 	uint32_t nr;
 
 	if (t->packed && unpack(t))
@@ -742,12 +1061,10 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	if (old)
 		*old = t->pool.chunks[nr];
 	l = leaf_of(t, addr);
-	p = page_of(l, addr);
 	*slot(l, addr) = mark;
-	if (!even_at(l, addr) && !odd_at(l, addr))
-		p->starts[addr >> 10 & 3] &= ~(1ull << (addr >> 4 & 63));
-	p->nr_starts--;
+	page_of(l, addr)->nr_starts--;
 	cover(t, &t->pool.chunks[nr], nr, false);
+	mend_shared(t, &t->pool.chunks[nr]);
 	t->total.chunks--;
 	t->total.bytes -= t->pool.chunks[nr].size;
 	pool_give(&t->pool, nr);
@@ -845,6 +1162,11 @@ struct chunk_sum chunk_total(const struct chunk_table *t)
 	return t->total;
 }
 
+uint64_t chunk_peak(const struct chunk_table *t)
+{
+	return t->peak;
+}
+
 static uint64_t large_bytes(const struct chunk_table *t, uint64_t lo,
 			    uint64_t hi)
 {
@@ -920,13 +1242,15 @@ static const char *check_order(const struct chunk_table *t)
 static const char *check_page(const struct chunk_table *t, uint64_t addr)
 {
 	const struct page *p = page_of(leaf_of(t, addr), addr);
+	struct page covered = { .nr_starts = 0 };
 	uint32_t before = addr ? find(t, addr - 1) : 0;
 	uint64_t bytes = 0, into = 0, end;
 	unsigned int nr = 0;
 	struct chunk c = { .addr = addr - 1 };
 
 	if (large_at(t, addr))
-		return p->bytes || p->into || p->nr_starts ?
+		return p->bytes || p->into || p->nr_starts ||
+				       any_covered(p, addr, addr + PAGE) ?
 			       "a page inside of a large chunk was touched" :
 			       NULL;
 	if (before) {
@@ -934,16 +1258,23 @@ static const char *check_page(const struct chunk_table *t, uint64_t addr)
 		into = end <= addr ? 0 : end - addr < PAGE ? end - addr : PAGE;
 		bytes = into;
 	}
+	if (into)
+		cover_granules(&covered, addr, addr + into, true);
 	while (chunk_next(t, c.addr + 1, addr + PAGE, &c) == 0) {
 		end = c.addr + c.size;
 		bytes += (end < addr + PAGE ? end : addr + PAGE) - c.addr;
+		cover_granules(&covered, c.addr, chunk_end(&c), true);
 		nr++;
 	}
 	if (p->into != into)
 		return "page knows a wrong end of the chunk from before";
 	if (p->nr_starts != nr)
 		return "page has a wrong count of chunks";
-	return p->bytes != bytes ? "page has a wrong count of bytes" : NULL;
+	if (p->bytes != bytes)
+		return "page has a wrong count of bytes";
+	return memcmp(p->covered, covered.covered, sizeof(p->covered)) ?
+		       "page has a wrong granule" :
+		       NULL;
 }
 
 static const char *check_pool(const struct chunk_table *t)

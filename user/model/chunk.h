@@ -42,6 +42,15 @@ int chunk_table_pack(struct chunk_table *t);
  * the address is 0, no multiple of 8, or ends above 2^47; -ENOMEM.
  */
 int chunk_insert(struct chunk_table *t, const struct chunk *c);
+struct op_tally;
+
+/*
+ * Nearly all calls are allocations and frees of small chunks among others. This
+ * does those among r->calls[i..), in order, up to the first other one (which may
+ * be the first), and counts them in ops[by op]. Returns the index of that one.
+ */
+size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
+		 struct op_tally *ops);
 /*
  * Takes the chunk that starts at addr out, into *old when not NULL. 0 or -ENOENT
  * (-ENOMEM: the table was packed).
@@ -77,6 +86,8 @@ struct chunk_sum {
 
 /* The whole table. O(1). */
 struct chunk_sum chunk_total(const struct chunk_table *t);
+/* The most bytes that were ever live in it, or, of a clone, since it is one. */
+uint64_t chunk_peak(const struct chunk_table *t);
 /* [lo, hi), page-aligned. O(pages that were ever used in it). */
 struct chunk_sum chunk_range(const struct chunk_table *t, uint64_t lo,
 			     uint64_t hi);

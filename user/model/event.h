@@ -7,6 +7,7 @@
 #define MODEL_EVENT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Why ENOMEM: same values as enum vmaheap_failed_reason of the uapi header. */
@@ -189,6 +190,23 @@ struct event {
 			const uint8_t *bytes; /* valid as long as the event */
 		} build_id;
 	};
+};
+
+/*
+ * EV_CALLs of one thread with one ts, as they come one after the other; each has
+ * align and begin 0 and is no CALL_LEAVE. Nearly all events are such, so this
+ * shorter form of them decides what an event costs.
+ */
+struct call_brief {
+	uint64_t addr, size, caller;
+	uint8_t op, phase; /* enum call_op, enum call_phase */
+};
+
+struct call_run {
+	uint32_t tgid, tid;
+	uint64_t ts;
+	size_t nr;
+	const struct call_brief *calls;
 };
 
 /* Bytes of one VMA, from /proc/PID/pagemap. */

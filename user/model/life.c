@@ -172,12 +172,7 @@ static bool waits_here(const struct knot *k, uint32_t tid)
 
 static int do_birth(struct book *b, const struct chunk *c)
 {
-	int ret = chunk_insert(b->s.chunks, c);
-	struct chunk_sum sum = chunk_total(b->s.chunks);
-
-	if (sum.bytes > b->s.live_peak)
-		b->s.live_peak = sum.bytes;
-	return ret;
+	return chunk_insert(b->s.chunks, c);
 }
 
 /* Its fate is known: the chunk that it ended. */
@@ -365,17 +360,11 @@ static bool behind_own(const struct lives *l, const struct book *b,
 	return l->knots.nr && waits_here(knot_get(l, b, e->c->addr), e->tid);
 }
 
-static void see(struct lives *l, uint64_t stamp)
-{
-	if (stamp > l->newest)
-		l->newest = stamp;
-}
-
 int life_birth(struct lives *l, struct book *b, struct life *e)
 {
 	int ret;
 
-	see(l, e->ts);
+	life_see(l, e->ts);
 	if (behind_own(l, b, e))
 		return wait_birth(l, b, e);
 	ret = do_birth(b, e->c);
@@ -401,7 +390,7 @@ int life_death(struct lives *l, struct book *b, struct life *e)
 {
 	int ret;
 
-	see(l, e->ts);
+	life_see(l, e->ts);
 	if (behind_own(l, b, e))
 		return wait_death(l, b, e);
 	ret = do_death(b, e);

@@ -48,6 +48,13 @@ struct life {
 
 enum life_result { LIFE_DONE = 0, LIFE_WAITS = 1 };
 
+/* An event of this stamp is seen. (Births and deaths tell it themselves.) */
+static inline void life_see(struct lives *l, uint64_t stamp)
+{
+	if (stamp > l->newest)
+		l->newest = stamp;
+}
+
 /* A chunk is born. LIFE_DONE, LIFE_WAITS, or -EINVAL (its address), -ENOMEM. */
 int life_birth(struct lives *l, struct book *b, struct life *e);
 /*

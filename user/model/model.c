@@ -150,7 +150,6 @@ static struct book *book_for(const struct event *ev, const struct space *parent)
 			return NULL;
 		b->s.chunks_known_from_start = parent->chunks_known_from_start;
 		b->s.has_calls = parent->has_calls;
-		b->s.live_peak = chunk_total(b->s.chunks).bytes;
 		return b;
 	}
 	b = book_new(chunk_table_new());
@@ -507,7 +506,7 @@ static const char *check_book(const struct book *b)
 		why = chunk_table_check(b->s.chunks);
 	if (!why)
 		why = tally_check(b);
-	if (!why && chunk_total(b->s.chunks).bytes > b->s.live_peak)
+	if (!why && chunk_total(b->s.chunks).bytes > chunk_peak(b->s.chunks))
 		why = "more bytes alive than ever";
 	return why;
 }

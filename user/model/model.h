@@ -107,7 +107,6 @@ struct space {
 	 */
 	uint64_t clipped;
 	uint64_t calls_lost; /* events dropped by the source */
-	uint64_t live_peak; /* bytes */
 
 	struct op_tally ops[CALL_OP_MAX];
 	struct syscall_tally
@@ -170,6 +169,9 @@ void model_free(struct model *m);
  * VMAs unsorted ...), counted and otherwise ignored; -ENOMEM.
  */
 int model_apply(struct model *m, const struct event *ev, struct outcome *out);
+
+/* Exactly as model_apply() of each of them in turn. */
+void model_apply_run(struct model *m, const struct call_run *r);
 
 /*
  * All events with a smaller ts have been applied: what still waits for one of

@@ -14,6 +14,7 @@
 #define MAX_STUCK 2
 
 #define TURN 32 /* events; a turn costs a look at every source */
+#define RUN 256 /* allocator calls applied at once: a few KiB */
 
 struct order_source {
 	const struct source_ops *ops;
@@ -33,6 +34,7 @@ struct order {
 	unsigned int
 		stuck; /* runs in a row that only met events that are not sure */
 	struct order_totals totals;
+	struct call_brief calls[RUN];
 };
 
 /* One order_run(). */
@@ -40,6 +42,7 @@ struct run {
 	struct order *o;
 	uint64_t horizon;
 	bool all; /* what is not sure is applied, too */
+	bool quick; /* nobody wants to hear of each call */
 	void (*told)(void *ctx, const struct outcome *out);
 	void *ctx;
 };
@@ -152,22 +155,59 @@ static struct order_source *first(const struct order *o,
 	return a;
 }
 
-static void apply(const struct run *r, struct order_source *s)
+static void count(struct order *o, uint64_t ts, size_t nr)
 {
-	struct order *o = r->o;
-	uint64_t ts = s->ev->ts;
-	struct outcome out;
-
 	if (ts < o->newest)
-		o->totals.late++;
+		o->totals.late += nr;
 	if (ts > o->newest) {
 		model_settle(o->model, ts);
 		o->newest = ts;
 	}
-	o->totals.applied++;
-	if (model_apply(o->model, s->ev, &out) == 0 && r->told)
+	o->totals.applied += nr;
+	if (!o->totals.first)
+		o->totals.first = ts;
+	o->totals.last = o->newest;
+}
+
+/* Allocator calls that nobody wants to hear of, up to max. How many: 0: none. */
+static size_t apply_run(const struct run *r, struct order_source *s, size_t max)
+{
+	struct order *o = r->o;
+	struct call_run calls = { .tgid = s->ev->tgid,
+				  .tid = s->ev->tid,
+				  .ts = s->ev->ts,
+				  .calls = o->calls };
+
+	if (!r->quick || !s->ops->take || s->ev->kind != EV_CALL)
+		return 0;
+	calls.nr = s->ops->take(s->ctx, o->calls, max < RUN ? max : RUN);
+	if (!calls.nr)
+		return 0;
+	count(o, calls.ts, calls.nr);
+	model_apply_run(o->model, &calls);
+	return calls.nr;
+}
+
+static void apply_one(const struct run *r, struct order_source *s)
+{
+	struct outcome out;
+
+	count(r->o, s->ev->ts, 1);
+	if (model_apply(r->o->model, s->ev, &out) == 0 && r->told &&
+	    !(r->quick && s->ev->kind == EV_CALL))
 		r->told(r->ctx, &out);
 	s->ops->pop(s->ctx);
+}
+
+/* Events of one ts. Returns how many: 1 to max. */
+static size_t apply(const struct run *r, struct order_source *s, size_t max)
+{
+	size_t nr = apply_run(r, s, max);
+
+	if (nr)
+		return nr;
+	apply_one(r, s);
+	return 1;
 }
 
 static void take_turn(const struct run *r, struct order_source *s,
@@ -176,21 +216,23 @@ static void take_turn(const struct run *r, struct order_source *s,
 	size_t left = r->o->nr < TURN ? TURN : r->o->nr;
 
 	do {
-		if (!left-- && next && next->ev->ts == s->ev->ts) {
+		bool shared = next && next->ev->ts == s->ev->ts;
+
+		if (shared && !left) {
 			s->served = ++r->o->turns;
 			return;
 		}
-		apply(r, s);
+		if (shared)
+			left -= apply(r, s, left);
+		else
+			apply(r, s, RUN);
 	} while (look(r, s) && s->sure && !(next && goes_before(next, s)));
 }
 
-uint64_t order_run(struct order *o, uint64_t horizon, bool final,
-		   void (*told)(void *ctx, const struct outcome *out),
-		   void *ctx)
+static uint64_t run_all(struct run r, bool final)
 {
-	const struct run r = { o, horizon, final || o->stuck >= MAX_STUCK, told,
-			       ctx };
-	uint64_t before = o->totals.applied, end = horizon;
+	struct order *o = r.o;
+	uint64_t before = o->totals.applied, end = r.horizon;
 	struct order_source *s, *next;
 
 	for (size_t i = 0; i < o->nr; i++)
@@ -204,4 +246,32 @@ uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 		     final || end == UINT64_MAX ? UINT64_MAX : end + 1);
 	o->stuck = s && o->totals.applied == before ? o->stuck + 1 : 0;
 	return o->totals.applied - before;
+}
+
+uint64_t order_run(struct order *o, uint64_t horizon, bool final,
+		   void (*told)(void *ctx, const struct outcome *out),
+		   void *ctx)
+{
+	struct run r = { .o = o,
+			 .horizon = horizon,
+			 .all = final || o->stuck >= MAX_STUCK,
+			 .quick = !told,
+			 .told = told,
+			 .ctx = ctx };
+
+	return run_all(r, final);
+}
+
+uint64_t order_run_quick(struct order *o, uint64_t horizon, bool final,
+			 void (*told)(void *ctx, const struct outcome *out),
+			 void *ctx)
+{
+	struct run r = { .o = o,
+			 .horizon = horizon,
+			 .all = final || o->stuck >= MAX_STUCK,
+			 .quick = true,
+			 .told = told,
+			 .ctx = ctx };
+
+	return run_all(r, final);
 }

@@ -30,6 +30,13 @@ struct source_ops {
 	 */
 	const struct event *(*peek)(void *ctx, bool *sure);
 	void (*pop)(void *ctx);
+	/*
+	 * May be NULL. After a peek() that gave an EV_CALL: takes (as pop() does)
+	 * that event and those right behind it which are equally sure, as far as
+	 * they go into one struct call_run, at most `max`. Returns how many; 0: the
+	 * first one does not fit, nothing was taken.
+	 */
+	size_t (*take)(void *ctx, struct call_brief *calls, size_t max);
 };
 
 struct order *order_new(struct model *m);
@@ -42,17 +49,24 @@ void order_remove(struct order *o, struct order_source *s);
 
 /*
  * Applies all events with ts <= horizon, in order, up to the first that is not
- * sure; calls told() after each. So what is applied is a state that the target
- * was in: it lacks nothing that came before something that is in it. Returns the
- * number of events applied. With `final`, what is not sure is applied, too.
- * `horizon` never falls. No source may be added or removed from within.
+ * sure; calls told() after each (NULL: nobody asks). So what is applied is a
+ * state that the target was in: it lacks nothing that came before something that
+ * is in it. Returns the number of events applied. With `final`, what is not sure
+ * is applied, too. `horizon` never falls. No source may be added or removed from
+ * within.
  */
 uint64_t order_run(struct order *o, uint64_t horizon, bool final,
 		   void (*told)(void *ctx, const struct outcome *out),
 		   void *ctx);
 
+/* The same, but told() hears of no EV_CALL, which is several times faster. */
+uint64_t order_run_quick(struct order *o, uint64_t horizon, bool final,
+			 void (*told)(void *ctx, const struct outcome *out),
+			 void *ctx);
+
 struct order_totals {
 	uint64_t applied;
+	uint64_t first, last; /* ts of what was applied */
 	uint64_t held; /* events that had to wait for another source */
 	uint64_t forced; /* that waited in vain */
 	uint64_t late; /* older than what had been applied when they became visible */

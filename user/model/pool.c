@@ -4,6 +4,7 @@
 #include "model/pool.h"
 
 #define FIRST_CAP 1024u
+#define HUGE_BYTES (1u << 20)
 
 /* mremap moves page tables, not bytes: growing costs the same at any size. */
 static bool grow(struct pool *p)
@@ -22,6 +23,8 @@ static bool grow(struct pool *p)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		return false;
+	if (size >= HUGE_BYTES) /* fewer first touches; only advice */
+		madvise(mem, size, MADV_HUGEPAGE);
 	p->chunks = mem;
 	p->cap = cap;
 	if (!p->used)
@@ -29,23 +32,11 @@ static bool grow(struct pool *p)
 	return true;
 }
 
-uint32_t pool_take(struct pool *p)
+uint32_t pool_take_new(struct pool *p)
 {
-	uint32_t nr = p->free;
-
-	if (nr) {
-		p->free = p->chunks[nr].tid;
-		return nr;
-	}
 	if (p->used == p->cap && !grow(p))
 		return 0;
 	return p->used++;
-}
-
-void pool_give(struct pool *p, uint32_t nr)
-{
-	p->chunks[nr].tid = p->free;
-	p->free = nr;
 }
 
 void pool_destroy(struct pool *p)

@@ -18,9 +18,25 @@ struct pool {
 	uint32_t free; /* first of the freed ones, linked by `tid`; 0: none */
 };
 
+uint32_t pool_take_new(struct pool *p);
+
 /* A zeroed pool is an empty one. Returns 0 when there is no memory. */
-uint32_t pool_take(struct pool *p);
-void pool_give(struct pool *p, uint32_t nr);
+static inline uint32_t pool_take(struct pool *p)
+{
+	uint32_t nr = p->free;
+
+	if (!nr)
+		return pool_take_new(p);
+	p->free = p->chunks[nr].tid;
+	return nr;
+}
+
+static inline void pool_give(struct pool *p, uint32_t nr)
+{
+	p->chunks[nr].tid = p->free;
+	p->free = nr;
+}
+
 void pool_destroy(struct pool *p);
 
 #endif

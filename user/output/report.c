@@ -235,7 +235,8 @@ static void print_live(const struct output *o, const struct space *s)
 		"Live %s: %" PRIu64
 		" chunk%s, %s KiB; at most %s KiB at once.\n",
 		s->died ? "at the end" : "now", live.chunks,
-		plural(live.chunks), kib(live.bytes, a), kib(s->live_peak, b));
+		plural(live.chunks), kib(live.bytes, a),
+		kib(chunk_peak(s->chunks), b));
 }
 
 static int retail(const struct output *o, const struct space *s)
@@ -623,7 +624,7 @@ static json_t *json_live(const struct space *s)
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:b}", "chunks",
 			 json_u64(live.chunks), "bytes", json_u64(live.bytes),
-			 "peak", json_u64(s->live_peak), "from_start",
+			 "peak", json_u64(chunk_peak(s->chunks)), "from_start",
 			 (int)s->chunks_known_from_start);
 }
 

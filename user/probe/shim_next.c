@@ -10,7 +10,6 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "probe/shim.h"
@@ -131,7 +130,7 @@ struct next_functions next = {
 };
 
 /* A function that the libc lacks keeps its stand-in, and nobody calls it. */
-static void next_resolve(void)
+void next_resolve(void)
 {
 	struct next_functions found = next;
 	void *f;
@@ -143,12 +142,4 @@ static void next_resolve(void)
 	SHIM_FUNCTIONS(X)
 #undef X
 	next = found;
-}
-
-const uint32_t next_flags = SHIM_FRESH;
-
-const char *next_start(void)
-{
-	next_resolve();
-	return getenv(SHIM_SOCK_ENV);
 }

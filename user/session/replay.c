@@ -28,9 +28,6 @@ struct replay {
 	struct order *order;
 	struct stream *streams;
 	uint64_t nonsense; /* bytes */
-	uint64_t first, last;
-	void (*told)(void *ctx, const struct outcome *out);
-	void *ctx;
 };
 
 static int decode_resident(const struct trace_resident *n, struct event *ev)
@@ -175,7 +172,25 @@ static void stream_pop(void *ctx)
 	((struct stream *)ctx)->have = false;
 }
 
-static const struct source_ops stream_ops = { stream_peek, stream_pop };
+/* As queue_take(): the event that was shown, and the calls behind it. */
+static size_t stream_take(void *ctx, struct call_brief *calls, size_t max)
+{
+	struct stream *s = ctx;
+	size_t words, n;
+
+	if (!max || !s->have || !words_brief(&s->ev, &calls[0]))
+		return 0;
+	s->have = false;
+	n = words_take(&s->words,
+		       (const uint64_t *)((const char *)s->block.data + s->at),
+		       (s->block.bytes - s->at) / 8, calls + 1, max - 1,
+		       &words);
+	s->at += words * 8;
+	return n + 1;
+}
+
+static const struct source_ops stream_ops = { stream_peek, stream_pop,
+					      stream_take };
 
 /* What the other streams refer to has to be known before. */
 static void read_table(struct stream *s)
@@ -253,24 +268,10 @@ void replay_close(struct replay *r)
 	free(r);
 }
 
-static void tell(void *ctx, const struct outcome *out)
-{
-	struct replay *r = ctx;
-
-	if (!r->first)
-		r->first = out->ev->ts;
-	if (out->ev->ts > r->last)
-		r->last = out->ev->ts;
-	if (r->told)
-		r->told(r->ctx, out);
-}
-
 void replay_run(struct replay *r,
 		void (*told)(void *ctx, const struct outcome *out), void *ctx)
 {
-	r->told = told;
-	r->ctx = ctx;
-	order_run(r->order, UINT64_MAX, true, tell, r);
+	order_run(r->order, UINT64_MAX, true, told, ctx);
 }
 
 const struct model *replay_model(const struct replay *r)
@@ -295,10 +296,10 @@ uint64_t replay_damage(const struct replay *r)
 
 uint64_t replay_first(const struct replay *r)
 {
-	return r->first;
+	return order_totals(r->order).first;
 }
 
 uint64_t replay_last(const struct replay *r)
 {
-	return r->last;
+	return order_totals(r->order).last;
 }

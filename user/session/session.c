@@ -44,7 +44,6 @@ struct session {
 	struct session_opts o;
 	char *command;
 	uint64_t began;
-	uint64_t first; /* ts of the first event; 0: none yet */
 
 	struct kernel *kernel; /* or, where there is no module: */
 	struct sampled *sampled;
@@ -255,8 +254,6 @@ static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
 
-	if (!s->first)
-		s->first = out->ev->ts;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);
 }
@@ -325,7 +322,7 @@ static bool run_round(struct session *s, bool final)
 		words = rings_drain(s->rings);
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
-	applied = order_run(s->order, s->horizon, final, told, s);
+	applied = order_run_quick(s->order, s->horizon, final, told, s);
 	heal(s);
 	bury(s);
 	return applied || words;
@@ -588,10 +585,13 @@ static void verify_all(struct session *s)
 
 /* --- the shim's side ---------------------------------------------------- */
 
-static const struct source_ops kernel_ops = { kernel_peek, kernel_pop };
-static const struct source_ops sampled_source = { sampled_peek, sampled_pop };
-static const struct source_ops ring_ops = { ring_peek, ring_pop };
-static const struct source_ops uprobe_ops = { uprobe_peek, uprobe_pop };
+static const struct source_ops kernel_ops = { .peek = kernel_peek,
+					      .pop = kernel_pop };
+static const struct source_ops sampled_source = { .peek = sampled_peek,
+						  .pop = sampled_pop };
+static const struct source_ops ring_ops = { ring_peek, ring_pop, ring_take };
+static const struct source_ops uprobe_ops = { .peek = uprobe_peek,
+					      .pop = uprobe_pop };
 
 /* A child may knock before its fork was read: ask the module first. */
 static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
@@ -962,7 +962,9 @@ uint32_t session_pid(const struct session *s)
 
 uint64_t session_began(const struct session *s)
 {
-	return s->first ? s->first : s->began;
+	uint64_t first = order_totals(s->order).first;
+
+	return first ? first : s->began;
 }
 
 enum session_alloc session_alloc(const struct session *s)
