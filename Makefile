@@ -10,7 +10,8 @@
 # make install    programs; install-module: the module for KDIR's kernel, and depmod;
 #                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
 # make deb        Debian packages of both, in build/deb/; make clean
-# make bench-kernel   what the module costs, beside its peers (minutes)
+# make bench      what the allocator side costs, beside its peers (half an hour), on this machine
+# make bench-kernel   what the module costs, beside its peers (minutes), in a guest
 
 MAKEFLAGS += --no-builtin-rules
 .DELETE_ON_ERROR:
@@ -32,7 +33,8 @@ LDLIBS = -lmnl -lcap-ng -ljansson -ldw -lelf -lbpf -lpthread
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEPS = -MMD -MP
 
-shim_src := $(wildcard user/probe/shim*.c)
+shim_src := $(filter-out %/shim_inject.c,$(wildcard user/probe/shim*.c))
+inject_src := $(filter-out %/shim_next.c,$(wildcard user/probe/shim*.c))
 bpf_src := $(wildcard user/probe/*.bpf.c)
 lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
 main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
@@ -75,6 +77,19 @@ build/libvmaheap-shim.so: $(shim_src:%.c=build/shim/%.o)
 build/shim/%.o: %.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fPIC -fvisibility=hidden -ftls-model=initial-exec $(DEPS) -c -o $@ $<
+
+# The same for running programs: no loader will help it, so no thread data and no libraries. It
+# goes into intake/inject_image.o, stripped of all but its symbols.
+build/inject.so: $(inject_src:%.c=build/inject/%.o)
+	$(CC) $(CFLAGS) -shared -nostdlib -Wl,-Bsymbolic -Wl,-z,now -Wl,-z,norelro -Wl,--strip-debug -o $@ $^
+	@! readelf -lW $@ | grep TLS || { echo "$@: thread variables cannot be injected" >&2; false; }
+
+build/inject/%.o: %.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -DSHIM_INJECTED -fPIC -fno-plt -fvisibility=hidden -fno-builtin $(DEPS) -c -o $@ $<
+
+build/user/intake/inject_image.o build/san/user/intake/inject_image.o \
+	build/fuzz/user/intake/inject_image.o: build/inject.so
 
 # The multiarch folder holds asm/, which clang does not look for when its target is bpf.
 build/probe/%.bpf.o: user/probe/%.bpf.c
@@ -249,6 +264,23 @@ build/bench/calls: tests/bench/calls.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -o $@ $<
 
+bench_alloc := build/bench/measure build/bench/loops build/bench/counter.so
+
+bench: user build/bench/hot $(bench_alloc)
+	scripts/deps bench
+	build/bench/hot build/libvmaheap-shim.so
+	tests/bench/alloc
+
+# Not to be preloaded into.
+build/bench/measure: LDFLAGS += -static
+build/bench/counter.so: LDFLAGS += -shared -fPIC
+build/bench/measure build/bench/loops: build/bench/%: tests/bench/%.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin $(LDFLAGS) -pthread -o $@ $<
+build/bench/counter.so: tests/bench/counter.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin $(LDFLAGS) -o $@ $<
+
 # What the shim's hot path costs, choice by choice.
 bench-hot: build/bench/hot $(shim)
 	build/bench/hot build/libvmaheap-shim.so
@@ -267,6 +299,6 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench-kernel bench-hot clean FORCE
+	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)

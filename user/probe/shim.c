@@ -17,7 +17,12 @@
 
 #include "probe/shim.h"
 
+/* What is injected is found through its own table, not by its names. */
+#ifdef SHIM_INJECTED
+#define EXPORT
+#else
 #define EXPORT __attribute__((visibility("default")))
+#endif
 #define NOINLINE __attribute__((noinline))
 #define COLD __attribute__((noinline, cold))
 #define INLINE static inline __attribute__((always_inline))
@@ -313,7 +318,7 @@ INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
                                                                      \
 	INLINE ret name##_call(uint64_t caller, ARGS params)         \
 	{                                                            \
-		struct slot *s = my_slot;                            \
+		struct slot *s = slot_mine();                        \
                                                                      \
 		if (likely(s && s->head < s->limit))                 \
 			return name##_fast(ARGS args, s, caller);    \
@@ -364,7 +369,7 @@ static COLD void *malloc_changed(void *p, size_t size, struct slot *s,
 
 INLINE void free_call(uint64_t caller, void *p)
 {
-	struct slot *s = my_slot;
+	struct slot *s = slot_mine();
 
 	if (unlikely(boot_owns(p)))
 		return;
@@ -385,7 +390,7 @@ INLINE void free_call(uint64_t caller, void *p)
  */
 EXPORT void *malloc(size_t size)
 {
-	struct slot *s = my_slot;
+	struct slot *s = slot_mine();
 	uint64_t begin;
 	void *p;
 
@@ -404,7 +409,7 @@ EXPORT void *malloc(size_t size)
 
 EXPORT void free(void *p)
 {
-	struct slot *s = my_slot;
+	struct slot *s = slot_mine();
 
 	if (unlikely(boot_used || !s || s->head >= s->limit))
 		return free_call(CALLER, p);

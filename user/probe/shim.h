@@ -6,6 +6,7 @@
  *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
  *   shim_next.c  the original functions, and memory while they are looked up
+ *   shim_inject.c  instead of shim_next.c, when it is injected (probe/inject.h)
  *
  * The shim calls no allocator function itself and takes no lock in the common
  * case. What must not survive a fork (slots, the list of free ones, its lock)
@@ -21,6 +22,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probe/inject.h"
 #include "probe/words.h"
 
 #pragma GCC visibility push(hidden) /* what the target calls says EXPORT */
@@ -57,10 +59,48 @@ struct slot {
  */
 #define SLOT_RESERVE 64
 
-extern __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
-
+extern enum shim_state shim_state;
 /* Nothing is recorded in this process, and nothing will be. */
 extern bool shim_silent;
+
+/* By it the end of a thread is known. */
+extern struct exit_key {
+	unsigned int key; /* pthread_key_t */
+	bool made;
+} exit_key;
+
+/*
+ * Whose slot is whose: a thread's own is slot_mine(), NULL: none yet. The
+ * preloaded shim has a thread variable for it. The injected one has no loader
+ * that would give it thread variables (shim_inject.c).
+ */
+#ifndef SHIM_INJECTED
+extern __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
+/* The key destructor has run: this thread only borrows. */
+extern __thread bool thread_ended __attribute__((tls_model("initial-exec")));
+
+static inline struct slot *slot_mine(void)
+{
+	return my_slot;
+}
+
+/* False: there is no place to keep it, so the slot is to be borrowed. */
+static inline bool slot_keep(struct slot *s)
+{
+	if (thread_ended)
+		return false;
+	my_slot = s;
+	return true;
+}
+
+static inline void slot_end_thread(void)
+{
+	thread_ended = true;
+	my_slot = NULL;
+}
+#else
+#include "probe/shim_home.h"
+#endif
 
 /* What slot_get() found; slot_put() gives a borrowed slot back. */
 struct slot_loan {
@@ -110,16 +150,22 @@ struct next_functions {
  * take from a small static arena: looking up a symbol may itself allocate.
  */
 extern struct next_functions next;
-void next_resolve(void);
+/* Finds them, and where the daemon listens. NULL: nowhere. */
+const char *next_start(void);
+extern const uint32_t next_flags; /* of the first program's requests */
 
 /* Memory of that arena is never freed, and was never told of. */
 #define BOOT_BYTES 65536
 extern char boot_arena[BOOT_BYTES];
+#ifndef SHIM_INJECTED
 extern size_t boot_used; /* 0: no call of ours ever needed it */
+#else
+enum { boot_used = 0 }; /* the originals are known from the start */
+#endif
 
 static inline bool boot_owns(const void *p)
 {
-	return (uintptr_t)p - (uintptr_t)boot_arena < BOOT_BYTES;
+	return boot_used && (uintptr_t)p - (uintptr_t)boot_arena < BOOT_BYTES;
 }
 
 /* Copies what the chunk p of the arena holds to q, of `size` bytes, unless NULL. */

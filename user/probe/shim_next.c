@@ -10,6 +10,7 @@
  */
 #include <dlfcn.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "probe/shim.h"
@@ -130,7 +131,7 @@ struct next_functions next = {
 };
 
 /* A function that the libc lacks keeps its stand-in, and nobody calls it. */
-void next_resolve(void)
+static void next_resolve(void)
 {
 	struct next_functions found = next;
 	void *f;
@@ -142,4 +143,12 @@ void next_resolve(void)
 	SHIM_FUNCTIONS(X)
 #undef X
 	next = found;
+}
+
+const uint32_t next_flags = SHIM_FRESH;
+
+const char *next_start(void)
+{
+	next_resolve();
+	return getenv(SHIM_SOCK_ENV);
 }

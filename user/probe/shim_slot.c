@@ -17,6 +17,10 @@
 #include "probe/shim.h"
 #include "probe/shim_sys.h"
 
+/* A libc before 2.34 has it in another library, which may not be there. */
+#pragma weak pthread_key_create
+#pragma weak pthread_setspecific
+
 #define MAX_SLOTS 65536
 #define STALL_NS 2000000000ull /* a daemon that takes nothing so long is gone */
 #define WAIT_MIN_NS 2000000
@@ -41,25 +45,23 @@ struct process {
 	struct slot slots[] __attribute__((aligned(64)));
 };
 
-enum state { NEW, STARTING, ACTIVE, SILENT };
-
-static enum state state;
-bool shim_silent; /* state is SILENT */
+enum shim_state shim_state;
+bool shim_silent; /* shim_state is SHIM_SILENT */
+struct exit_key exit_key;
 static struct process *process;
-static pthread_key_t exit_key;
-static bool has_exit_key;
 static char sock_path[108];
 
+#ifndef SHIM_INJECTED
 __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
-/* The key destructor has run: this thread only borrows. */
-static __thread bool thread_ended __attribute__((tls_model("initial-exec")));
-/* my_slot of a thread whose ring was detached. */
+__thread bool thread_ended __attribute__((tls_model("initial-exec")));
+#endif
+/* The slot of a thread whose ring was detached. */
 static struct slot dead_slot;
 
-static void set_state(enum state now)
+static void set_state(enum shim_state now)
 {
-	shim_silent = now == SILENT;
-	__atomic_store_n(&state, now, __ATOMIC_RELEASE);
+	shim_silent = now == SHIM_SILENT;
+	__atomic_store_n(&shim_state, now, __ATOMIC_RELEASE);
 }
 
 static uintptr_t stack_pointer(void)
@@ -179,7 +181,7 @@ static struct slot *slot_acquire(void)
 	if (is_passing(err))
 		process->retry = RETRY_EVENTS;
 	else
-		set_state(SILENT);
+		set_state(SHIM_SILENT);
 	return NULL;
 }
 
@@ -302,8 +304,8 @@ static bool slot_ready(struct slot *s)
 	if (s->head >= s->room && !slot_make_room(s)) {
 		s->lost++;
 		s->ring->lost++;
-		if (slot_detached(s) && s == my_slot)
-			my_slot = &dead_slot;
+		if (slot_detached(s) && s == slot_mine())
+			slot_keep(&dead_slot);
 		return false;
 	}
 	slot_put_ctrls(s);
@@ -319,37 +321,38 @@ static bool slot_ready(struct slot *s)
 static void thread_exit(void *round)
 {
 	uintptr_t n = (uintptr_t)round;
-	struct slot *s = my_slot;
+	struct slot *s = slot_mine();
 
 	if (n < PTHREAD_DESTRUCTOR_ITERATIONS) {
-		pthread_setspecific(exit_key, (void *)(n + 1));
+		pthread_setspecific(exit_key.key, (void *)(n + 1));
 		return;
 	}
-	thread_ended = true;
-	my_slot = NULL;
+	slot_end_thread();
 	if (s && s != &dead_slot && s->ring)
 		slot_release(s);
 }
 
-/* Reads the environment and gets what a process needs once. */
+/* Gets what a process needs once. An injected shim keeps its key for the next time. */
 static void start(void)
 {
-	enum state was = NEW, now = SILENT;
+	enum shim_state was = SHIM_NEW, now = SHIM_SILENT;
 	const char *path;
 
-	if (!__atomic_compare_exchange_n(&state, &was, STARTING, false,
-					 __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+	if (!__atomic_compare_exchange_n(&shim_state, &was, SHIM_STARTING,
+					 false, __ATOMIC_ACQUIRE,
+					 __ATOMIC_RELAXED))
 		return;
-	next_resolve();
-	path = getenv(SHIM_SOCK_ENV);
+	path = next_start();
 	if (path && *path && strlen(path) < sizeof(sock_path)) {
 		strcpy(sock_path, path);
 		process = link_wiped_memory(sizeof(*process) +
 					    MAX_SLOTS * sizeof(struct slot));
-		has_exit_key = !pthread_key_create(&exit_key, thread_exit);
+		if (!exit_key.made && pthread_key_create)
+			exit_key.made =
+				!pthread_key_create(&exit_key.key, thread_exit);
 		if (process) {
-			process->flags = SHIM_FRESH;
-			now = ACTIVE;
+			process->flags = next_flags;
+			now = SHIM_ACTIVE;
 		}
 	}
 	set_state(now);
@@ -357,11 +360,11 @@ static void start(void)
 
 static struct slot *slot_find(struct slot_loan *loan)
 {
-	struct slot *s = my_slot;
+	struct slot *s = slot_mine();
 
-	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) == NEW)
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
 		start();
-	if (__atomic_load_n(&state, __ATOMIC_ACQUIRE) != ACTIVE ||
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) != SHIM_ACTIVE ||
 	    s == &dead_slot)
 		return NULL;
 	if (!s || !s->ring) {
@@ -370,12 +373,9 @@ static struct slot *slot_find(struct slot_loan *loan)
 			__atomic_fetch_add(&process->lost, 1, __ATOMIC_RELAXED);
 			return NULL;
 		}
-		loan->borrowed = thread_ended;
-		if (!thread_ended) {
-			my_slot = s;
-			if (has_exit_key)
-				pthread_setspecific(exit_key, (void *)1);
-		}
+		loan->borrowed = !slot_keep(s);
+		if (!loan->borrowed && exit_key.made)
+			pthread_setspecific(exit_key.key, (void *)1);
 	}
 	loan->slot = s;
 	return slot_ready(s) ? s : NULL;
@@ -407,7 +407,7 @@ __attribute__((destructor)) static void process_exit(void)
 {
 	int saved = errno;
 
-	if (state == ACTIVE && process->has_rings &&
+	if (shim_state == SHIM_ACTIVE && process->has_rings &&
 	    process->pid == sys_getpid())
 		link_bye(sock_path);
 	errno = saved;

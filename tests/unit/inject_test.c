@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * The shim injected into running victims and taken out again. This process is
+ * the daemon. A victim waits in read() until it is told to begin (alloc_wait.h),
+ * so that all it allocates itself is seen.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "intake/inject.h"
+#include "intake/proc.h"
+#include "intake/rings.h"
+#include "tapes.h"
+
+struct run {
+	uint32_t pid;
+	int in, out; /* the victim's */
+	int status;
+	char *text;
+	size_t len;
+	char dir[32], sock[64];
+	struct rings *rings;
+	struct inject *inject;
+	struct tapes tapes;
+	int stamp_fd;
+	volatile uint64_t *stamp;
+	uint64_t lost;
+	struct rings_totals totals;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* ---- the daemon ---- */
+
+static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
+{
+	struct run *run = ctx;
+
+	(void)flags;
+	if (stamp_fd)
+		*stamp_fd = run->stamp_fd;
+	return tgid == run->pid ? 0 : -ESRCH;
+}
+
+static void opened(void *ctx, struct ring *r)
+{
+	struct run *run = ctx;
+
+	tapes_add(&run->tapes, r, ring_tgid(r));
+}
+
+static void read_tape(struct tape *t)
+{
+	const struct event *ev;
+	bool sure;
+
+	while (t->source && (ev = ring_peek(t->source, &sure))) {
+		tape_append(t, ev);
+		ring_pop(t->source);
+	}
+}
+
+static void closing(void *ctx, struct ring *r)
+{
+	struct run *run = ctx;
+	struct tape *t = tapes_find(&run->tapes, r);
+
+	read_tape(t);
+	t->source = NULL;
+}
+
+static void lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
+{
+	struct run *run = ctx;
+
+	(void)tgid;
+	(void)tid;
+	run->lost += nr;
+}
+
+static const struct rings_ops ops = { .admit = admit,
+				      .opened = opened,
+				      .closing = closing,
+				      .lost = lost };
+
+static void drain(struct run *run)
+{
+	size_t i;
+
+	rings_accept(run->rings);
+	*run->stamp = now_ns();
+	rings_drain(run->rings);
+	for (i = 0; i < run->tapes.nr; i++)
+		read_tape(&run->tapes.at[i]);
+}
+
+static void open_daemon(struct run *run)
+{
+	strcpy(run->dir, "/tmp/vmaheap-inject-XXXXXX");
+	assert_non_null(mkdtemp(run->dir));
+	snprintf(run->sock, sizeof(run->sock), "%s/sock", run->dir);
+	run->stamp_fd = memfd_create("stamp", MFD_CLOEXEC);
+	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
+	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  run->stamp_fd, 0);
+	*run->stamp = now_ns();
+	run->rings = rings_open(run->sock, 1 << 20, true, &ops, run);
+	assert_non_null(run->rings);
+}
+
+static void close_rings(struct run *run)
+{
+	drain(run);
+	run->totals = rings_totals(run->rings);
+	rings_close(run->rings);
+	run->rings = NULL;
+}
+
+static void close_daemon(struct run *run)
+{
+	if (run->rings)
+		close_rings(run);
+	munmap((void *)(uintptr_t)run->stamp, 4096);
+	close(run->stamp_fd);
+	rmdir(run->dir);
+}
+
+/* ---- the victim ---- */
+
+static void start(struct run *run, char *const argv[])
+{
+	int in[2], out[2];
+
+	assert_int_equal(pipe2(in, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+	run->pid = (uint32_t)fork();
+	if (!run->pid) {
+		dup2(in[0], 0);
+		dup2(out[1], 1);
+		setenv("VICTIM_WAIT", "1", 1);
+		unsetenv("ASAN_OPTIONS");
+		execvp(argv[0], argv);
+		_exit(127);
+	}
+	close(in[0]);
+	close(out[1]);
+	run->in = in[1];
+	run->out = out[0];
+}
+
+/* It sleeps in read(): its constructors have run. */
+static void await_start(const struct run *run)
+{
+	char path[64], line[64] = "";
+	int tries = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/syscall", run->pid);
+	while (strncmp(line, "0 0x0 ", 6)) {
+		assert_true(tries++ < 10000);
+		usleep(1000);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+	}
+}
+
+/* Until it has closed its output; the rings are read meanwhile. */
+static void finish(struct run *run)
+{
+	struct pollfd p = { run->out, POLLIN, 0 };
+	ssize_t n = 1;
+
+	close(run->in);
+	while (n > 0) {
+		if (poll(&p, 1, 1) == 1) {
+			run->text = realloc(run->text, run->len + 4097);
+			n = read(run->out, run->text + run->len, 4096);
+			run->len += n > 0 ? (size_t)n : 0;
+			run->text[run->len] = 0;
+		}
+		if (run->rings)
+			drain(run);
+	}
+	close(run->out);
+	waitpid((pid_t)run->pid, &run->status, 0);
+}
+
+static void begin(struct run *run, char *const argv[])
+{
+	char *why = NULL;
+
+	memset(run, 0, sizeof(*run));
+	open_daemon(run);
+	start(run, argv);
+	await_start(run);
+	run->inject = inject_open(run->pid, run->sock, &why);
+	if (!run->inject)
+		print_error("%s\n", why);
+	assert_non_null(run->inject);
+	assert_int_equal(write(run->in, "g", 1), 1);
+}
+
+static void end(struct run *run)
+{
+	if (run->inject)
+		inject_close(run->inject);
+	close_daemon(run);
+	tapes_free(&run->tapes);
+	free(run->text);
+}
+
+static void run_victim(struct run *run, const char *name, const char *arg)
+{
+	char *argv[] = { victim(name), (char *)(uintptr_t)arg, NULL };
+
+	begin(run, argv);
+	finish(run);
+	close_rings(run);
+	free(argv[0]);
+}
+
+/* ---- the tests ---- */
+
+static void test_calls(void **state)
+{
+	struct run run;
+	uint64_t lo, hi;
+	char *told;
+	size_t len, i;
+	FILE *f;
+
+	(void)state;
+	run_victim(&run, "alloc_calls", NULL);
+	assert_true(WIFEXITED(run.status));
+	assert_int_equal(WEXITSTATUS(run.status), 7);
+	text_range(run.text, &lo, &hi);
+	assert_int_equal(run.tapes.nr, 1);
+	f = open_memstream(&told, &len);
+	for (i = 0; i < run.tapes.at[0].nr; i++)
+		put_line(f, &run.tapes.at[0].evs[i], lo, hi);
+	fclose(f);
+	assert_string_equal(told, strchr(run.text, '\n') + 1);
+	free(told);
+	end(&run);
+}
+
+/*
+ * The counts that the victim made are ours. What it frees but had before we came
+ * is unknown to us, which is no error.
+ */
+static void check_counts(struct run *run)
+{
+	uint64_t lo, hi, allocs, frees, live;
+	struct verdict v;
+
+	assert_int_equal(run->status, 0);
+	text_range(run->text, &lo, &hi);
+	assert_int_equal(sscanf(strstr(run->text, "allocs"),
+				"allocs %lu frees %lu live %lu", &allocs,
+				&frees, &live),
+			 3);
+	v = judge(&run->tapes, run->pid, lo, hi);
+	assert_int_equal(v.twice, 0);
+	assert_int_equal(v.backwards, 0);
+	assert_true(v.unknown < 10);
+	assert_int_equal(run->lost, 0);
+	assert_int_equal(run->totals.broken, 0);
+	assert_int_equal(v.allocs, allocs);
+	assert_int_equal(v.frees, frees);
+}
+
+static void test_threads(void **state)
+{
+	struct run run;
+
+	(void)state;
+	run_victim(&run, "alloc_threads", "20000");
+	check_counts(&run);
+	assert_in_range(run.tapes.nr, 8, 9);
+	end(&run);
+}
+
+/* Threads that end and begin where others ended, and free while they end. */
+static void test_churn(void **state)
+{
+	struct run run;
+
+	(void)state;
+	run_victim(&run, "alloc_churn", "2000");
+	check_counts(&run);
+	assert_in_range(run.tapes.nr, 2, 30);
+	end(&run);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_churn),
+	};
+
+	alarm(300);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,1010 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "intake/inject.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "intake/inject_image.h"
+#include "intake/libs.h"
+#include "intake/proc.h"
+#include "intake/remote.h"
+#include "probe/inject.h"
+
+#define PAGE 4096ull
+#define STOP_MS 200 /* how long a thread may take to stop */
+#define TRIES 50 /* of what another moment may allow, TRY_NS apart */
+#define TRY_NS 2000000
+#define FUNCTIONS_MAX 128
+#define STACK_MAX \
+	(8u << 20) /* of a thread, looked through for return addresses */
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000 /* Linux 4.17 */
+#endif
+#ifndef MADV_WIPEONFORK
+#define MADV_WIPEONFORK 18
+#endif
+
+/* A pointer that calls a function of the allocator. */
+struct pointer {
+	uint64_t addr;
+	uint64_t was; /* what is to be put back; 0: it is not set yet */
+	uint64_t own; /* where its object defines the function itself; or 0 */
+	uint16_t fn; /* index of functions[] */
+	bool lazy; /* it may hold the way to the linker instead of the function */
+};
+
+struct function {
+	struct image_function f;
+	uint64_t original; /* 0: the process has none */
+};
+
+struct inject {
+	uint32_t pid;
+	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
+	uint64_t r_debug;
+	uint64_t sum; /* of the objects that were looked through */
+	uint64_t syscall_at;
+	struct libs libs; /* only while they are looked through */
+	const struct lib *reading; /* the one that is */
+	struct proc_map *maps; /* as well */
+	size_t nr_maps;
+	struct image image;
+	bool mapped; /* the image is in the process */
+	struct function functions[FUNCTIONS_MAX];
+	size_t nr_functions;
+	struct pointer *pointers;
+	size_t nr, room;
+	bool no_memory;
+	struct inject_totals totals;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static void nap(void)
+{
+	nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+}
+
+/* ---- memory of the process ---- */
+
+static bool get(const struct inject *in, uint64_t addr, void *to, size_t n)
+{
+	return pread(in->mem, to, n, (off_t)addr) == (ssize_t)n;
+}
+
+static bool put(const struct inject *in, uint64_t addr, const void *from,
+		size_t n)
+{
+	return pwrite(in->mem, from, n, (off_t)addr) == (ssize_t)n;
+}
+
+static uint64_t get_word(const struct inject *in, uint64_t addr)
+{
+	uint64_t w = 0;
+
+	return get(in, addr, &w, 8) ? w : 0;
+}
+
+/* A kernel may forbid such writes (proc_mem.force_override=), but not ptrace's. */
+static bool put_word(const struct inject *in, const struct proc_stopped *st,
+		     uint64_t addr, uint64_t w)
+{
+	return put(in, addr, &w, 8) ||
+	       (st->nr && !ptrace(PTRACE_POKEDATA, st->tids[0], addr, w));
+}
+
+/* ---- may it be done? ---- */
+
+__attribute__((format(printf, 2, 3))) static int refuse(char **why,
+							const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	if (vasprintf(why, fmt, ap) < 0)
+		*why = NULL;
+	va_end(ap);
+	return -EPERM;
+}
+
+/* What /proc/PID/status has against it. */
+static int check_status(uint32_t pid, char **why)
+{
+	unsigned int seccomp = 0, tracer = 0, kthread = 0;
+	char path[64], line[256], state = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return refuse(why, "there is no such process");
+	while (fgets(line, sizeof(line), f)) {
+		sscanf(line, "State: %c", &state);
+		sscanf(line, "TracerPid: %u", &tracer);
+		sscanf(line, "Seccomp: %u", &seccomp);
+		sscanf(line, "Kthread: %u", &kthread);
+	}
+	fclose(f);
+	if (state == 'Z' || state == 'X')
+		return refuse(why, "it has ended");
+	if (kthread)
+		return refuse(why, "it is a kernel thread");
+	if (tracer)
+		return refuse(why, "process %u traces it", tracer);
+	if (seccomp)
+		return refuse(
+			why,
+			"a seccomp filter guards it, which may kill it for a system call of the shim");
+	return 0;
+}
+
+static int check_program(uint32_t pid, char **why)
+{
+	unsigned char id[20] = { 0 };
+	char path[64];
+	ssize_t n;
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return refuse(why,
+			      errno == ENOENT ?
+				      "it has no program (a kernel thread)" :
+				      "its program cannot be read");
+	n = read(fd, id, sizeof(id));
+	close(fd);
+	if (n != sizeof(id) || id[EI_CLASS] != ELFCLASS64 ||
+	    id[18] != EM_X86_64)
+		return refuse(why, "it is no 64-bit program");
+	return 0;
+}
+
+/* ---- what it has loaded ---- */
+
+static const struct proc_map *map_of(const struct inject *in, uint64_t addr)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr_maps; i++)
+		if (addr >= in->maps[i].d.start && addr < in->maps[i].d.end)
+			return &in->maps[i];
+	return NULL;
+}
+
+static bool same_file(const struct proc_map *a, const struct proc_map *b)
+{
+	return a && b && a->d.ino && a->d.ino == b->d.ino &&
+	       a->d.dev == b->d.dev;
+}
+
+static int read_maps(struct inject *in)
+{
+	long nr;
+
+	free(in->maps);
+	in->maps = NULL;
+	in->nr_maps = 0;
+	nr = proc_maps(in->pid, &in->maps);
+	if (nr <= 0)
+		return nr ? (int)nr : -ESRCH;
+	in->nr_maps = (size_t)nr;
+	return 0;
+}
+
+static struct pointer *pointer_at(const struct inject *in, uint64_t addr)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr; i++)
+		if (in->pointers[i].addr == addr)
+			return &in->pointers[i];
+	return NULL;
+}
+
+static void add_pointer(struct inject *in, uint64_t addr, size_t fn, bool lazy)
+{
+	struct pointer *p;
+
+	if (pointer_at(in, addr))
+		return;
+	if (in->nr == in->room) {
+		in->room = in->room ? 2 * in->room : 256;
+		p = realloc(in->pointers, in->room * sizeof(*p));
+		if (!p) {
+			in->no_memory = true;
+			in->room = in->nr;
+			return;
+		}
+		in->pointers = p;
+	}
+	p = &in->pointers[in->nr++];
+	*p = (struct pointer){ .addr = addr, .fn = (uint16_t)fn, .lazy = lazy };
+	if (lazy)
+		p->own = lib_symbol(in->mem, in->reading,
+				    in->functions[fn].f.name);
+}
+
+static void found_pointer(void *ctx, const char *name, uint64_t addr, bool lazy)
+{
+	struct inject *in = ctx;
+	size_t i;
+
+	for (i = 0; i < in->nr_functions; i++)
+		if (in->functions[i].original &&
+		    !strcmp(name, in->functions[i].f.name))
+			add_pointer(in, addr, i, lazy);
+}
+
+static bool is_rtld_function(const char *name)
+{
+	return !strcmp(name, "malloc") || !strcmp(name, "free") ||
+	       !strcmp(name, "calloc") || !strcmp(name, "realloc");
+}
+
+static void scan_words(struct inject *in, const uint64_t *w, size_t nr,
+		       uint64_t at)
+{
+	size_t i, j;
+
+	for (i = 0; i < nr; i++)
+		for (j = 0; w[i] && j < in->nr_functions; j++)
+			if ((w[i] == in->functions[j].original ||
+			     w[i] == in->functions[j].f.hook) &&
+			    is_rtld_function(in->functions[j].f.name))
+				add_pointer(in, at + 8 * i, j, false);
+}
+
+/*
+ * glibc's dynamic linker calls the program's malloc by four variables of its own
+ * (elf/dl-minimal.c, __rtld_malloc) for which there is no relocation.
+ */
+static void scan_linker(struct inject *in)
+{
+	const struct proc_map *linker = map_of(in, in->libs.linker), *m;
+	static uint64_t words[1 << 15];
+	size_t i;
+
+	for (i = 0; linker && i < in->nr_maps; i++) {
+		m = &in->maps[i];
+		if (same_file(m, linker) && !(m->d.flags & VMA_EXEC) &&
+		    m->d.end - m->d.start <= sizeof(words) &&
+		    get(in, m->d.start, words, m->d.end - m->d.start))
+			scan_words(in, words, (m->d.end - m->d.start) / 8,
+				   m->d.start);
+	}
+}
+
+static int read_objects(struct inject *in)
+{
+	int err;
+
+	libs_free(&in->libs);
+	err = libs_read(in->mem, in->r_debug, &in->libs);
+	return err ? err : read_maps(in);
+}
+
+/* Looks through all objects: the pointers that are not known yet are added. */
+static int gather(struct inject *in)
+{
+	int err = read_objects(in);
+	size_t i;
+
+	if (err)
+		return err;
+	/* Nonsense in one object is that object's affair. */
+	for (i = 0; i < in->libs.nr; i++) {
+		in->reading = &in->libs.at[i];
+		lib_pointers(in->mem, in->reading, found_pointer, in);
+	}
+	scan_linker(in);
+	in->sum = in->libs.sum;
+	libs_free(&in->libs);
+	return in->no_memory ? -ENOMEM : 0;
+}
+
+static uint64_t resolve(void *ctx, const char *name)
+{
+	struct inject *in = ctx;
+	size_t where;
+
+	return libs_symbol(in->mem, &in->libs, name, &where);
+}
+
+/*
+ * Operators of C++ that are not of the allocator's own object call malloc, by a
+ * pointer that we know.
+ */
+static void find_originals(struct inject *in)
+{
+	size_t i, where, home = SIZE_MAX;
+
+	libs_symbol(in->mem, &in->libs, "malloc", &home);
+	for (i = 0; i < FUNCTIONS_MAX; i++) {
+		struct function *fn = &in->functions[i];
+
+		if (!image_function(&in->image, i, &fn->f))
+			break;
+		fn->original =
+			libs_symbol(in->mem, &in->libs, fn->f.name, &where);
+		if (!strncmp(fn->f.name, "_Z", 2) && where != home)
+			fn->original = 0;
+		if (fn->f.next && fn->original)
+			memcpy(in->image.bytes + fn->f.next, &fn->original, 8);
+	}
+	in->nr_functions = i;
+}
+
+/*
+ * The instruction in a wrapper of libc's, one that is over at once when nothing
+ * is wrong: glibc's (sysdeps/unix/sysv/linux/x86_64/sysdep.h, PSEUDO) is looked
+ * for first.
+ */
+static uint64_t find_syscall(struct inject *in)
+{
+	static const unsigned char glibc[] = { 0x0f, 0x05, 0x48, 0x3d,
+					       0x01, 0xf0, 0xff, 0xff,
+					       0x73, 0x01, 0xc3 };
+	static const size_t lengths[] = { sizeof(glibc), 2 };
+	static const char *const names[] = { "mprotect", "munmap", "getppid" };
+	unsigned char code[64];
+	size_t i, j, where;
+
+	for (j = 0; j < 2; j++) {
+		for (i = 0; i < 3; i++) {
+			uint64_t fn = libs_symbol(in->mem, &in->libs, names[i],
+						  &where);
+			unsigned char *at;
+
+			if (!fn || !get(in, fn, code, sizeof(code)))
+				continue;
+			at = memmem(code, sizeof(code), glibc, lengths[j]);
+			if (at)
+				return fn + (uint64_t)(at - code);
+		}
+	}
+	return 0;
+}
+
+static bool has_lib(const struct inject *in, const char *part)
+{
+	size_t i;
+
+	for (i = 0; i < in->libs.nr; i++)
+		if (strstr(in->libs.at[i].name, part))
+			return true;
+	return false;
+}
+
+/* The first look: everything that needs no stop. */
+static int study(struct inject *in, char **why)
+{
+	int err, tries = 0;
+
+	do {
+		libs_free(&in->libs);
+		err = libs_find(in->pid, in->mem, &in->r_debug);
+		if (!err)
+			err = libs_read(in->mem, in->r_debug, &in->libs);
+		if (err == -EAGAIN)
+			nap();
+	} while (err == -EAGAIN && tries++ < TRIES);
+	if (err == -ENOEXEC)
+		return refuse(why, "it is statically linked");
+	if (err == -EAGAIN)
+		return refuse(why,
+			      "its dynamic linker is at work all the time");
+	if (err)
+		return refuse(why, "its list of libraries cannot be read: %s",
+			      strerror(-err));
+	if (has_lib(in, "libvmaheap-shim"))
+		return refuse(why, "it has the shim already, preloaded");
+	err = image_make(&in->image, INJECT_PLACE, resolve, in);
+	if (err == -ENOEXEC)
+		return refuse(why, "its libc lacks what the shim needs");
+	if (err)
+		return refuse(why, "%s", strerror(-err));
+	find_originals(in);
+	in->syscall_at = find_syscall(in);
+	libs_free(&in->libs);
+	if (!in->functions[0].original || !in->functions[1].original)
+		return refuse(why, "no malloc found (allocator opaque)");
+	if (!in->syscall_at)
+		return refuse(why, "its libc is not known to us");
+	return 0;
+}
+
+/* ---- setting pointers; the process stands still ---- */
+
+/*
+ * What a pointer is to be put back to; 0: leave it alone. A slot that has not
+ * been bound yet holds an address in the object's own procedure linkage table.
+ */
+static uint64_t worth_setting(const struct inject *in, const struct pointer *p,
+			      uint64_t value)
+{
+	const struct function *fn = &in->functions[p->fn];
+
+	if (value == fn->original)
+		return value;
+	if (value == fn->f.hook) /* left by one that was killed; or inherited */
+		return fn->original;
+	if (p->lazy && map_of(in, value) &&
+	    map_of(in, value)->d.flags & VMA_EXEC &&
+	    same_file(map_of(in, value), map_of(in, p->addr)) &&
+	    value != p->own)
+		return value;
+	return 0;
+}
+
+static int set_pointers(struct inject *in, const struct proc_stopped *st)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr; i++) {
+		struct pointer *p = &in->pointers[i];
+		uint64_t hook = in->functions[p->fn].f.hook, value;
+
+		if (!get(in, p->addr, &value, 8) || (value == hook && p->was))
+			continue;
+		p->was = worth_setting(in, p, value);
+		if (p->was && !put_word(in, st, p->addr, hook))
+			return -errno;
+	}
+	return 0;
+}
+
+static int put_back(struct inject *in, const struct proc_stopped *st)
+{
+	int err = 0;
+	size_t i;
+
+	for (i = 0; i < in->nr; i++) {
+		const struct pointer *p = &in->pointers[i];
+
+		if (p->was &&
+		    get_word(in, p->addr) == in->functions[p->fn].f.hook &&
+		    !put_word(in, st, p->addr, p->was))
+			err = -EIO;
+	}
+	return err;
+}
+
+static bool is_set(const struct inject *in, const struct pointer *p)
+{
+	return p->was && get_word(in, p->addr) == in->functions[p->fn].f.hook;
+}
+
+/* Pointers that are not ours to set are looked at again when something is new. */
+static void forget_unset(struct inject *in)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < in->nr; i++)
+		if (is_set(in, &in->pointers[i]))
+			in->pointers[n++] = in->pointers[i];
+	in->nr = n;
+	in->totals.pointers = (unsigned int)n;
+}
+
+/* ---- the image ---- */
+
+/*
+ * The image's data as they are before its first instruction; the key stays, of
+ * which a process has few, and a thread may have it set.
+ */
+static bool write_data(const struct inject *in, bool silent)
+{
+	const struct image *im = &in->image;
+	size_t key, state, quiet;
+	size_t homes = image_symbol(im, "inject_homes");
+	size_t rest = homes + INJECT_HOME_BYTES;
+	unsigned char *data = calloc(1, im->data_size);
+	uint32_t now = silent ? SHIM_SILENT : 0;
+	bool ok;
+
+	if (!data)
+		return false;
+	memcpy(data, im->bytes + im->data, im->data_size);
+	key = image_symbol(im, "exit_key") - im->data;
+	state = image_symbol(im, "shim_state") - im->data;
+	quiet = image_symbol(im, "shim_silent") - im->data;
+	memcpy(data + state, &now, 4);
+	data[quiet] = silent;
+	ok = get(in, im->at + im->data + key, data + key, 8);
+	/* Around the homes, which are pages of their own. */
+	ok = ok && put(in, im->at + im->data, data, homes - im->data);
+	ok = ok && put(in, im->at + rest, data + (rest - im->data),
+		       im->data_size - (rest - im->data));
+	free(data);
+	return ok;
+}
+
+/* No thread has a slot any more. Only lines that were used are written. */
+static bool clear_homes(const struct inject *in)
+{
+	static const unsigned char none[64];
+	unsigned char *homes = malloc(INJECT_HOME_BYTES);
+	uint64_t at = in->image.at + image_symbol(&in->image, "inject_homes");
+	bool ok = homes && get(in, at, homes, INJECT_HOME_BYTES);
+	size_t i;
+
+	for (i = 0; ok && i < INJECT_HOME_BYTES; i += 64)
+		if (memcmp(homes + i, none, 64))
+			ok = put(in, at + i, none, 64);
+	free(homes);
+	return ok;
+}
+
+static long call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c,
+		 uint64_t d)
+{
+	return remote_call(r, nr, a, b, c, d, ~0ull, 0);
+}
+
+/* Maps the image writable and fills it; then each part gets its protection. */
+static int map_image(struct inject *in, struct remote *r)
+{
+	const struct image *im = &in->image;
+	uint64_t homes = im->at + image_symbol(im, "inject_homes");
+	long got = call(r, SYS_mmap, im->at, im->size, PROT_READ | PROT_WRITE,
+			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				MAP_FIXED_NOREPLACE);
+
+	if (got < 0)
+		return (int)got;
+	if ((uint64_t)got != im->at) { /* before Linux 4.17 only a hint */
+		call(r, SYS_munmap, (uint64_t)got, im->size, 0, 0);
+		return -EEXIST;
+	}
+	if (put(in, im->at, im->bytes, im->data) && write_data(in, false))
+		got = call(r, SYS_mprotect, im->at, im->data, PROT_READ, 0);
+	else
+		got = -EIO;
+	if (!got)
+		got = call(r, SYS_mprotect, im->at + im->text, im->text_size,
+			   PROT_READ | PROT_EXEC, 0);
+	if (!got)
+		got = call(r, SYS_madvise, homes, INJECT_HOME_BYTES,
+			   MADV_WIPEONFORK, 0);
+	if (got)
+		call(r, SYS_munmap, im->at, im->size, 0, 0);
+	else
+		in->mapped = true;
+	return (int)got;
+}
+
+/* Is our image there? 0: no; 1: yes; -EEXIST: something else is. */
+static int find_image(struct inject *in)
+{
+	const struct image *im = &in->image;
+	unsigned char *text;
+	int rc = -EEXIST;
+
+	if (read_maps(in))
+		return -ESRCH;
+	if (!map_of(in, im->at))
+		return 0;
+	text = malloc(im->text_size);
+	if (text && get(in, im->at + im->text, text, im->text_size) &&
+	    !memcmp(text, im->bytes + im->text, im->text_size))
+		rc = 1;
+	free(text);
+	in->mapped = rc == 1;
+	return rc;
+}
+
+/* ---- stops ---- */
+
+static void count_stop(struct inject *in, uint64_t since)
+{
+	uint64_t ns = now_ns() - since;
+
+	in->totals.stops++;
+	in->totals.stopped_ns += ns;
+	if (ns > in->totals.longest_ns)
+		in->totals.longest_ns = ns;
+}
+
+/*
+ * Runs act() while the process stands still; again, some times, when it says
+ * -EAGAIN or -EBUSY, or a thread did not stop.
+ */
+static int while_stopped(struct inject *in,
+			 int (*act)(struct inject *in, struct proc_stopped *st))
+{
+	struct proc_stopped st;
+	int err, tries = 0;
+	uint64_t since;
+
+	do {
+		if (tries)
+			nap();
+		since = now_ns();
+		err = proc_stop(in->pid, STOP_MS, &st);
+		if (err)
+			continue;
+		err = act(in, &st);
+		proc_go(&st);
+		count_stop(in, since);
+	} while ((err == -EAGAIN || err == -EBUSY || err == -ETIMEDOUT) &&
+		 tries++ < (err == -ETIMEDOUT ? 5 : TRIES));
+	return err;
+}
+
+/* Were the objects that we have looked through all that there are? */
+static int check_libs(struct inject *in)
+{
+	uint64_t sum;
+	int err = libs_sum(in->mem, in->r_debug, &sum);
+
+	return err || sum == in->sum ? err : gather(in);
+}
+
+static int with_remote(struct inject *in, struct proc_stopped *st,
+		       int (*act)(struct inject *in, struct remote *r))
+{
+	struct remote r;
+	int err = remote_begin(&r, st, in->mem, in->syscall_at);
+
+	if (err)
+		return err;
+	err = act(in, &r);
+	remote_end(&r);
+	return err;
+}
+
+static int act_attach(struct inject *in, struct proc_stopped *st)
+{
+	int err = check_libs(in);
+
+	if (!err && !in->mapped)
+		err = with_remote(in, st, map_image);
+	if (!err)
+		err = set_pointers(in, st);
+	if (err)
+		put_back(in, st);
+	return err;
+}
+
+static int act_look(struct inject *in, struct proc_stopped *st)
+{
+	int err = check_libs(in);
+
+	return err ? err : set_pointers(in, st);
+}
+
+/* Not after an exec, nor while it exits. */
+static bool is_there(const struct inject *in)
+{
+	char byte;
+
+	return get(in, in->image.at, &byte, 1);
+}
+
+static int act_silence(struct inject *in, struct proc_stopped *st)
+{
+	uint32_t silent = SHIM_SILENT;
+	const struct image *im = &in->image;
+	int err;
+
+	if (!is_there(in))
+		return -ESRCH;
+	err = put_back(in, st);
+	if (!put(in, im->at + image_symbol(im, "shim_state"), &silent, 4) ||
+	    !put(in, im->at + image_symbol(im, "shim_silent"), &silent, 1) ||
+	    !clear_homes(in))
+		err = -EIO;
+	return err;
+}
+
+/* ---- is a thread inside? ---- */
+
+static bool in_text(const struct inject *in, uint64_t addr)
+{
+	return addr - (in->image.at + in->image.text) < in->image.text_size;
+}
+
+/*
+ * From the stack pointer to the end of its mapping, every word that could be a
+ * return address into the image counts, so "no" is sure and "yes" is not.
+ */
+static bool stack_enters(const struct inject *in, uint64_t sp)
+{
+	const struct proc_map *m = map_of(in, sp);
+	uint64_t words[1024], end;
+	size_t i, n;
+
+	if (!m)
+		return true;
+	end = m->d.end - sp > STACK_MAX ? sp + STACK_MAX : m->d.end;
+	for (sp &= ~7ull; sp < end; sp += 8 * n) {
+		n = (end - sp) / 8 < 1024 ? (end - sp) / 8 : 1024;
+		if (!n)
+			break;
+		if (!get(in, sp, words, 8 * n))
+			return true;
+		for (i = 0; i < n; i++)
+			if (in_text(in, words[i]))
+				return true;
+	}
+	return false;
+}
+
+static bool is_inside(const struct inject *in, pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
+		return true;
+	return in_text(in, regs.rip) || stack_enters(in, regs.rsp);
+}
+
+/* ---- taking it out ---- */
+
+static bool is_of_shim(const struct inject *in, const struct proc_map *m)
+{
+	const struct image *im = &in->image;
+
+	return m->d.start >= SHIM_REGION &&
+	       m->d.end <= SHIM_REGION + SHIM_REGION_BYTES &&
+	       (m->d.end <= im->at || m->d.start >= im->at + im->size);
+}
+
+static int unmap_all(struct inject *in, struct remote *r)
+{
+	long err = 0;
+	size_t i;
+
+	for (i = 0; !err && i < in->nr_maps; i++)
+		if (is_of_shim(in, &in->maps[i]))
+			err = call(r, SYS_munmap, in->maps[i].d.start,
+				   in->maps[i].d.end - in->maps[i].d.start, 0,
+				   0);
+	return (int)err;
+}
+
+/* Rings and stamp: a thread that is inside writes into nothing instead. */
+static int empty_all(struct inject *in, struct remote *r)
+{
+	long got = 0;
+	size_t i;
+
+	for (i = 0; got >= 0 && i < in->nr_maps; i++)
+		if (is_of_shim(in, &in->maps[i]) &&
+		    in->maps[i].d.flags & VMA_SHARED)
+			got = call(r, SYS_mmap, in->maps[i].d.start,
+				   in->maps[i].d.end - in->maps[i].d.start,
+				   PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+					   MAP_FIXED);
+	return got < 0 ? (int)got : 0;
+}
+
+static int act_leave(struct inject *in, struct proc_stopped *st)
+{
+	int err = is_there(in) ? read_maps(in) : -ESRCH;
+	size_t i;
+
+	for (i = 0; !err && i < st->nr; i++)
+		if (is_inside(in, st->tids[i]))
+			err = -EAGAIN;
+	if (!err)
+		err = with_remote(in, st, unmap_all);
+	if (!err && !(clear_homes(in) && write_data(in, true)))
+		err = -EIO;
+	return err;
+}
+
+static int act_empty(struct inject *in, struct proc_stopped *st)
+{
+	int err = is_there(in) ? read_maps(in) : -ESRCH;
+
+	return err ? err : with_remote(in, st, empty_all);
+}
+
+/* ---- in and out ---- */
+
+static void inject_free(struct inject *in)
+{
+	if (in->mem >= 0)
+		close(in->mem);
+	libs_free(&in->libs);
+	image_free(&in->image);
+	free(in->maps);
+	free(in->pointers);
+	free(in);
+}
+
+static struct inject *inject_new(uint32_t pid)
+{
+	struct inject *in = calloc(1, sizeof(*in));
+	char path[32];
+
+	if (!in)
+		return NULL;
+	in->pid = pid;
+	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
+	in->mem = open(path, O_RDWR | O_CLOEXEC);
+	if (in->mem >= 0)
+		return in;
+	free(in);
+	return NULL;
+}
+
+/* Does somebody listen where the shim in this process connects to? */
+static bool is_served(const struct inject *in)
+{
+	struct sockaddr_un addr = { .sun_family = AF_UNIX };
+	int fd, err;
+
+	if (!get(in, in->image.at + image_symbol(&in->image, "inject_sock"),
+		 addr.sun_path, sizeof(addr.sun_path)))
+		return false;
+	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return false;
+	addr.sun_path[sizeof(addr.sun_path) - 1] = 0;
+	err = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) ? errno : 0;
+	close(fd);
+	return !err || err == EAGAIN;
+}
+
+/*
+ * An image that is there: of an earlier watch that has ended well, or of one
+ * whose daemon was killed, then it is taken out first.
+ */
+static int reuse_image(struct inject *in, char **why)
+{
+	uint32_t state = 0;
+
+	get(in, in->image.at + image_symbol(&in->image, "shim_state"), &state,
+	    4);
+	if (state != SHIM_SILENT && is_served(in))
+		return refuse(why, "another vmaheap has injected into it");
+	gather(in);
+	if (while_stopped(in, act_silence) || while_stopped(in, act_leave))
+		return refuse(
+			why,
+			"a thread of it may still be inside of the shim of an earlier watch");
+	forget_unset(in);
+	return 0;
+}
+
+static int start(struct inject *in, const char *sock, char **why)
+{
+	int err = study(in, why);
+
+	if (err)
+		return err;
+	err = find_image(in);
+	if (err < 0)
+		return refuse(
+			why,
+			"another version of the shim, or something else, lies where it goes");
+	if (err && reuse_image(in, why))
+		return -EBUSY;
+	memcpy(in->image.bytes + image_symbol(&in->image, "inject_sock"), sock,
+	       strlen(sock) + 1);
+	if (in->mapped && !write_data(in, false))
+		return refuse(why, "its memory cannot be written");
+	gather(in); /* what can be done before the stop */
+	err = while_stopped(in, act_attach);
+	if (err)
+		return refuse(
+			why,
+			err == -ETIMEDOUT ?
+				"a thread of it does not stop: it waits in the kernel (for a vfork child?)" :
+			err == -EAGAIN ?
+				"its dynamic linker is at work all the time" :
+			err == -EBUSY ?
+				"none of its threads can be used (restartable sequences)" :
+				strerror(-err));
+	forget_unset(in);
+	return 0;
+}
+
+struct inject *inject_open(uint32_t pid, const char *sock, char **why)
+{
+	struct inject *in;
+
+	*why = NULL;
+	if (strlen(sock) >= INJECT_SOCK_BYTES || check_status(pid, why) ||
+	    check_program(pid, why))
+		return NULL;
+	in = inject_new(pid);
+	if (!in) {
+		refuse(why, "its memory cannot be opened: %s", strerror(errno));
+		return NULL;
+	}
+	if (!start(in, sock, why))
+		return in;
+	inject_free(in);
+	return NULL;
+}
+
+struct inject *inject_adopt(uint32_t pid)
+{
+	struct inject *in = inject_new(pid);
+	char *why = NULL;
+
+	if (!in)
+		return NULL;
+	if (!study(in, &why) && find_image(in) == 1 && !gather(in)) {
+		size_t i;
+
+		for (i = 0; i < in->nr; i++)
+			in->pointers[i].was =
+				in->functions[in->pointers[i].fn].original;
+		forget_unset(in);
+		return in;
+	}
+	free(why);
+	inject_free(in);
+	return NULL;
+}
+
+/* Something that we have set does not hold any more what it did. */
+static bool pointers_moved(const struct inject *in)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr; i++)
+		if (!is_set(in, &in->pointers[i]))
+			return true;
+	return false;
+}
+
+void inject_look(struct inject *in)
+{
+	uint64_t sum;
+
+	if (libs_sum(in->mem, in->r_debug, &sum) ||
+	    (sum == in->sum && !pointers_moved(in)))
+		return;
+	forget_unset(in);
+	gather(in);
+	while_stopped(in, act_look);
+	forget_unset(in);
+}
+
+int inject_silence(struct inject *in)
+{
+	return while_stopped(in, act_silence);
+}
+
+bool inject_close(struct inject *in)
+{
+	int err = while_stopped(in, act_leave);
+
+	if (err && err != -ESRCH)
+		while_stopped(in, act_empty);
+	inject_free(in);
+	return !err || err == -ESRCH;
+}
+
+struct inject_totals inject_totals(const struct inject *in)
+{
+	return in->totals;
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The shim put into a running process, and taken out of it again.
+ *
+ *   while it runs    its loaded objects are read, and the pointers by which they
+ *                    call the allocator are looked up: slots of the GOT, tables
+ *   stopped, once,   the shim's image is mapped and written, the pointers are set
+ *   for milliseconds to it; all threads go on
+ *
+ * No code of the process is run for this but system calls (intake/remote.h), so
+ * it does not matter where its threads are: in malloc, in the dynamic linker, in
+ * a signal handler. Writes go through /proc/PID/mem, which does not mind that the
+ * dynamic linker has made pages read-only (RELRO).
+ *
+ * What it cannot see: functions whose address the program itself has put
+ * elsewhere (dlsym, tables filled at run time); a library loaded later, until
+ * inject_look() has found it; allocators in other namespaces (dlmopen).
+ *
+ * When it is taken out each pointer holds what it held before. The shim's code,
+ * some pages, stays in the process, silent: the program may keep a pointer to a
+ * function of it that it read meanwhile. The next injection uses it again.
+ */
+#ifndef INTAKE_INJECT_H
+#define INTAKE_INJECT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct inject;
+
+/*
+ * Puts it in. It will connect to the UNIX socket `sock` (a path as the process
+ * sees it), which must be listening. NULL, with *why a malloc'ed sentence that
+ * says what is in the way; the process is then as before.
+ */
+struct inject *inject_open(uint32_t pid, const char *sock, char **why);
+
+/*
+ * The same for a process that has it already, by fork of one that has: to take
+ * it out. NULL: it has none.
+ */
+struct inject *inject_adopt(uint32_t pid);
+
+/*
+ * Has the process loaded something new? Call it now and then; it costs some
+ * reads, and a stop when it has.
+ */
+void inject_look(struct inject *in);
+
+/*
+ * Puts all pointers back: no new call comes to the shim. What is in the rings may
+ * be read then, before inject_close() takes their memory away. 0 or -errno.
+ */
+int inject_silence(struct inject *in);
+
+/*
+ * Takes away what the shim has mapped but its image, and frees. Call it when
+ * nobody listens at the socket any more. False: a thread may still be inside of
+ * the shim, so that some address space stays mapped, without contents.
+ */
+bool inject_close(struct inject *in);
+
+struct inject_totals {
+	unsigned int pointers; /* set now */
+	unsigned int stops; /* of the process */
+	uint64_t stopped_ns; /* altogether */
+	uint64_t longest_ns;
+};
+struct inject_totals inject_totals(const struct inject *in);
+
+#endif

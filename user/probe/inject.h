@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The shim as it is put into a running process (intake/inject.c): the same
+ * sources, linked as an object of their own that needs no loader. It has no
+ * thread variables, calls nothing but a few functions of the target's libc, and
+ * is found by the symbols named here. Its originals are filled in from outside
+ * before its first instruction runs.
+ */
+#ifndef PROBE_INJECT_H
+#define PROBE_INJECT_H
+
+#include <stddef.h>
+
+#include "probe/words.h"
+
+/* It lies at the end of the region that the shim's mappings have. */
+#define INJECT_PLACE_BYTES (1ull << 26)
+#define INJECT_PLACE (SHIM_REGION + SHIM_REGION_BYTES - INJECT_PLACE_BYTES)
+
+/* inject_homes: of pages of its own, wiped by fork. */
+#define INJECT_HOME_BITS 12
+#define INJECT_HOME_BYTES (64u << INJECT_HOME_BITS)
+
+/* inject_functions[], up to one without a name: what the target calls by it. */
+struct inject_function {
+	const char *name;
+	void *hook; /* calls of the function are to come here */
+	void **next; /* here goes the original; NULL: another name has it */
+};
+
+#define INJECT_SOCK_BYTES 108
+
+/* shim_state */
+enum shim_state { SHIM_NEW, SHIM_STARTING, SHIM_ACTIVE, SHIM_SILENT };
+
+#endif
