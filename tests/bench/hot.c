@@ -306,11 +306,13 @@ static struct rings *rings;
 static struct ring *shim_ring; /* the reader's, not the one above */
 static int stamp_fd;
 
-static int admit(void *ctx, uint32_t tgid, int *fd)
+static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *fd)
 {
 	(void)ctx;
 	(void)tgid;
-	*fd = stamp_fd;
+	(void)flags;
+	if (fd)
+		*fd = stamp_fd;
 	return 0;
 }
 

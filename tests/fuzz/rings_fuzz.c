@@ -79,10 +79,23 @@ static void take(struct ring *r, unsigned int nr)
 static void write_words(struct ring *r, struct input *in, unsigned int nr)
 {
 	uint64_t head = r->shared->head;
+	unsigned int level = r->shared->level % RING_LEVELS;
+	uint64_t *data = (uint64_t *)((char *)r->shared + RING_DATA) +
+			 ring_level_at(WORDS, level);
 
 	while (nr-- && in->left)
-		ring_data_words(r)[head++ & (WORDS - 1)] = input_u64(in);
+		data[head++ & ((WORDS << 2 * level) - 1)] = input_u64(in);
 	__atomic_store_n(&r->shared->head, head, __ATOMIC_RELEASE);
+}
+
+static void grow(struct ring *r)
+{
+	uint32_t level = r->shared->level;
+
+	if (level >= RING_LEVELS - 1)
+		return;
+	r->shared->grown[level] = r->shared->head;
+	r->shared->level = level + 1;
 }
 
 static void scribble(struct ring *r, struct input *in)
@@ -119,6 +132,10 @@ static void act(struct fuzz *f, struct input *in)
 	case 5:
 		rings_gone(&f->rs, 1);
 		break;
+	case 6:
+		if (r)
+			grow(r);
+		break;
 	default:
 		rings_drain(&f->rs);
 		break;
@@ -127,7 +144,9 @@ static void act(struct fuzz *f, struct input *in)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct fuzz f = { .rs = { .ring_words = WORDS, .ops = &ops } };
+	struct fuzz f = { .rs = { .ring_words = WORDS,
+				  .levels = RING_LEVELS,
+				  .ops = &ops } };
 	struct input in = { data, size };
 	struct ring *r;
 	int i;

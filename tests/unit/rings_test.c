@@ -177,6 +177,7 @@ static int teardown(void **state)
 struct producer {
 	struct ring_header *h;
 	uint64_t *data;
+	size_t bytes; /* of all */
 	size_t words;
 	uint64_t head;
 	struct ring *ring;
@@ -246,8 +247,9 @@ static struct producer produce(struct fixture *f, uint32_t tid)
 	close(fds[0]);
 	close(fds[1]);
 	assert_int_equal(p.h->magic, RING_MAGIC);
+	p.bytes = a.ring_bytes;
 	p.words = p.h->words;
-	assert_int_equal(a.ring_bytes, RING_DATA + 8 * p.words);
+	assert_int_equal(a.ring_bytes, ring_bytes_of(p.words, p.h->levels));
 	p.data = (uint64_t *)((char *)p.h + RING_DATA);
 	p.ring = f->last;
 	return p;
@@ -255,7 +257,7 @@ static struct producer produce(struct fixture *f, uint32_t tid)
 
 static void produce_end(struct producer *p)
 {
-	munmap(p->h, RING_DATA + 8 * p->words);
+	munmap(p->h, p->bytes);
 }
 
 static size_t room(const struct producer *p)
@@ -634,6 +636,87 @@ static void test_head_runs_back(void **state)
 	produce_end(&p);
 }
 
+/* As the shim does it. */
+static void grow(struct producer *p)
+{
+	uint32_t level = p->h->level;
+
+	p->h->grown[level] = p->head;
+	p->h->level = level + 1;
+	p->words = (size_t)p->h->words << 2 * (level + 1);
+	p->data = (uint64_t *)((char *)p->h + RING_DATA) +
+		  ring_level_at(p->h->words, level + 1);
+}
+
+/* Level after level, each full, and read when it is known of or later. */
+static void check_growth(struct fixture *f, unsigned int drains)
+{
+	struct producer p = produce(f, self());
+	uint64_t n = 0, i, end = 0;
+	unsigned int level;
+
+	assert_int_equal(p.h->levels, RING_LEVELS);
+	for (level = 0; level < RING_LEVELS; level++) {
+		if (level)
+			grow(&p);
+		if (drains & 1)
+			rings_drain(f->rs);
+		for (end += p.words; n < end; n++) {
+			p.data[p.head++ & (p.words - 1)] =
+				word_body(WORD_FREE, 0, 0x10 + n);
+			publish(&p);
+		}
+		if (drains & 2)
+			rings_drain(f->rs);
+	}
+	rings_drain(f->rs);
+	assert_int_equal(p.h->tail, n);
+	for (i = 0; i < 100; i++)
+		say(&p, word_body(WORD_FREE, 0, 0x10 + n++));
+	rings_drain(f->rs);
+	for (i = 0; i < n; i++)
+		assert_int_equal(next_addr(p.ring), 0x10 + i);
+	assert_int_equal(next_addr(p.ring), 0);
+	assert_int_equal(rings_totals(f->rs).broken, 0);
+	produce_end(&p);
+}
+
+static void test_growth(void **state)
+{
+	unsigned int drains;
+
+	for (drains = 0; drains < 4; drains++)
+		check_growth(*state, drains);
+}
+
+static void test_growth_nonsense(void **state)
+{
+	struct fixture *f = *state;
+	struct producer p;
+	unsigned int i;
+
+	for (i = 0; i < 4; i++) {
+		p = produce(f, self());
+		say(&p, word_body(WORD_FREE, 0, 0x10));
+		grow(&p);
+		say(&p, word_body(WORD_FREE, 0, 0x20));
+		rings_drain(f->rs);
+		if (i == 0)
+			p.h->level = RING_LEVELS;
+		if (i == 1)
+			p.h->level = 0;
+		if (i >= 2)
+			grow(&p);
+		if (i == 2)
+			p.h->grown[1] = 1; /* before what was read */
+		p.h->head += i == 3 ? p.words + 1 : 1;
+		rings_drain(f->rs);
+		assert_int_equal(rings_totals(f->rs).broken, i + 1);
+		assert_int_equal(p.h->detached, 1);
+		produce_end(&p);
+	}
+}
+
 static void test_nonsense(void **state)
 {
 	struct fixture *f = *state;
@@ -974,6 +1057,10 @@ int main(void)
 		TEST(test_head_jumps),
 		TEST(test_head_runs_back),
 		TEST(test_nonsense),
+		cmocka_unit_test_setup_teardown(test_growth, setup_big,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_growth_nonsense, setup_big,
+						teardown),
 		TEST(test_future),
 		TEST(test_silent_clients),
 		TEST(test_scribble),

@@ -53,7 +53,9 @@
 struct ring {
 	struct ring *next;
 	struct ring_header *shared; /* hostile */
-	size_t words; /* of the ring */
+	size_t words; /* of the ring's level that `tail` is in */
+	uint64_t *words_at; /* where they are */
+	unsigned int level;
 	uint64_t head, tail; /* ours; everything below tail was copied out */
 	uint32_t tgid;
 	bool foreign; /* thread ids of another pid namespace: told as 0 */
@@ -74,7 +76,8 @@ struct rings {
 	int epoll_fd, listen_fd;
 	int peers[PEERS];
 	unsigned int nr_peers;
-	size_t ring_words;
+	size_t ring_words; /* of the first level */
+	unsigned int levels;
 	uint64_t stack_bytes;
 	bool block, busy;
 	struct ring *first;
@@ -85,7 +88,7 @@ struct rings {
 
 static size_t ring_bytes(const struct rings *rs)
 {
-	return RING_DATA + 8 * rs->ring_words;
+	return ring_bytes_of(rs->ring_words, rs->levels);
 }
 
 /* ---- one ring ---- */
@@ -108,6 +111,15 @@ static int ring_memfd(size_t bytes)
 	return fd;
 }
 
+static void ring_set_level(const struct rings *rs, struct ring *r,
+			   unsigned int level)
+{
+	r->level = level;
+	r->words = rs->ring_words << 2 * level;
+	r->words_at = (uint64_t *)((char *)r->shared + RING_DATA) +
+		      ring_level_at(rs->ring_words, level);
+}
+
 /* A ring that nobody knows of yet; *fd is what its writer maps. */
 static struct ring *ring_new(const struct rings *rs, int *fd)
 {
@@ -115,7 +127,6 @@ static struct ring *ring_new(const struct rings *rs, int *fd)
 
 	if (!r)
 		return NULL;
-	r->words = rs->ring_words;
 	*fd = ring_memfd(ring_bytes(rs));
 	if (*fd < 0)
 		goto out_free;
@@ -124,7 +135,9 @@ static struct ring *ring_new(const struct rings *rs, int *fd)
 	if (r->shared == MAP_FAILED)
 		goto out_close;
 	r->shared->magic = RING_MAGIC;
-	r->shared->words = (uint32_t)r->words;
+	r->shared->words = (uint32_t)rs->ring_words;
+	r->shared->levels = rs->levels;
+	ring_set_level(rs, r, 0);
 	r->shared->flags = rs->block ? RING_BLOCK : 0;
 	r->shared->stack_bytes = rs->stack_bytes;
 	return r;
@@ -134,11 +147,6 @@ out_close:
 out_free:
 	free(r);
 	return NULL;
-}
-
-static uint64_t *ring_data_words(const struct ring *r)
-{
-	return (uint64_t *)((char *)r->shared + RING_DATA);
 }
 
 static void ring_free(struct rings *rs, struct ring *r)
@@ -167,9 +175,8 @@ static void ring_copy(struct ring *r, size_t nr)
 	size_t at = r->tail & (r->words - 1);
 	size_t first = nr < r->words - at ? nr : r->words - at;
 
-	memcpy(r->q.buf + r->q.len, ring_data_words(r) + at, first * 8);
-	memcpy(r->q.buf + r->q.len + first, ring_data_words(r),
-	       (nr - first) * 8);
+	memcpy(r->q.buf + r->q.len, r->words_at + at, first * 8);
+	memcpy(r->q.buf + r->q.len + first, r->words_at, (nr - first) * 8);
 	r->q.len += nr;
 	r->tail += nr;
 }
@@ -252,34 +259,89 @@ static void ring_check(struct rings *rs, struct ring *r)
 		ring_break(rs, r);
 }
 
+/*
+ * The end of what the level has that the ring is read from: the ring's head, or
+ * where the next level begins. False: nonsense.
+ */
+static bool ring_level_end(const struct rings *rs, const struct ring *r,
+			   unsigned int level, uint64_t *end)
+{
+	uint64_t grown;
+
+	if (level < r->level || level >= rs->levels || r->head < r->tail)
+		return false;
+	*end = r->head;
+	if (level > r->level) {
+		grown = __atomic_load_n(&r->shared->grown[r->level],
+					__ATOMIC_RELAXED);
+		if (grown < r->tail)
+			return false;
+		if (grown < r->head)
+			*end = grown;
+	}
+	return *end - r->tail <= r->words;
+}
+
+/* The pages of a level that nobody uses any more are the kernel's again. */
+static void ring_next_level(const struct rings *rs, struct ring *r)
+{
+	madvise(r->words_at, r->words * 8, MADV_REMOVE);
+	ring_set_level(rs, r, r->level + 1);
+}
+
+/*
+ * Copies what there is up to head, and what there is room for. What the header
+ * says of levels is true of all words before a head that was loaded earlier.
+ * False: nonsense.
+ */
+static bool ring_copy_all(const struct rings *rs, struct ring *r)
+{
+	unsigned int level =
+		__atomic_load_n(&r->shared->level, __ATOMIC_RELAXED);
+	uint64_t end, room = BACKLOG_WORDS - queue_backlog(&r->q);
+
+	for (;;) {
+		if (!ring_level_end(rs, r, level, &end))
+			return false;
+		if (end - r->tail > room)
+			end = r->tail + room;
+		if (end != r->tail) {
+			if (!queue_reserve(&r->q, end - r->tail))
+				return true;
+			room -= end - r->tail;
+			ring_copy(r, end - r->tail);
+		}
+		if (!room || end == r->head)
+			return true;
+		ring_next_level(rs, r);
+	}
+}
+
 /* Copies out what the ring holds now. Returns words copied. */
 static size_t ring_drain(struct rings *rs, struct ring *r)
 {
-	uint64_t head, nr, room;
+	uint64_t head, was = r->tail, nr;
 
 	if (r->broken)
 		return 0;
 	head = __atomic_load_n(&r->shared->head, __ATOMIC_ACQUIRE);
-	if (head - r->tail > r->words || head - r->head > r->words) {
+	if (head < r->head) {
 		ring_break(rs, r);
 		return 0;
 	}
 	r->head = head;
-	nr = head - r->tail;
+	if (!ring_copy_all(rs, r)) {
+		r->tail = was;
+		ring_break(rs, r);
+		return 0;
+	}
+	r->behind = r->tail != head;
+	nr = r->tail - was;
 	if (nr > r->words / 2)
 		rs->busy = true;
-	room = BACKLOG_WORDS - queue_backlog(&r->q);
-	r->behind = nr > room;
-	if (nr > room)
-		nr = room;
 	if (!nr)
 		return 0;
 	r->retired = r->settled = false;
-	if (!queue_reserve(&r->q, nr)) {
-		r->behind = true;
-		return 0;
-	}
-	ring_copy(r, nr);
 	rs->totals.words += nr;
 	__atomic_store_n(&r->shared->tail, r->tail, __ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&r->shared->waiting, 0, __ATOMIC_SEQ_CST))
@@ -731,7 +793,8 @@ struct rings *rings_open(const char *path, size_t bytes, bool block,
 	rs = calloc(1, sizeof(*rs));
 	if (!rs)
 		return NULL;
-	rs->ring_words = bytes / 8;
+	rs->levels = bytes >> 2 * (RING_LEVELS - 1) >= 4096 ? RING_LEVELS : 1;
+	rs->ring_words = bytes / 8 >> 2 * (rs->levels - 1);
 	rs->block = block;
 	rs->ops = ops;
 	rs->ctx = ctx;

@@ -43,17 +43,15 @@ static void slot_word(struct slot *s, uint64_t word)
 
 /*
  * Writes the last word, or the only one: from here on the reader may see the
- * event. (s->ring would be on another cache line.)
+ * event.
  */
 INLINE void slot_last_word(struct slot *s, uint64_t word)
 {
-	uint64_t *data = s->data, head = s->head;
-	struct ring_header *ring =
-		(struct ring_header *)((char *)data - RING_DATA);
+	uint64_t head = s->head;
 
-	data[head & s->mask] = word;
+	s->data[head & s->mask] = word;
 	s->head = ++head;
-	__atomic_store_n(&ring->head, head, __ATOMIC_RELEASE);
+	__atomic_store_n(&s->ring->head, head, __ATOMIC_RELEASE);
 }
 
 /*

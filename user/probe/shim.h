@@ -42,6 +42,7 @@ struct slot {
 
 	struct ring_header *ring __attribute__((aligned(64)));
 	uint64_t room; /* head may go so far */
+	uint64_t from; /* the first word of the ring's level */
 	uint64_t gate; /* what limit is when nothing else keeps it at 0 */
 	uint64_t lost; /* events dropped and not told of */
 	uintptr_t quiet; /* see quiet_begin() */
@@ -122,6 +123,10 @@ int link_ring(const char *path, uint32_t flags, struct slot *s,
 	      uint64_t **stamp, uint32_t *next_place);
 /* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
 void link_bye(const char *path);
+/* Takes the level that the ring's header names into use. */
+void link_level(struct slot *s);
+/* Wakes the daemon, which looks at all rings then. Signals are not blocked. */
+void link_knock(const char *path);
 /* Memory that a forked child finds zeroed. NULL: none. */
 void *link_wiped_memory(size_t bytes);
 

@@ -190,6 +190,8 @@ static bool slot_look(struct slot *s)
 {
 	uint64_t tail = __atomic_load_n(&s->ring->tail, __ATOMIC_ACQUIRE);
 
+	if (tail < s->from) /* it reads what a smaller level holds */
+		tail = s->from;
 	s->room = tail + s->mask + 1 - SLOT_RESERVE;
 	if (s->head - tail > s->mask + 1) /* nonsense: as if full */
 		s->room = 0;
@@ -220,6 +222,8 @@ static bool slot_wait(struct slot *s)
 			return true;
 		if (slot_detached(s))
 			return false;
+		if (slice > WAIT_MIN_NS)
+			link_knock(sock_path);
 		if (s->room != room) {
 			room = s->room;
 			since = sys_now();
@@ -231,12 +235,28 @@ static bool slot_wait(struct slot *s)
 	}
 }
 
+/* The ring is full: makes it larger. False: it is as large as it can be. */
+static bool slot_grow(struct slot *s)
+{
+	uint32_t level = s->ring->level;
+
+	if (level + 1 >= s->ring->levels)
+		return false;
+	s->from = s->head;
+	s->ring->grown[level] = s->head;
+	__atomic_store_n(&s->ring->level, level + 1, __ATOMIC_RELEASE);
+	link_level(s);
+	return slot_look(s);
+}
+
 static bool slot_make_room(struct slot *s)
 {
 	if (slot_look(s)) {
 		s->gave_up = false;
 		return true;
 	}
+	if (!slot_detached(s) && slot_grow(s))
+		return true;
 	if (s->gave_up || !(s->ring->flags & RING_BLOCK) || slot_detached(s))
 		return false;
 	s->gave_up = !slot_wait(s);

@@ -229,19 +229,29 @@ static inline int word_event_words(const uint64_t *w, size_t nr)
  * of word n is n mod `words`. The producer stores words, then head with
  * release; it never lets head pass tail + words. The consumer trusts nothing in
  * it but keeps its own copies.
+ *
+ * It begins small, for first touches are dear and most threads allocate little,
+ * and the producer that finds it full makes it four times as large: level k has
+ * words << 2k words, which lie behind those of level k - 1. The producer writes
+ * the number of the word that is the first of level k to grown[k - 1], then k to
+ * level, both before it publishes that word; what is left in the smaller levels
+ * is read from there. Nothing of a level is touched before.
  */
 #define RING_MAGIC 0x31504148414d5656ull /* "VVMAHAP1" */
 #define RING_DATA 4096
 
+#define RING_LEVELS 3
+
 struct ring_header {
 	uint64_t magic;
-	uint32_t words; /* a power of two */
+	uint32_t words; /* of level 0: a power of two */
 	uint32_t flags; /* RING_BLOCK */
 	/*
 	 * A stack with each allocation that takes the bytes asked for by this
 	 * thread past a multiple of this: 1: with every one; 0: with none.
 	 */
 	uint64_t stack_bytes;
+	uint32_t levels; /* that the memfd has room for, RING_LEVELS at most */
 	uint64_t head __attribute__((aligned(64))); /* written by the target */
 	uint32_t waiting; /* the target sleeps on `wakeups` until there is room */
 	/*
@@ -249,10 +259,23 @@ struct ring_header {
 	 * them; a target that ends before it could write one leaves a difference.
 	 */
 	uint64_t lost;
+	uint64_t grown[RING_LEVELS - 1]; /* written by the target */
+	uint32_t level;
 	uint64_t tail __attribute__((aligned(64))); /* written by the daemon */
 	uint32_t wakeups; /* futex (shared); the daemon adds 1 and wakes */
 	uint32_t detached; /* the daemon no longer reads: do not record, do not wait */
 };
+
+/* Words of level 0 are `words`: where the words of a level begin. */
+static inline uint64_t ring_level_at(uint64_t words, unsigned int level)
+{
+	return words * (((1ull << 2 * level) - 1) / 3);
+}
+
+static inline uint64_t ring_bytes_of(uint64_t words, unsigned int levels)
+{
+	return RING_DATA + 8 * ring_level_at(words, levels);
+}
 
 #define RING_BLOCK 1u /* full: wait (bounded); else drop, and say CTRL_LOST */
 
