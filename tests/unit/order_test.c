@@ -788,6 +788,10 @@ static void same_model(const struct scene *a, const struct scene *b)
 	same_chunks(x.chunks, y.chunks);
 	assert_int_equal(x.nr_sites, y.nr_sites);
 	assert_memory_equal(x.sites, y.sites, x.nr_sites * sizeof(*x.sites));
+	assert_int_equal(x.nr_stacks, y.nr_stacks);
+	assert_memory_equal(x.stacks, y.stacks,
+			    x.nr_stacks * sizeof(*x.stacks));
+	x.stacks = y.stacks = NULL;
 	x.vmas = y.vmas = NULL;
 	x.chunks = y.chunks = NULL;
 	x.syscalls = y.syscalls = NULL;
@@ -798,7 +802,7 @@ static void same_model(const struct scene *a, const struct scene *b)
 }
 
 /* What no allocator does: sizes that overlap, addresses that are none ... */
-static struct event any_call(int thread, uint64_t stamp)
+static struct event any_call(int thread, uint64_t stamp, bool stacks)
 {
 	static const uint64_t spread[] = { 16, 8, 2048, 1 << 20 };
 	static const uint64_t sizes[] = { 8, 40, 1000, 9000, 3 << 20 };
@@ -816,6 +820,8 @@ static struct event any_call(int thread, uint64_t stamp)
 		ev.call.size =
 			seed_below(sizes[seed_below(seed_below(20) ? 2 : 5)]);
 	ev.call.caller = 0x400000 + seed_below(5);
+	if (stacks && seed_below(3))
+		ev.call.caller = CALLER_STACK | seed_below(6);
 	if (seed_below(200) == 0 && phase != CALL_FREED)
 		ev.call.begin = ev.ts - seed_below(TICK);
 	if (seed_below(200) == 0)
@@ -832,15 +838,29 @@ static void add_both(struct scene *a, struct scene *b, int thread,
 	add(&b->thread[thread], ev);
 }
 
+/* Four of the six that are named. */
+static void tell_stacks(struct model *m)
+{
+	uint64_t frames[] = { 0x400100, 0x400200 };
+	struct event ev = { .kind = EV_STACK,
+			    .stack = { .frames = frames, .nr = 2 } };
+
+	for (uint64_t id = 0; id < 4; id++) {
+		frames[0]++;
+		ev.stack.id = CALLER_STACK | id;
+		assert_int_equal(model_apply(m, &ev, NULL), 0);
+	}
+}
+
 static void play_any(struct scene *a, struct scene *b, int stamp_steps,
-		     int threads)
+		     int threads, bool stacks)
 {
 	static struct vma_desc heap = { .start = 1 << 20, .end = 1 << 21 };
 	uint64_t stamp[THREADS] = { 10, 10, 10, 10, 10 };
 
 	for (int i = 0; i < 4000; i++) {
 		int t = seed_below(threads);
-		struct event ev = any_call(t, stamp[t]);
+		struct event ev = any_call(t, stamp[t], stacks);
 		struct event range = { .kind = EV_RANGE,
 				       .ts = stamp[t] * TICK - TICK / 2,
 				       .mm = MM,
@@ -889,8 +909,10 @@ static void test_quick_is_the_same(void **state)
 
 		scene_start(&a);
 		scene_start(&b);
+		tell_stacks(a.m);
+		tell_stacks(b.m);
 		play_any(&a, &b, 1 + seed_below(round % 2 ? 1000 : 20),
-			 1 + round % THREADS);
+			 1 + round % THREADS, round % 3 == 2);
 		for (int i = 0; i < 5; i++) {
 			uint64_t horizon = i < 4 ? (10 + i * 40) * TICK :
 						   UINT64_MAX;

@@ -57,12 +57,12 @@ static int set_where(struct model *m, struct thread *t, uint64_t where)
 }
 
 /* The return address of the call, and where its stack is counted. */
-static int caller_of(struct model *m, struct thread *t, const struct event *ev,
+static int caller_of(struct model *m, struct thread *t, uint64_t told,
 		     uint64_t *caller)
 {
 	int ret = 0;
 
-	*caller = ev->call.caller;
+	*caller = told;
 	if (!(*caller & CALLER_STACK))
 		return 0;
 	if (*caller != t->where)
@@ -71,15 +71,16 @@ static int caller_of(struct model *m, struct thread *t, const struct event *ev,
 	return ret;
 }
 
-static void count_stack(struct thread *t, const struct event *ev)
+static void count_stack(struct thread *t, uint64_t caller, uint64_t addr,
+			uint64_t size)
 {
 	struct stack_tally *st;
 
-	if (!(ev->call.caller & CALLER_STACK) || !ev->call.addr)
+	if (!(caller & CALLER_STACK) || !addr)
 		return;
 	st = &t->book->s.stacks[t->where_tally];
 	st->allocs++;
-	st->bytes += ev->call.size;
+	st->bytes += size;
 }
 
 static void begin_call(struct thread *t, const struct event *ev,
@@ -160,7 +161,7 @@ static int apply_alloc(struct model *m, struct thread *t,
 		ret = birth(m, t, ev, out);
 	if (ret)
 		return ret;
-	count_stack(t, ev);
+	count_stack(t, ev->call.caller, ev->call.addr, ev->call.size);
 	op->calls++;
 	if (ev->call.addr)
 		op->bytes += ev->call.size;
@@ -237,7 +238,7 @@ static int realloc_result(struct model *m, struct thread *t,
 	if (ret)
 		return ret;
 	model_forget_old(m, t);
-	count_stack(t, ev);
+	count_stack(t, ev->call.caller, ev->call.addr, ev->call.size);
 	op->calls++;
 	op->failed += failed;
 	op->bytes += failed ? 0 : ev->call.size;
@@ -280,7 +281,7 @@ int apply_call(struct model *m, const struct event *ev, struct outcome *out)
 	out->space = &t->book->s;
 	out->space->has_calls = true;
 	t->seen = ev->ts;
-	if (caller_of(m, t, ev, &caller))
+	if (caller_of(m, t, ev->call.caller, &caller))
 		return -ENOMEM;
 	switch (ev->call.phase) {
 	case CALL_ALLOC:
@@ -343,9 +344,9 @@ static bool nothing_waits(const struct model *m, const struct thread *t)
 }
 
 static void quick_open(struct thread *t, const struct call_run *r,
-		       const struct call_brief *c)
+		       const struct call_brief *c, uint64_t caller)
 {
-	t->open = (struct call){ (enum call_op)c->op, c->addr, 0, c->caller };
+	t->open = (struct call){ (enum call_op)c->op, c->addr, 0, caller };
 	t->entered = r->ts;
 }
 
@@ -362,6 +363,7 @@ static bool quick_birth(struct thread *t, const struct call_run *r,
 
 	if (chunk_insert(t->book->s.chunks, &born))
 		return false;
+	count_stack(t, c->caller, c->addr, c->size);
 	op->calls++;
 	op->bytes += c->size;
 	t->open.op = CALL_NONE;
@@ -369,7 +371,7 @@ static bool quick_birth(struct thread *t, const struct call_run *r,
 }
 
 static bool quick_free(struct thread *t, const struct call_run *r,
-		       const struct call_brief *c)
+		       const struct call_brief *c, uint64_t caller)
 {
 	struct op_tally *op = &t->book->s.ops[c->op];
 	struct chunk dead;
@@ -379,12 +381,12 @@ static bool quick_free(struct thread *t, const struct call_run *r,
 	op->calls++;
 	if (c->op == CALL_FREE)
 		op->bytes += dead.size;
-	quick_open(t, r, c);
+	quick_open(t, r, c, caller);
 	return true;
 }
 
 static bool quick_realloc_enter(struct thread *t, const struct call_run *r,
-				const struct call_brief *c)
+				const struct call_brief *c, uint64_t caller)
 {
 	struct chunk dead;
 
@@ -392,7 +394,7 @@ static bool quick_realloc_enter(struct thread *t, const struct call_run *r,
 		return false;
 	t->old = dead;
 	t->old_addr = c->addr;
-	quick_open(t, r, c);
+	quick_open(t, r, c, caller);
 	return true;
 }
 
@@ -407,25 +409,28 @@ static bool quick_realloc_return(struct thread *t, const struct call_run *r,
 	return true;
 }
 
-static bool quick_one(struct thread *t, const struct call_run *r,
-		      const struct call_brief *c)
+static bool quick_one(struct model *m, struct thread *t,
+		      const struct call_run *r, const struct call_brief *c)
 {
-	if (!c->addr || c->op == CALL_NONE || c->op >= CALL_OP_MAX)
+	uint64_t caller;
+
+	if (!c->addr || c->op == CALL_NONE || c->op >= CALL_OP_MAX ||
+	    caller_of(m, t, c->caller, &caller))
 		return false;
 	switch (c->phase) {
 	case CALL_ALLOC:
 		return quick_birth(t, r, c);
 	case CALL_FREED:
-		return quick_free(t, r, c);
+		return quick_free(t, r, c, caller);
 	case CALL_REALLOC_ENTER:
-		return quick_realloc_enter(t, r, c);
+		return quick_realloc_enter(t, r, c, caller);
 	case CALL_REALLOC_RETURN:
 		return quick_realloc_return(t, r, c);
 	}
 	return false;
 }
 
-/* Small chunks, from the i-th call on. The index of the first other call. */
+/* Small chunks without stacks, from the i-th call on. The index of the first other. */
 static size_t quick_many(struct thread *t, const struct call_run *r, size_t i)
 {
 	struct space *s = &t->book->s;
@@ -435,17 +440,17 @@ static size_t quick_many(struct thread *t, const struct call_run *r, size_t i)
 		return i;
 	t->open.op = CALL_NONE;
 	if (r->calls[end - 1].phase == CALL_FREED)
-		quick_open(t, r, &r->calls[end - 1]);
+		quick_open(t, r, &r->calls[end - 1], r->calls[end - 1].caller);
 	return end;
 }
 
 /* All calls from the i-th on that can be done so. The index of the first other. */
-static size_t quick_calls(const struct model *m, struct thread *t,
+static size_t quick_calls(struct model *m, struct thread *t,
 			  const struct call_run *r, size_t i)
 {
 	while (i < r->nr && nothing_waits(m, t)) {
 		i = quick_many(t, r, i);
-		if (i == r->nr || !quick_one(t, r, &r->calls[i]))
+		if (i == r->nr || !quick_one(m, t, r, &r->calls[i]))
 			break;
 		i++;
 	}

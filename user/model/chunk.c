@@ -976,6 +976,7 @@ size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
 		uint64_t size = c->size;
 
 		if (c->addr & 15 || !c->addr || c->op >= CALL_OP_MAX ||
+		    c->caller & CALLER_STACK ||
 		    (c->addr >> LEAF_BITS != q.gib &&
 		     !quick_leaf(t, &q, c->addr)))
 			break;

@@ -46,7 +46,7 @@ struct op_tally;
 
 /*
  * Nearly all calls are allocations and frees of small chunks among others. This
- * does those among r->calls[i..), in order, up to the first other one (which may
+ * does those whose caller is no stack among r->calls[i..), in order, up to the first other one (which may
  * be the first), and counts them in ops[by op]. Returns the index of that one.
  */
 size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
