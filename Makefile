@@ -34,7 +34,7 @@ SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-poi
 DEPS = -MMD -MP
 
 shim_src := $(filter-out %/shim_inject.c,$(wildcard user/probe/shim*.c))
-inject_src := $(filter-out %/shim_next.c,$(wildcard user/probe/shim*.c))
+inject_src := $(filter-out %/shim_next.c %/shim_cxx.c,$(wildcard user/probe/shim*.c))
 bpf_src := $(wildcard user/probe/*.bpf.c)
 lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
 main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
@@ -49,7 +49,8 @@ san_obj := $(lib_src:%.c=build/san/%.o)
 programs := $(main_src:user/%.c=build/%)
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
-victims := $(victim_src:%.c=build/%)
+victims := $(victim_src:%.c=build/%) \
+	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc static stripped musl musl-static)
 live := $(live_src:%.c=build/%)
 decoders := $(fuzz_src:%.c=build/%)
 
@@ -117,9 +118,30 @@ build/tests/unit/%: tests/unit/%.c build/san/libvmaheap.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) $(DEPS) -o $@ $< build/san/libvmaheap.a -lcmocka $(LDLIBS)
 
 # Victims keep their calls as written: no optimiser that removes a malloc.
+VICTIM = -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE= -Iuser -pthread $(DEPS)
+
 build/tests/victims/%: tests/victims/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE= -Iuser -pthread $(DEPS) -o $@ $<
+	$(CC) $(VICTIM) -o $@ $< $(VICTIM_LIBS)
+
+# One victim with several allocators. A C++ library is on every Debian (apt is linked with it).
+build/tests/victims/alloc_ops: VICTIM_LIBS = -l:libstdc++.so.6
+
+build/tests/victims/alloc_ops-%alloc: tests/victims/alloc_ops.c
+	$(CC) $(VICTIM) -o $@ $< -Wl,--no-as-needed -l:$(notdir $(firstword $(wildcard \
+		$(foreach l,$*alloc $*alloc_minimal,/usr/lib/$(shell $(CC) -dumpmachine)/lib$(l).so.?)))) -l:libstdc++.so.6
+
+build/tests/victims/alloc_ops-static: tests/victims/alloc_ops.c
+	$(CC) $(VICTIM) -DNO_CXX -static -o $@ $<
+
+build/tests/victims/alloc_ops-stripped: build/tests/victims/alloc_ops-static
+	strip -o $@ $<
+
+build/tests/victims/alloc_ops-musl: tests/victims/alloc_ops.c
+	musl-gcc $(VICTIM) -DNO_CXX -o $@ $<
+
+build/tests/victims/alloc_ops-musl-static: tests/victims/alloc_ops.c
+	musl-gcc $(VICTIM) -DNO_CXX -static -o $@ $<
 
 # Clients of the live tests share nothing with user/.
 build/tests/live/%: tests/live/%.c

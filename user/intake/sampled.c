@@ -43,6 +43,7 @@ struct target {
 	bool attached; /* to be told of at the next tick, as of `checked` */
 	uint64_t checked; /* when the address space was there still */
 	bool blind_told;
+	bool has_ring; /* in this address space: its libraries are all there */
 	struct look last;
 };
 
@@ -512,6 +513,7 @@ static void tell_begin(struct sampled *k, struct target *t,
 	struct vmaheap_rec_mm r = { .cause = cause, .owner = t->tgid };
 
 	t->mm = ++k->mms;
+	t->has_ring = false;
 	r.rec = record(t, VMAHEAP_REC_MM, sizeof(r), ts);
 	r.rec.flags = RECORD_SAMPLED;
 	read_comm(t->tgid, r.comm);
@@ -739,6 +741,10 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 	}
 	if (!t->mm)
 		return -ESRCH;
+	/* A look before may have come in the middle of the loader's work. */
+	if (!t->has_ring)
+		look(k, t);
+	t->has_ring = true;
 	if (!t->stamp)
 		err = make_stamp(t);
 	advance(t, next_ts(k));

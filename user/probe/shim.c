@@ -25,33 +25,14 @@
 #endif
 #define NOINLINE __attribute__((noinline))
 #define COLD __attribute__((noinline, cold))
-#define INLINE static inline __attribute__((always_inline))
 #define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
 #define ARGS(...) __VA_ARGS__
-
-static uint64_t slot_stamp(const struct slot *s)
-{
-	return __atomic_load_n(s->stamp, __ATOMIC_ACQUIRE);
-}
 
 /* Writes what precedes the last word of an event. */
 static void slot_word(struct slot *s, uint64_t word)
 {
 	s->data[s->head & s->mask] = word;
 	s->head++;
-}
-
-/*
- * Writes the last word, or the only one: from here on the reader may see the
- * event.
- */
-INLINE void slot_last_word(struct slot *s, uint64_t word)
-{
-	uint64_t head = s->head;
-
-	s->data[head & s->mask] = word;
-	s->head = ++head;
-	__atomic_store_n(&s->ring->head, head, __ATOMIC_RELEASE);
 }
 
 /*
@@ -426,6 +407,22 @@ EXPORT void cfree(void *p)
 	free_call(CALLER, p);
 }
 
+/* C23, 7.24.3: the same as free(); not every libc has them. */
+EXPORT void free_sized(void *p, size_t size);
+EXPORT void free_sized(void *p, size_t size)
+{
+	(void)size;
+	free_call(CALLER, p);
+}
+
+EXPORT void free_aligned_sized(void *p, size_t align, size_t size);
+EXPORT void free_aligned_sized(void *p, size_t align, size_t size)
+{
+	(void)align;
+	(void)size;
+	free_call(CALLER, p);
+}
+
 EXPORT void *calloc(size_t nmemb, size_t size)
 {
 	return calloc_call(CALLER, nmemb, size);
@@ -470,4 +467,52 @@ EXPORT void *valloc(size_t size)
 EXPORT void *pvalloc(size_t size)
 {
 	return pvalloc_call(CALLER, size);
+}
+
+/* --- for functions of other names (shim_cxx.c) */
+
+struct slot *told_slot(struct slot_loan *loan)
+{
+	struct slot *s = slot_mine();
+
+	loan->borrowed = false;
+	if (likely(s && s->head < s->limit))
+		return s;
+	return shim_silent ? NULL : slot_get(loan);
+}
+
+void told_alloc(struct slot *s, size_t align, uint64_t begin, uint64_t caller,
+		const void *p, size_t size)
+{
+	if (align)
+		tell_long(s, OP_ALIGNED_ALLOC, log2_up(align), begin, caller, p,
+			  size);
+	else
+		tell_alloc(s, WORD_MALLOC, OP_MALLOC, begin, caller, p, size);
+}
+
+void told_free(struct slot *s, uint64_t caller, const void *p)
+{
+	tell_give(s, WORD_FREE, caller, p);
+}
+
+void told_left(struct slot *s)
+{
+	uint64_t ts = slot_stamp(s);
+
+	if (unlikely(ts != s->ts))
+		tell_leave(s, ts);
+}
+
+void told_quiet(struct slot *s, const void *frame)
+{
+	s->quiet = (uintptr_t)frame;
+	s->limit = 0;
+	s->called_us = false;
+}
+
+bool told_loud(struct slot *s)
+{
+	quiet_end(s);
+	return s->called_us;
 }

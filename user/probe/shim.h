@@ -3,6 +3,7 @@
  * Inside of libvmaheap-shim.so.
  *
  *   shim.c       the functions that the target calls, and the fast path
+ *   shim_cxx.c   those of C++
  *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
  *   shim_next.c  the original functions, and memory while they are looked up
@@ -29,6 +30,7 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+#define INLINE static inline __attribute__((always_inline))
 
 /* One producer: a ring and what its writer knows of it. All zero: no ring. */
 struct slot {
@@ -49,6 +51,7 @@ struct slot {
 	struct slot *next; /* in the list of free ones */
 	uint32_t tid; /* of the thread that writes */
 	uint32_t told_tid; /* of the thread that the reader believes it is */
+	bool called_us; /* while it was quiet */
 	bool gave_up; /* the daemon does not read: do not wait again until it does */
 };
 
@@ -61,6 +64,25 @@ struct slot {
 #define SLOT_RESERVE 64
 
 extern enum shim_state shim_state;
+
+INLINE uint64_t slot_stamp(const struct slot *s)
+{
+	return __atomic_load_n(s->stamp, __ATOMIC_ACQUIRE);
+}
+
+/*
+ * Writes the last word, or the only one: from here on the reader may see the
+ * event.
+ */
+INLINE void slot_last_word(struct slot *s, uint64_t word)
+{
+	uint64_t head = s->head;
+
+	s->data[head & s->mask] = word;
+	s->head = ++head;
+	__atomic_store_n(&s->ring->head, head, __ATOMIC_RELEASE);
+}
+
 /* Nothing is recorded in this process, and nothing will be. */
 extern bool shim_silent;
 
@@ -115,6 +137,23 @@ struct slot_loan {
  */
 struct slot *slot_get(struct slot_loan *loan);
 void slot_put(struct slot_loan *loan);
+
+/* shim.c: for functions of other names that mean the same */
+
+/* A slot that can take an event, NULL: the call is not recorded. slot_put() ends it. */
+struct slot *told_slot(struct slot_loan *loan);
+/* As malloc, or with an alignment that is not 0 as aligned_alloc. */
+void told_alloc(struct slot *s, size_t align, uint64_t begin, uint64_t caller,
+		const void *p, size_t size);
+/* As free, before and after. */
+void told_free(struct slot *s, uint64_t caller, const void *p);
+void told_left(struct slot *s);
+/*
+ * Between these two nothing is recorded of what functions below `frame` call. True:
+ * one of ours was called.
+ */
+void told_quiet(struct slot *s, const void *frame);
+bool told_loud(struct slot *s);
 
 /* shim_link.c */
 

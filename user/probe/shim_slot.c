@@ -318,8 +318,10 @@ static void slot_take_turn(struct slot *s)
  */
 static bool slot_ready(struct slot *s)
 {
-	if (s->quiet && stack_pointer() < s->quiet)
+	if (s->quiet && stack_pointer() < s->quiet) {
+		s->called_us = true;
 		return false;
+	}
 	s->quiet = 0;
 	if (s->head >= s->room && !slot_make_room(s)) {
 		s->lost++;

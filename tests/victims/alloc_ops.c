@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * alloc_ops: calls every function of an allocator, and those of C++ by their
+ * names, and prints each call as "OP SIZE ADDR" or "free ADDR" (a realloc as the
+ * end of one chunk and the beginning of another): new is a malloc, aligned new an
+ * aligned_alloc, delete a free. Then "live NR BYTES": what it has left alive.
+ * Every call is made in a function whose name begins with victim_. Built for
+ * several libraries; NO_CXX: there is no C++ library.
+ */
+#include "truth.h"
+
+#define LIVE 64 /* chunks of each function */
+
+static void *live[65536];
+static size_t live_size[65536];
+static size_t nr_live, live_bytes;
+
+static void *got(const char *op, size_t size, void *p)
+{
+	if (!p)
+		_exit(98);
+	truth("%s %zu %p\n", op, size, p);
+	memset(p, 0x5a, size);
+	return p;
+}
+
+static void keep(void *p, size_t size)
+{
+	live[nr_live] = p;
+	live_size[nr_live++] = size;
+	live_bytes += size;
+}
+
+static void gone(void *p)
+{
+	truth("free %p\n", p);
+}
+
+/* The call and its frame must be this function's: nothing behind it. */
+#define TAIL __asm__ volatile("" ::: "memory")
+#define VICTIM static __attribute__((noinline))
+
+VICTIM void *victim_malloc(size_t size)
+{
+	void *p = got("malloc", size, malloc(size));
+
+	TAIL;
+	return p;
+}
+
+VICTIM void victim_free(void *p)
+{
+	gone(p);
+	free(p);
+	TAIL;
+}
+
+VICTIM void *victim_calloc(size_t size)
+{
+	return got("calloc", size, calloc(1, size));
+}
+
+VICTIM void *victim_realloc(void *old, size_t size)
+{
+	uintptr_t was = (uintptr_t)old;
+	void *p = realloc(old, size);
+
+	if (was)
+		truth("free %#lx\n", (unsigned long)was);
+	return got("realloc", size, p);
+}
+
+VICTIM void *victim_aligned(const char *op, size_t align, size_t size)
+{
+	void *p = NULL;
+
+	if (!strcmp(op, "memalign"))
+		p = memalign(align, size);
+	else if (!strcmp(op, "aligned_alloc"))
+		p = aligned_alloc(align, size);
+	else if (posix_memalign(&p, align, size))
+		p = NULL;
+	return got(op, size, p);
+}
+
+#ifndef NO_CXX
+typedef void *nothrow; /* a reference, to anything */
+
+void *new (size_t) __asm__("_Znwm");
+void *new_array(size_t) __asm__("_Znam");
+void *new_nothrow(size_t, nothrow) __asm__("_ZnwmRKSt9nothrow_t");
+void *new_array_nothrow(size_t, nothrow) __asm__("_ZnamRKSt9nothrow_t");
+void *new_aligned(size_t, size_t) __asm__("_ZnwmSt11align_val_t");
+void *new_array_aligned(size_t, size_t) __asm__("_ZnamSt11align_val_t");
+void *new_aligned_nothrow(size_t, size_t, nothrow) __asm__(
+	"_ZnwmSt11align_val_tRKSt9nothrow_t");
+void *new_array_aligned_nothrow(size_t, size_t, nothrow) __asm__(
+	"_ZnamSt11align_val_tRKSt9nothrow_t");
+void delete (void *)__asm__("_ZdlPv");
+void delete_array(void *) __asm__("_ZdaPv");
+void delete_sized(void *, size_t) __asm__("_ZdlPvm");
+void delete_array_sized(void *, size_t) __asm__("_ZdaPvm");
+void delete_nothrow(void *, nothrow) __asm__("_ZdlPvRKSt9nothrow_t");
+void delete_array_nothrow(void *, nothrow) __asm__("_ZdaPvRKSt9nothrow_t");
+void delete_aligned(void *, size_t) __asm__("_ZdlPvSt11align_val_t");
+void delete_array_aligned(void *, size_t) __asm__("_ZdaPvSt11align_val_t");
+void delete_sized_aligned(void *, size_t,
+			  size_t) __asm__("_ZdlPvmSt11align_val_t");
+void delete_array_sized_aligned(void *, size_t,
+				size_t) __asm__("_ZdaPvmSt11align_val_t");
+
+static char no_throw;
+
+#define FORMS 8
+
+static size_t align_of(int form)
+{
+	return form < 4 ? 0 : 64;
+}
+
+VICTIM void *victim_new(int form, size_t size)
+{
+	void *p = form == 0 ? new (size) :
+		  form == 1 ? new_array(size) :
+		  form == 2 ? new_nothrow(size, &no_throw) :
+		  form == 3 ? new_array_nothrow(size, &no_throw) :
+		  form == 4 ? new_aligned(size, 64) :
+		  form == 5 ? new_array_aligned(size, 64) :
+		  form == 6 ? new_aligned_nothrow(size, 64, &no_throw) :
+			      new_array_aligned_nothrow(size, 64, &no_throw);
+
+	return got(align_of(form) ? "aligned_alloc" : "malloc", size, p);
+}
+
+VICTIM void victim_delete(int form, void *p, size_t size)
+{
+	gone(p);
+	switch (form) {
+	case 0:
+		delete (p);
+		break;
+	case 1:
+		delete_array_sized(p, size);
+		break;
+	case 2:
+		delete_nothrow(p, &no_throw);
+		break;
+	case 3:
+		delete_array_nothrow(p, &no_throw);
+		break;
+	case 4:
+		delete_aligned(p, 64);
+		break;
+	case 5:
+		delete_array_aligned(p, 64);
+		break;
+	case 6:
+		delete_sized_aligned(p, size, 64);
+		break;
+	case 7:
+		delete_array_sized_aligned(p, size, 64);
+		break;
+	}
+	TAIL;
+}
+
+/* The two forms that the table above has no place for. */
+VICTIM void victim_delete_more(void *p, void *q, size_t size)
+{
+	gone(p);
+	delete_sized(p, size);
+	gone(q);
+	delete_array(q);
+	TAIL;
+}
+
+static void cxx(void)
+{
+	size_t size;
+	int form, i;
+	void *p;
+
+	delete (NULL); /* no chunk, and it shows nothing of the library */
+	for (form = 0; form < FORMS; form++) {
+		for (i = 1; i <= LIVE; i++) {
+			size = align_of(form) ? 64u * (size_t)i :
+						8u * (size_t)i;
+			p = victim_new(form, size);
+			if (i % 2)
+				victim_delete(form, p, size);
+			else
+				keep(p, size);
+		}
+	}
+	victim_delete_more(victim_new(0, 40), victim_new(1, 50), 40);
+}
+#endif
+
+/* Small ones lie at multiples of 8 in some allocators. */
+static void plain(void)
+{
+	int i;
+
+	for (i = 1; i <= LIVE; i++) {
+		void *p = victim_malloc(8);
+		void *q = victim_malloc((size_t)i * i * i);
+
+		keep(p, 8);
+		if (i % 2)
+			victim_free(q);
+		else
+			keep(q, (size_t)i * i * i);
+	}
+	for (i = 1; i <= LIVE; i++)
+		keep(victim_calloc((size_t)i * 8), (size_t)i * 8);
+}
+
+static void others(void)
+{
+	static const char *const ops[] = { "memalign", "aligned_alloc",
+					   "posix_memalign" };
+	void *p;
+	int i;
+
+	p = victim_realloc(NULL, 10);
+	for (i = 1; i <= LIVE; i++)
+		p = victim_realloc(p, (size_t)(i % 2 ? 5000 * i : 24));
+	keep(p, 24);
+	for (i = 0; i < 3 * LIVE; i++) {
+		p = victim_aligned(ops[i % 3], 256, 256u * (size_t)(1 + i % 5));
+		if (i % 2)
+			victim_free(p);
+		else
+			keep(p, 256u * (size_t)(1 + i % 5));
+	}
+	p = victim_malloc(3 << 20); /* large enough for a mapping of its own */
+	keep(p, 3 << 20);
+	victim_free(victim_malloc(5 << 20));
+}
+
+int main(void)
+{
+	size_t i, j;
+
+	plain();
+	others();
+#ifndef NO_CXX
+	cxx();
+#endif
+	for (i = 0; i < nr_live; i++) /* nobody has written into another's */
+		for (j = 0; j < live_size[i]; j++)
+			if (((unsigned char *)live[i])[j] != 0x5a)
+				_exit(96);
+	truth("live %zu %zu\n", nr_live, live_bytes);
+	return 0;
+}
