@@ -976,7 +976,7 @@ static void test_back_pressure(void **state)
 	bool sure;
 	int i;
 
-	for (i = 0; i < 100; i++) {
+	for (i = 0; i < 1600; i++) {
 		while (room(&p)) {
 			put(&p, word_body(WORD_FREE, 0, 16));
 			nr++;
