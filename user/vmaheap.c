@@ -25,6 +25,9 @@ struct args {
 	const char *alloc; /* --alloc */
 	const char *kernel; /* --kernel */
 	const char *ring; /* --ring */
+	const char *stacks; /* --stacks; "": without a value */
+	const char *folded; /* --folded */
+	const char *symfs; /* --symfs */
 	bool follow; /* -f */
 	bool json; /* --json */
 	unsigned int verify_ms; /* --verify */
@@ -40,7 +43,16 @@ struct command {
 	int (*run)(const struct command *c, const struct args *a);
 };
 
-enum { OPT_ALLOC = 256, OPT_KERNEL, OPT_VERIFY, OPT_JSON, OPT_RING };
+enum {
+	OPT_ALLOC = 256,
+	OPT_KERNEL,
+	OPT_VERIFY,
+	OPT_JSON,
+	OPT_RING,
+	OPT_STACKS,
+	OPT_FOLDED,
+	OPT_SYMFS
+};
 
 static const struct option longopts[] = {
 	{ "pid", required_argument, NULL, 'p' },
@@ -52,6 +64,9 @@ static const struct option longopts[] = {
 	{ "verify", optional_argument, NULL, OPT_VERIFY },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "ring", required_argument, NULL, OPT_RING },
+	{ "stacks", optional_argument, NULL, OPT_STACKS },
+	{ "folded", required_argument, NULL, OPT_FOLDED },
+	{ "symfs", required_argument, NULL, OPT_SYMFS },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -103,6 +118,29 @@ static bool is_no_module(const struct args *a)
 	return a->kernel && !strcmp(a->kernel, "none");
 }
 
+/* --stacks[=all|BYTES]: 0, or why it cannot be, said. */
+static int parse_stacks(const struct args *a, const char *alloc,
+			uint64_t *bytes)
+{
+	char *end;
+
+	*bytes = 0;
+	if (!a->stacks)
+		return 0;
+	if (strcmp(alloc, "shim"))
+		return fail("--stacks and --alloc=%s: stacks need the shim",
+			    alloc);
+	*bytes = 1;
+	if (!*a->stacks || !strcmp(a->stacks, "all"))
+		return 0;
+	errno = 0;
+	*bytes = strtoull(a->stacks, &end, 10);
+	if (errno || *end || *bytes < 2 || *bytes > INT64_MAX)
+		return fail("--stacks=%s: it is all, or a number of bytes",
+			    a->stacks);
+	return 0;
+}
+
 static int run_record(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
@@ -117,7 +155,8 @@ static int run_record(const struct command *c, const struct args *a)
 		return usage_of(c, stderr);
 	if (!valid_alloc(o.alloc, true))
 		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
-	if (check_kernel(a, o.alloc))
+	if (check_kernel(a, o.alloc) ||
+	    parse_stacks(a, o.alloc, &o.stack_bytes))
 		return STATUS_FAILED;
 	return client_record(&o);
 }
@@ -138,7 +177,8 @@ static int run_attach(const struct command *c, const struct args *a)
 			"--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
 	if (!valid_alloc(o.alloc, false))
 		return fail("--alloc=%s: it is uprobe or none", o.alloc);
-	if (check_kernel(a, o.alloc))
+	if (check_kernel(a, o.alloc) ||
+	    parse_stacks(a, o.alloc, &o.stack_bytes))
 		return STATUS_FAILED;
 	return client_attach(&o);
 }
@@ -350,7 +390,7 @@ static int run_doctor(const struct command *c, const struct args *a)
 
 static const struct command commands[] = {
 	{ "record",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--verify[=MS]] -- COMMAND [ARG]...",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited\n"
@@ -359,6 +399,8 @@ static const struct command commands[] = {
 	  "                   VMAs as /proc/PID/maps lists them now and then\n"
 	  "  --verify[=MS]    every MS milliseconds (100) stop it and compare the model with\n"
 	  "                   /proc/PID/maps\n"
+	  "  --stacks[=BYTES] the call stack of each allocation; or of one in BYTES that each\n"
+	  "                   thread allocates\n"
 	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
 	  "The exit status is COMMAND's; 128+N: killed by signal N; 123: a verification\n"
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
@@ -439,6 +481,15 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_RING:
 		a->ring = optarg;
+		return 0;
+	case OPT_STACKS:
+		a->stacks = optarg ? optarg : "";
+		return 0;
+	case OPT_FOLDED:
+		a->folded = optarg;
+		return 0;
+	case OPT_SYMFS:
+		a->symfs = optarg;
 		return 0;
 	case OPT_JSON:
 		a->json = true;

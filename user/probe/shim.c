@@ -27,6 +27,7 @@
 #define COLD __attribute__((noinline, cold))
 #define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
 #define ARGS(...) __VA_ARGS__
+#define FRAME ((const uint64_t *)__builtin_frame_address(0))
 
 /* Writes what precedes the last word of an event. */
 static void slot_word(struct slot *s, uint64_t word)
@@ -129,6 +130,12 @@ INLINE void quiet_end(struct slot *s)
 {
 	s->quiet = 0;
 	s->limit = s->gate;
+}
+
+/* The slot can take an event, and its allocations have stacks. */
+INLINE bool slot_walks(const struct slot *s)
+{
+	return s->head < s->walk_limit && !s->quiet;
 }
 
 INLINE uint64_t total(size_t nmemb, size_t size)
@@ -275,47 +282,60 @@ INLINE void *tell_pvalloc(struct slot *s, uint64_t caller, size_t size)
  * frame, so it costs next to nothing where nobody listens), the fast path when
  * the thread's slot can take an event, and the slow one. The slow path ends
  * before the stamp is loaded, so nothing that it maps falls into the window of
- * the call.
+ * the call. Where stacks are asked for the fast path is closed (slot_walks()).
  */
-#define SHIM(ret, name, params, args)                                \
-	static COLD ret name##_slow(ARGS params, uint64_t caller)    \
-	{                                                            \
-		struct slot_loan loan;                               \
-		struct slot *s = slot_get(&loan);                    \
-		ret result = s ? tell_##name(s, caller, ARGS args) : \
-				 next.name(ARGS args);               \
-                                                                     \
-		slot_put(&loan);                                     \
-		return result;                                       \
-	}                                                            \
-                                                                     \
-	static NOINLINE ret name##_fast(ARGS params, struct slot *s, \
-					uint64_t caller)             \
-	{                                                            \
-		return tell_##name(s, caller, ARGS args);            \
-	}                                                            \
-                                                                     \
-	INLINE ret name##_call(uint64_t caller, ARGS params)         \
-	{                                                            \
-		struct slot *s = slot_mine();                        \
-                                                                     \
-		if (likely(s && s->head < s->limit))                 \
-			return name##_fast(ARGS args, s, caller);    \
-		return shim_silent ? next.name(ARGS args) :          \
-				     name##_slow(ARGS args, caller); \
+#define SHIM(ret, name, params, args, bytes)                          \
+	static COLD ret name##_slow(ARGS params, uint64_t caller)     \
+	{                                                             \
+		struct slot_loan loan;                                \
+		struct slot *s = slot_get(&loan);                     \
+		ret result;                                           \
+                                                                      \
+		if (s)                                                \
+			caller = slot_where(s, caller, bytes, FRAME); \
+		result = s ? tell_##name(s, caller, ARGS args) :      \
+			     next.name(ARGS args);                    \
+		slot_put(&loan);                                      \
+		return result;                                        \
+	}                                                             \
+                                                                      \
+	static NOINLINE ret name##_walk(ARGS params, struct slot *s,  \
+					uint64_t caller)              \
+	{                                                             \
+		caller = slot_where(s, caller, bytes, FRAME);         \
+		return tell_##name(s, caller, ARGS args);             \
+	}                                                             \
+                                                                      \
+	static NOINLINE ret name##_fast(ARGS params, struct slot *s,  \
+					uint64_t caller)              \
+	{                                                             \
+		return tell_##name(s, caller, ARGS args);             \
+	}                                                             \
+                                                                      \
+	INLINE ret name##_call(uint64_t caller, ARGS params)          \
+	{                                                             \
+		struct slot *s = slot_mine();                         \
+                                                                      \
+		if (likely(s && s->head < s->limit))                  \
+			return name##_fast(ARGS args, s, caller);     \
+		if (s && slot_walks(s))                               \
+			return name##_walk(ARGS args, s, caller);     \
+		return shim_silent ? next.name(ARGS args) :           \
+				     name##_slow(ARGS args, caller);  \
 	}
 
-SHIM(void *, malloc, (size_t size), (size))
-SHIM(void *, calloc, (size_t nmemb, size_t size), (nmemb, size))
-SHIM(void *, realloc, (void *p, size_t size), (p, size))
+SHIM(void *, malloc, (size_t size), (size), size)
+SHIM(void *, calloc, (size_t nmemb, size_t size), (nmemb, size),
+     total(nmemb, size))
+SHIM(void *, realloc, (void *p, size_t size), (p, size), size)
 SHIM(void *, reallocarray, (void *p, size_t nmemb, size_t size),
-     (p, nmemb, size))
-SHIM(void *, memalign, (size_t align, size_t size), (align, size))
-SHIM(void *, aligned_alloc, (size_t align, size_t size), (align, size))
+     (p, nmemb, size), total(nmemb, size))
+SHIM(void *, memalign, (size_t align, size_t size), (align, size), size)
+SHIM(void *, aligned_alloc, (size_t align, size_t size), (align, size), size)
 SHIM(int, posix_memalign, (void **out, size_t align, size_t size),
-     (out, align, size))
-SHIM(void *, valloc, (size_t size), (size))
-SHIM(void *, pvalloc, (size_t size), (size))
+     (out, align, size), size)
+SHIM(void *, valloc, (size_t size), (size), size)
+SHIM(void *, pvalloc, (size_t size), (size), size)
 
 static COLD void free_slow(void *p, uint64_t caller)
 {
@@ -352,7 +372,7 @@ INLINE void free_call(uint64_t caller, void *p)
 
 	if (unlikely(boot_owns(p)))
 		return;
-	if (likely(s && s->head < s->limit))
+	if (likely(s && s->head < s->limit) || (s && slot_walks(s)))
 		free_fast(p, s, caller);
 	else if (shim_silent)
 		next.free(p);
@@ -476,7 +496,7 @@ struct slot *told_slot(struct slot_loan *loan)
 	struct slot *s = slot_mine();
 
 	loan->borrowed = false;
-	if (likely(s && s->head < s->limit))
+	if (s && (s->head < s->limit || slot_walks(s)))
 		return s;
 	return shim_silent ? NULL : slot_get(loan);
 }

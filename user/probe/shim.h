@@ -8,6 +8,8 @@
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
  *   shim_next.c  the original functions, and memory while they are looked up
  *   shim_inject.c  instead of shim_next.c, when it is injected (probe/inject.h)
+ *   shim_stack.c the stack of the calling thread, when stacks are asked for
+ *   shim_cfi.c   what .eh_frame says, for shim_stack.c
  *
  * The shim calls no allocator function itself and takes no lock in the common
  * case. What must not survive a fork (slots, the list of free ones, its lock)
@@ -41,6 +43,7 @@ struct slot {
 	uint64_t mask;
 	uint64_t *stamp;
 	uint64_t ts, alloc_caller, free_caller; /* as the reader has them */
+	uint64_t walk_limit; /* what limit is not, where there are stacks */
 
 	struct ring_header *ring __attribute__((aligned(64)));
 	uint64_t room; /* head may go so far */
@@ -51,6 +54,8 @@ struct slot {
 	struct slot *next; /* in the list of free ones */
 	uint32_t tid; /* of the thread that writes */
 	uint32_t told_tid; /* of the thread that the reader believes it is */
+	struct walker *walker; /* NULL: no stacks */
+	uint64_t stack_bytes; /* as in ring_header */
 	bool called_us; /* while it was quiet */
 	bool gave_up; /* the daemon does not read: do not wait again until it does */
 };
@@ -59,9 +64,10 @@ struct slot {
  * Words that an event can count on when the fast path lets it in. One call
  * writes 7 at most (REALLOC and a long REALLOCED, each with a header). Calls
  * that an allocator makes to itself come through the same gate, so only what
- * they write when they return adds up: room for eight of them.
+ * they write when they return adds up: room for eight of them. A stack is told
+ * when a call is entered.
  */
-#define SLOT_RESERVE 64
+#define SLOT_RESERVE (64 + 1 + STACK_FRAMES_MAX)
 
 extern enum shim_state shim_state;
 
@@ -138,6 +144,14 @@ struct slot_loan {
 struct slot *slot_get(struct slot_loan *loan);
 void slot_put(struct slot_loan *loan);
 
+/*
+ * The stack of the call that returns to `caller`, as a caller (probe/words.h), told
+ * if need be; or `caller`, when this call has none. fp: of a function of ours that
+ * the call came through.
+ */
+uint64_t slot_where(struct slot *s, uint64_t caller, uint64_t bytes,
+		    const uint64_t *fp);
+
 /* shim.c: for functions of other names that mean the same */
 
 /* A slot that can take an event, NULL: the call is not recorded. slot_put() ends it. */
@@ -160,6 +174,9 @@ bool told_loud(struct slot *s);
 /* A ring for the calling thread: fills ring, data, mask, head. 0 or -errno. */
 int link_ring(const char *path, uint32_t flags, struct slot *s,
 	      uint64_t **stamp, uint32_t *next_place);
+/* Memory that a forked child does not have. NULL: none. */
+void *link_memory(size_t bytes, uint32_t *next_place);
+void link_unmap(void *p, size_t bytes);
 /* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
 void link_bye(const char *path);
 /* Takes the level that the ring's header names into use. */

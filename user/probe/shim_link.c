@@ -72,6 +72,21 @@ void *link_wiped_memory(size_t bytes)
 	return (void *)(uintptr_t)at;
 }
 
+void *link_memory(size_t bytes, uint32_t *place)
+{
+	uint64_t at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE,
+				    MAP_PRIVATE | MAP_ANONYMOUS, -1);
+
+	if (at)
+		sys_madvise(at, bytes, MADV_DONTFORK);
+	return (void *)(uintptr_t)at;
+}
+
+void link_unmap(void *p, size_t bytes)
+{
+	sys_munmap((uintptr_t)p, bytes);
+}
+
 /*
  * A call on a socket that has a time limit ends with EINTR when a stop (a
  * debugger, SIGSTOP, vmaheap's own verification) interrupts it, though all

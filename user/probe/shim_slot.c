@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "probe/shim.h"
+#include "probe/shim_stack.h"
 #include "probe/shim_sys.h"
 
 /* A libc before 2.34 has it in another library, which may not be there. */
@@ -40,6 +41,7 @@ struct process {
 	uint32_t flags; /* of every request: a forked copy has none */
 	uint32_t retry; /* events until the next try to get a ring */
 	uint64_t *stamp;
+	struct rules *rules; /* NULL: no stacks, so far */
 	uint64_t lost; /* events of threads that had no ring */
 	struct slot *free;
 	struct slot slots[] __attribute__((aligned(64)));
@@ -92,7 +94,7 @@ static void list_unlock(void)
 
 static void slot_release(struct slot *s)
 {
-	s->limit = 0;
+	s->limit = s->walk_limit = 0;
 	s->quiet = 0;
 	list_lock();
 	s->next = process->free;
@@ -134,6 +136,23 @@ static bool is_passing(int err)
 	       err == -ENOBUFS || err == -EAGAIN;
 }
 
+/* Two threads may map it at the same time; the second one's is removed again. */
+static struct rules *get_rules(void)
+{
+	struct rules *none = NULL, *r;
+
+	if (__atomic_load_n(&process->rules, __ATOMIC_ACQUIRE))
+		return process->rules;
+	r = link_memory(rules_bytes(), &process->place);
+	if (r &&
+	    !__atomic_compare_exchange_n(&process->rules, &none, r, false,
+					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE)) {
+		link_unmap(r, rules_bytes());
+		return process->rules;
+	}
+	return r;
+}
+
 static int slot_link(struct slot *s)
 {
 	int err = link_ring(sock_path, process->flags, s, &process->stamp,
@@ -144,6 +163,9 @@ static int slot_link(struct slot *s)
 	s->stamp = process->stamp;
 	s->told_tid = s->tid;
 	s->ts = s->alloc_caller = s->free_caller = NEVER;
+	s->stack_bytes = s->ring->stack_bytes;
+	if (s->stack_bytes && get_rules())
+		s->walker = link_memory(sizeof(*s->walker), &process->place);
 	process->has_rings = 1;
 	return 0;
 }
@@ -175,6 +197,8 @@ static struct slot *slot_acquire(void)
 		return NULL;
 	s->tid = sys_gettid();
 	err = s->ring ? 0 : slot_link(s);
+	if (!err && s->walker)
+		walker_reset(s->walker, process->rules);
 	if (!err)
 		return s;
 	slot_release(s);
@@ -311,6 +335,16 @@ static void slot_take_turn(struct slot *s)
 		s->gate = s->head + turn;
 }
 
+/* Where there are stacks, no call may take the fast path. */
+static void slot_open_gate(struct slot *s)
+{
+	if (s->walker) {
+		s->walk_limit = s->gate;
+		s->gate = 0;
+	}
+	s->limit = s->gate;
+}
+
 /*
  * True: s can take an event. A slot is quiet while a function runs that may call
  * others of ours to do its work (quiet_begin() in shim.c); those have deeper
@@ -332,8 +366,58 @@ static bool slot_ready(struct slot *s)
 	}
 	slot_put_ctrls(s);
 	slot_take_turn(s);
-	s->limit = s->gate;
+	slot_open_gate(s);
 	return true;
+}
+
+/* --- stacks */
+
+static bool wants_stack(struct slot *s, uint64_t bytes)
+{
+	struct walker *w = s->walker;
+	int64_t every = (int64_t)s->stack_bytes;
+
+	if (every == 1)
+		return true;
+	if (bytes > INT64_MAX / 2)
+		bytes = INT64_MAX / 2;
+	if (!w->left)
+		w->left = every;
+	w->left -= (int64_t)bytes;
+	if (w->left > 0)
+		return false;
+	w->left = every - -w->left % every;
+	return true;
+}
+
+/* Its words, and the reader may see them, before anybody can name it. */
+static __attribute__((noinline)) void slot_tell_stack(struct slot *s)
+{
+	const struct walker *w = s->walker;
+	uint32_t i;
+
+	slot_put_ctrl(s, CTRL_STACK,
+		      w->nr | (w->truncated ? STACK_TRUNCATED : 0));
+	for (i = w->nr; i-- > 0;)
+		s->data[s->head++ & s->mask] = w->frames[i].pc;
+	__atomic_store_n(&s->ring->head, s->head, __ATOMIC_RELEASE);
+	stack_set_told(w->rules, w->id);
+}
+
+uint64_t slot_where(struct slot *s, uint64_t caller, uint64_t bytes,
+		    const uint64_t *fp)
+{
+	uint64_t id;
+
+	if (!s->walker || !wants_stack(s, bytes))
+		return caller;
+	id = walk(s->walker, caller, fp,
+		  __atomic_load_n(s->stamp, __ATOMIC_ACQUIRE));
+	if (!id)
+		return caller;
+	if (id != s->alloc_caller && !stack_told(s->walker->rules, id))
+		slot_tell_stack(s);
+	return id;
 }
 
 /*
@@ -365,6 +449,7 @@ static void start(void)
 					 __ATOMIC_RELAXED))
 		return;
 	path = next_start();
+	walk_init();
 	if (path && *path && strlen(path) < sizeof(sock_path)) {
 		strcpy(sock_path, path);
 		process = link_wiped_memory(sizeof(*process) +
