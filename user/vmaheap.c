@@ -12,8 +12,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "output/heap.h"
 #include "output/output.h"
 #include "session/client.h"
+#include "session/look.h"
 #include "session/module.h"
 #include "session/replay.h"
 
@@ -30,6 +32,10 @@ struct args {
 	const char *symfs; /* --symfs */
 	bool follow; /* -f */
 	bool json; /* --json */
+	bool bins; /* --bins */
+	bool chunks; /* --chunks */
+	bool stop; /* --stop */
+	bool no_symbols; /* --no-symbols */
 	unsigned int verify_ms; /* --verify */
 	char **rest; /* what is no option */
 	int nr_rest;
@@ -51,7 +57,11 @@ enum {
 	OPT_RING,
 	OPT_STACKS,
 	OPT_FOLDED,
-	OPT_SYMFS
+	OPT_SYMFS,
+	OPT_BINS,
+	OPT_CHUNKS,
+	OPT_STOP,
+	OPT_NO_SYMBOLS
 };
 
 static const struct option longopts[] = {
@@ -67,6 +77,10 @@ static const struct option longopts[] = {
 	{ "stacks", optional_argument, NULL, OPT_STACKS },
 	{ "folded", required_argument, NULL, OPT_FOLDED },
 	{ "symfs", required_argument, NULL, OPT_SYMFS },
+	{ "bins", no_argument, NULL, OPT_BINS },
+	{ "chunks", no_argument, NULL, OPT_CHUNKS },
+	{ "stop", no_argument, NULL, OPT_STOP },
+	{ "no-symbols", no_argument, NULL, OPT_NO_SYMBOLS },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -370,6 +384,53 @@ static int run_script(const struct command *c, const struct args *a)
 	return view_close(&v, st.err == -EPIPE ? 0 : st.err);
 }
 
+/* --- heap ------------------------------------------------------------------ */
+
+static void read_comm(uint32_t pid, char comm[64])
+{
+	char path[64];
+	FILE *f;
+
+	comm[0] = 0;
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(comm, 64, f))
+		comm[strcspn(comm, "\n")] = 0;
+	fclose(f);
+}
+
+static int run_heap(const struct command *c, const struct args *a)
+{
+	char comm[64];
+	struct look l;
+	const char *why;
+	int err;
+
+	if (!a->pid || a->nr_rest)
+		return usage_of(c, stderr);
+	read_comm(a->pid, comm);
+	err = look_open(&l, a->pid, a->stop, !a->no_symbols, &why);
+	if (err)
+		return fail("process %u: %s", a->pid,
+			    why ? why : strerror(-err));
+	err = output_heap(&(struct heap_view){ .f = stdout,
+					       .json = a->json,
+					       .bins = a->bins,
+					       .chunks = a->chunks,
+					       .pid = a->pid,
+					       .comm = comm,
+					       .book = &l.book,
+					       .took = l.took,
+					       .stopped = l.stopped,
+					       .incomplete = why });
+	look_close(&l);
+	if (!err && fflush(stdout))
+		err = -errno;
+	return err ? fail("the output: %s", strerror(-err)) : 0;
+}
+
 /* --- verify, doctor -------------------------------------------------------- */
 
 static int run_verify(const struct command *c, const struct args *a)
@@ -419,6 +480,14 @@ static const struct command commands[] = {
 	{ "report", "[--json] -p PID | [-p PID] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.",
 	  "p:", run_report },
+	{ "heap", "[--bins] [--chunks] [--stop] [--no-symbols] [--json] -p PID",
+	  "The heap by malloc's own book-keeping (glibc), read from outside: arenas and their\n"
+	  "threads, thresholds, what is used and what is free. PID need not be watched.\n"
+	  "  --bins           the free lists that have members\n"
+	  "  --chunks         each chunk: address, size, flags, state, next on its list\n"
+	  "  --stop           hold it still meanwhile; else it is read as it runs\n"
+	  "  --no-symbols     find malloc's data by their structure alone",
+	  "p:", run_heap },
 	{ "script", "[--json] DIR",
 	  "One line an event, all sources, in time order.", "", run_script },
 	{ "verify", "-p PID",
@@ -493,6 +562,18 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_JSON:
 		a->json = true;
+		return 0;
+	case OPT_BINS:
+		a->bins = true;
+		return 0;
+	case OPT_CHUNKS:
+		a->chunks = true;
+		return 0;
+	case OPT_STOP:
+		a->stop = true;
+		return 0;
+	case OPT_NO_SYMBOLS:
+		a->no_symbols = true;
 		return 0;
 	case OPT_VERIFY:
 		a->verify_ms = VERIFY_DEFAULT_MS;

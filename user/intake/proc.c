@@ -429,6 +429,13 @@ static bool is_resident(uint64_t entry, uint32_t flags)
 	return !(flags & VMA_SHARED) || entry & PAGEMAP_FILE;
 }
 
+bool proc_entry_resident(uint64_t entry, uint32_t flags)
+{
+	if (!zero.looked)
+		find_zero_frames();
+	return is_resident(entry, flags);
+}
+
 /*
  * An entry that is not present names a type of swap in its low bits. The last
  * ones of the 32 are no swap files: migration, poison, markers of userfaultfd and

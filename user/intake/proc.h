@@ -68,5 +68,7 @@ struct proc_pages {
 int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
 int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
+/* Does an entry of it stand for a page that counts as resident, as above? */
+bool proc_entry_resident(uint64_t entry, uint32_t vma_flags);
 
 #endif

@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * ptmalloc's book-keeping, read from an image (ptimage.h), sound and spoiled. That
+ * it is read right from real processes shows tests/live/70-heap.t.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "ptimage.h"
+#include "seed.h"
+
+static struct image im;
+
+static int read_image(struct pt_book *b, const char **why)
+{
+	struct pt_target t = image_target(&im);
+
+	return pt_read(&t, b, why);
+}
+
+static void same_sum(struct pt_sum s, uint64_t chunks, uint64_t bytes)
+{
+	assert_int_equal(s.chunks, chunks);
+	assert_int_equal(s.bytes, bytes);
+}
+
+static void check_image(bool newer)
+{
+	const char *why;
+	struct pt_book b;
+	const struct pt_arena *a;
+
+	image_make(&im, newer);
+	assert_int_equal(read_image(&b, &why), 0);
+	assert_null(why);
+	assert_null(pt_check(&b));
+	assert_string_equal(b.layout->glibc, newer ? "2.43" : "2.31 to 2.42");
+	assert_false(b.by_symbol);
+	assert_int_equal(b.heap_info, 0x30);
+	assert_true(b.safe_linking);
+	assert_int_equal(b.par.addr, IMAGE_MP);
+	assert_int_equal(b.par.mmap_threshold, 128 << 10);
+	assert_int_equal(b.par.n_mmaps, 1);
+	assert_int_equal(b.nr_arenas, 2);
+	assert_int_equal(b.nr_heaps, 3);
+	a = &b.arenas[0];
+	assert_int_equal(a->addr, IMAGE_MAIN);
+	same_sum(a->sum[PT_META], 1, newer ? 0x300 : 0x290);
+	same_sum(a->sum[PT_TCACHE], 1, 0x20);
+	same_sum(a->sum[PT_FAST], !newer, newer ? 0 : 0x20);
+	same_sum(a->sum[PT_UNSORTED], 1, 0x1200);
+	same_sum(a->sum[PT_SMALL], 1, 0x90);
+	same_sum(a->sum[PT_USED], newer ? 5 : 4,
+		 0x20 + 0x100 + 0x30 + 0x40 + (newer ? 0x20 : 0));
+	assert_int_equal(a->unlisted + a->lost, 0);
+	a = &b.arenas[1];
+	assert_int_equal(a->nr_heaps, 2);
+	assert_int_equal(b.heaps[a->heap].start, IMAGE_OLDER);
+	assert_int_equal(b.heaps[a->heap + 1].start, IMAGE_ARENA);
+	same_sum(a->sum[PT_USED], 2, 0x50 + 0x1010);
+	same_sum(a->sum[PT_FENCE], 2, 16);
+	assert_int_equal(a->sum[PT_UNSORTED].chunks, 1);
+	assert_int_equal(a->unlisted + a->lost, 0);
+	assert_int_equal(b.nr_chunks - b.mmapped, 1);
+	assert_int_equal(b.chunks[b.mmapped].addr, IMAGE_MAPPED);
+	assert_int_equal(pt_mapping(&b, &b.chunks[b.mmapped]), 8192);
+	assert_int_equal(b.nr_threads, 1);
+	assert_int_equal(b.threads[0].tid, 100);
+	assert_int_equal(b.threads[0].arena, 0);
+	same_sum(b.threads[0].cached, 1, 0x20);
+	assert_int_equal(pt_find(&b, IMAGE_BRK + 16)->state, PT_META);
+	assert_int_equal(pt_find(&b, IMAGE_MAPPED + 5000)->state, PT_MMAPPED);
+	assert_null(pt_find(&b, IMAGE_LIBC));
+	pt_free(&b);
+}
+
+static void all_states(void **state)
+{
+	(void)state;
+	check_image(false);
+}
+
+static void all_states_of_2_43(void **state)
+{
+	(void)state;
+	check_image(true);
+}
+
+static void refused(int wanted, const char *sentence)
+{
+	const char *why;
+	struct pt_book b;
+
+	assert_int_equal(read_image(&b, &why), wanted);
+	assert_non_null(strstr(why, sentence));
+	assert_null(b.chunks);
+}
+
+static void nothing_there(void **state)
+{
+	int i;
+
+	(void)state;
+	image_make(&im, false);
+	memset(im.bytes[LIBC], 0, IMAGE_PIECE);
+	refused(-EBADMSG, "no arena");
+	/* As the linker made it: `next` is itself, all else is zero. */
+	image_set(&im, IMAGE_MAIN + 2160, IMAGE_MAIN);
+	refused(-ENOENT, "has not been called");
+	/* A ring that does not come back. */
+	image_make(&im, false);
+	image_set(&im, IMAGE_OLDER + 0x30 + 2160, IMAGE_OLDER + 0x30);
+	refused(-EBADMSG, "no arena");
+	/* Bins that lead nowhere. */
+	image_make(&im, false);
+	for (i = 20; i < 23; i++)
+		image_set(&im, image_bin(&im, IMAGE_MAIN, i) + 16, IMAGE_BRK);
+	refused(-EBADMSG, "no arena");
+}
+
+static void symbols_are_checked(void **state)
+{
+	struct pt_target t;
+	const char *why;
+	struct pt_book b;
+
+	(void)state;
+	image_make(&im, false);
+	t = image_target(&im);
+	t.main_arena = IMAGE_MAIN;
+	t.mp = IMAGE_MP;
+	assert_int_equal(pt_read(&t, &b, &why), 0);
+	assert_true(b.by_symbol);
+	pt_free(&b);
+	t.main_arena = IMAGE_MAIN + 16;
+	t.mp = IMAGE_MP + 8;
+	assert_int_equal(pt_read(&t, &b, &why), 0);
+	assert_false(b.by_symbol);
+	assert_int_equal(b.par.addr, IMAGE_MP);
+	pt_free(&b);
+}
+
+/* What is read stays sound, and what is not is said. */
+static void spoiled(void **state)
+{
+	const uint64_t first = IMAGE_BRK + 0x290, unsorted = first + 0x160;
+	const char *why;
+	struct pt_book b;
+
+	(void)state;
+	image_make(&im, false);
+	image_set(&im, first + 8, 0xfffffffffffffff1ull);
+	assert_int_equal(read_image(&b, &why), 0);
+	assert_non_null(why);
+	assert_null(pt_check(&b));
+	assert_int_equal(b.heaps[0].broken, first);
+	pt_free(&b);
+
+	image_make(&im, false);
+	image_set(&im, unsorted + 16, unsorted); /* a loop */
+	image_set(&im, unsorted + 24, image_bin(&im, IMAGE_MAIN, 1));
+	image_set(&im, image_bin(&im, IMAGE_MAIN, 1) + 24, unsorted);
+	read_image(&b, &why);
+	assert_null(pt_check(&b));
+	pt_free(&b);
+
+	image_make(&im, false);
+	image_set(&im, IMAGE_BRK + 0x8, 0x290); /* the one below 0 is free */
+	assert_int_equal(read_image(&b, &why), 0);
+	assert_null(pt_check(&b));
+	pt_free(&b);
+
+	image_make(&im, false);
+	image_set(&im, IMAGE_ARENA + 8, IMAGE_ARENA); /* prev: itself */
+	assert_int_equal(read_image(&b, &why), 0);
+	assert_null(pt_check(&b));
+	pt_free(&b);
+}
+
+static void bounded(void **state)
+{
+	struct pt_target t;
+	const char *why;
+	struct pt_book b;
+
+	(void)state;
+	image_make(&im, false);
+	t = image_target(&im);
+	t.max_chunks = 5;
+	assert_int_equal(pt_read(&t, &b, &why), -E2BIG);
+	assert_null(b.chunks);
+}
+
+/* Words by chance at any place: never more than so many reads, never unsound. */
+static void words_by_chance(void **state)
+{
+	struct pt_book b;
+	const char *why;
+	int i, j;
+
+	(void)state;
+	for (i = 0; i < 3000; i++) {
+		image_make(&im, i & 1);
+		for (j = 0; j < 1 + i % 5; j++) {
+			int piece = (int)(seed_next() % PIECES);
+			uint64_t at = seed_next() % (IMAGE_PIECE / 8) * 8;
+			uint64_t from = seed_next() % PIECES;
+			uint64_t word = image_at[from] +
+					seed_next() % IMAGE_PIECE / 16 * 16;
+
+			if (j & 1)
+				word = seed_next() % 70000;
+			image_set(&im, image_at[piece] + at % 0x1800, word);
+		}
+		if (!read_image(&b, &why))
+			assert_null(pt_check(&b));
+		assert_true(im.reads < 300000);
+		pt_free(&b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(all_states),
+		cmocka_unit_test(all_states_of_2_43),
+		cmocka_unit_test(nothing_there),
+		cmocka_unit_test(symbols_are_checked),
+		cmocka_unit_test(spoiled),
+		cmocka_unit_test(bounded),
+		cmocka_unit_test(words_by_chance),
+	};
+
+	seed_start();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

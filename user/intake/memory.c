@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * One window of 1 MiB: its page table bits are read first, then its resident
+ * pages in one call. A swapped page is read only when it is asked for. That the
+ * window is one is no loss: heaps are read from their beginning to their end.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "intake/memory.h"
+#include "intake/proc.h"
+
+#define PAGE 4096ull
+#define WINDOW (1ull << 20)
+#define PAGES (WINDOW / PAGE)
+#define PRESENT (1ull << 63)
+#define SWAPPED (1ull << 62)
+#define BITS 65536 /* pagemap entries at once */
+
+struct memory {
+	uint32_t pid;
+	int pagemap; /* -1: page tables cannot be read, all pages are read */
+	int mem; /* /proc/PID/mem, where process_vm_readv is not allowed */
+	bool by_mem;
+	uint64_t window; /* address; UINT64_MAX: none */
+	uint8_t state[PAGES];
+	uint8_t *data;
+	uint64_t bits_at; /* first page of `bits`, as address */
+	size_t nr_bits;
+	uint64_t *bits;
+};
+enum { UNREAD, READ };
+
+static int open_proc(uint32_t pid, const char *file)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, file);
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+struct memory *memory_open(uint32_t pid)
+{
+	struct memory *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return NULL;
+	m->pid = pid;
+	m->pagemap = open_proc(pid, "pagemap");
+	m->mem = open_proc(pid, "mem");
+	m->data = malloc(WINDOW);
+	m->bits = malloc(BITS * 8);
+	memory_forget(m);
+	if (m->data && m->bits)
+		return m;
+	memory_close(m);
+	return NULL;
+}
+
+void memory_close(struct memory *m)
+{
+	if (!m)
+		return;
+	if (m->pagemap >= 0)
+		close(m->pagemap);
+	if (m->mem >= 0)
+		close(m->mem);
+	free(m->data);
+	free(m->bits);
+	free(m);
+}
+
+void memory_forget(struct memory *m)
+{
+	m->window = UINT64_MAX;
+	m->nr_bits = 0;
+}
+
+/* 0 or -errno; a part is -EFAULT. */
+static int fetch(struct memory *m, uint64_t addr, void *to, size_t len)
+{
+	struct iovec local = { to, len }, remote = { (void *)addr, len };
+	ssize_t n = -1;
+
+	if (!m->by_mem) {
+		n = process_vm_readv((pid_t)m->pid, &local, 1, &remote, 1, 0);
+		if (n < 0 && (errno == EPERM || errno == ENOSYS) && m->mem >= 0)
+			m->by_mem = true; /* seccomp, or an old kernel */
+	}
+	if (m->by_mem)
+		n = pread(m->mem, to, len, (off_t)addr);
+	if (n < 0)
+		return errno == EIO ? -EFAULT : -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
+
+static bool page_bits(struct memory *m, uint64_t addr, uint64_t *bits,
+		      size_t nr)
+{
+	ssize_t want = (ssize_t)(nr * 8);
+
+	return m->pagemap >= 0 && pread(m->pagemap, bits, nr * 8,
+					(off_t)(addr / PAGE * 8)) == want;
+}
+
+/* A run of pages; one at a time where some of them are not mapped. */
+static void fetch_run(struct memory *m, size_t page, size_t nr)
+{
+	size_t i;
+	int err = fetch(m, m->window + page * PAGE, m->data + page * PAGE,
+			nr * PAGE);
+
+	for (i = page; i < page + nr; i++)
+		if (!err ||
+		    !fetch(m, m->window + i * PAGE, m->data + i * PAGE, PAGE))
+			m->state[i] = READ;
+}
+
+static void open_window(struct memory *m, uint64_t addr)
+{
+	uint64_t bits[PAGES];
+	size_t i, run = 0;
+
+	m->window = addr & ~(WINDOW - 1);
+	memset(m->state, UNREAD, sizeof(m->state));
+	if (!page_bits(m, m->window, bits, PAGES))
+		return; /* page by page, on demand */
+	for (i = 0; i < PAGES; i++) {
+		if (bits[i] & PRESENT) {
+			run++;
+			continue;
+		}
+		if (run)
+			fetch_run(m, i - run, run);
+		run = 0;
+		if (bits[i] & SWAPPED)
+			continue;
+		memset(m->data + i * PAGE, 0, PAGE);
+		m->state[i] = READ;
+	}
+	if (run)
+		fetch_run(m, PAGES - run, run);
+}
+
+static int read_page(struct memory *m, uint64_t addr, uint8_t **data)
+{
+	size_t i;
+	int err;
+
+	if (m->window != (addr & ~(WINDOW - 1)))
+		open_window(m, addr);
+	i = (addr - m->window) / PAGE;
+	if (m->state[i] == UNREAD) {
+		err = fetch(m, m->window + i * PAGE, m->data + i * PAGE, PAGE);
+		if (err)
+			return err;
+		m->state[i] = READ;
+	}
+	*data = m->data + (addr - m->window);
+	return 0;
+}
+
+int memory_read(void *ctx, uint64_t addr, void *buf, size_t len)
+{
+	struct memory *m = ctx;
+	uint8_t *to = buf, *data;
+
+	while (len) {
+		size_t n = PAGE - addr % PAGE < len ? PAGE - addr % PAGE : len;
+		int err = read_page(m, addr, &data);
+
+		if (err)
+			return err;
+		memcpy(to, data, n);
+		to += n;
+		addr += n;
+		len -= n;
+	}
+	return 0;
+}
+
+/* The page table bits of the page at addr, with those that follow. */
+static int get_bits(struct memory *m, uint64_t addr, uint64_t *bits)
+{
+	ssize_t n;
+
+	addr &= ~(PAGE - 1);
+	if (addr < m->bits_at || addr - m->bits_at >= m->nr_bits * PAGE) {
+		n = m->pagemap < 0 ? -1 :
+				     pread(m->pagemap, m->bits, BITS * 8,
+					   (off_t)(addr / PAGE * 8));
+		m->nr_bits = 0;
+		if (n < 8)
+			return n < 0 ? -errno : -EFAULT;
+		m->bits_at = addr;
+		m->nr_bits = (size_t)n / 8;
+	}
+	*bits = m->bits[(addr - m->bits_at) / PAGE];
+	return 0;
+}
+
+uint64_t memory_next(void *ctx, uint64_t addr, uint64_t end)
+{
+	uint64_t bits;
+
+	for (addr &= ~(PAGE - 1); addr < end; addr += PAGE)
+		if (get_bits(ctx, addr, &bits) || bits & (PRESENT | SWAPPED))
+			return addr;
+	return end;
+}
+
+int64_t memory_resident(void *ctx, uint64_t lo, uint64_t hi)
+{
+	int64_t bytes = 0;
+	uint64_t bits;
+	int err;
+
+	for (lo &= ~(PAGE - 1); lo < hi; lo += PAGE) {
+		err = get_bits(ctx, lo, &bits);
+		if (err)
+			return err;
+		if (proc_entry_resident(bits, 0))
+			bytes += PAGE;
+	}
+	return bytes;
+}

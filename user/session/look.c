@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "intake/libc.h"
+#include "intake/proc.h"
+#include "session/look.h"
+
+#define STOP_MS 100
+/*
+ * Ranges larger than this are not searched for chunks and threads: reservations
+ * of sanitizers and virtual machines, of which every page would be asked for.
+ */
+#define SEARCH_MAX (64ull << 30)
+
+/* What pt_read() is told, gathered. */
+struct sight {
+	struct proc_map *maps;
+	size_t nr;
+	struct pt_range *ranges, *data, *anon;
+	size_t nr_ranges, nr_data, nr_anon;
+	uint32_t *tids;
+	size_t nr_tids;
+	struct pt_range brk;
+	struct libc_symbols symbols;
+	uint64_t bias;
+};
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* --- which memory is what */
+
+static bool is_private_data(const struct proc_map *m)
+{
+	const uint32_t rw = VMA_READ | VMA_WRITE;
+
+	return (m->d.flags & (rw | VMA_SHARED)) == rw;
+}
+
+static bool is_brk(const struct proc_map *m)
+{
+	return !strcmp(m->name, "[heap]");
+}
+
+static bool is_anon(const struct proc_map *m)
+{
+	return is_private_data(m) && !(m->d.flags & VMA_FILE) &&
+	       (!m->name[0] || !strncmp(m->name, "[anon", 5)) &&
+	       m->d.end - m->d.start <= SEARCH_MAX;
+}
+
+/* "/usr/lib/x86_64-linux-gnu/libc.so.6", "/lib/x86_64-linux-gnu/libc-2.31.so" */
+static bool is_libc(const struct proc_map *m)
+{
+	const char *slash = strrchr(m->name, '/');
+
+	return slash && (!strncmp(slash, "/libc.so", 8) ||
+			 !strncmp(slash, "/libc-2.", 8));
+}
+
+static void add_range(struct pt_range *to, size_t *nr, const struct proc_map *m)
+{
+	to[(*nr)++] = (struct pt_range){ m->d.start, m->d.end };
+}
+
+/* A file's data, and what of its bss lies in whole pages behind it. */
+static void add_data(struct sight *s, size_t i)
+{
+	const struct proc_map *m = &s->maps[i], *next = m + 1;
+	struct pt_range *r = &s->data[s->nr_data];
+
+	add_range(s->data, &s->nr_data, m);
+	if (i + 1 < s->nr && next->d.start == m->d.end && is_anon(next))
+		r->end = next->d.end;
+}
+
+/* libc's first: where it is there, nothing else will be asked. */
+static void sort_out(struct sight *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++) {
+		const struct proc_map *m = &s->maps[i];
+
+		if (!is_private_data(m))
+			continue;
+		/* Adjacent ones are one memory: bss may be read across the border. */
+		if (s->nr_ranges &&
+		    s->ranges[s->nr_ranges - 1].end == m->d.start)
+			s->ranges[s->nr_ranges - 1].end = m->d.end;
+		else
+			add_range(s->ranges, &s->nr_ranges, m);
+		if (is_anon(m))
+			add_range(s->anon, &s->nr_anon, m);
+		if (m->d.flags & VMA_FILE && is_libc(m))
+			add_data(s, i);
+		if (is_brk(m)) {
+			if (!s->brk.start)
+				s->brk.start = m->d.start;
+			s->brk.end = m->d.end;
+		}
+	}
+	for (i = 0; i < s->nr; i++)
+		if (is_private_data(&s->maps[i]) &&
+		    s->maps[i].d.flags & VMA_FILE && !is_libc(&s->maps[i]))
+			add_data(s, i);
+}
+
+/* --- libc's file */
+
+/* The mapping of its beginning: what its address space is shifted by. */
+static const struct proc_map *libc_head(const struct sight *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr; i++)
+		if (is_libc(&s->maps[i]) && !s->maps[i].d.offset)
+			return &s->maps[i];
+	return NULL;
+}
+
+static void read_symbols(struct sight *s, uint32_t pid)
+{
+	const struct proc_map *m = libc_head(s);
+	char path[128];
+
+	if (!m)
+		return;
+	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
+		 pid, m->d.start, m->d.end);
+	if (libc_symbols(path, &s->symbols) == -EPERM) {
+		snprintf(path, sizeof(path), "/proc/%u/root%s", pid, m->name);
+		libc_symbols(path, &s->symbols);
+	}
+	s->bias = m->d.start - s->symbols.base;
+}
+
+/* --- threads */
+
+static int read_tids(struct sight *s, uint32_t pid)
+{
+	char path[64];
+	size_t room = 0;
+	struct dirent *d;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((d = readdir(dir))) {
+		if (!isdigit((unsigned char)d->d_name[0]))
+			continue;
+		if (s->nr_tids == room) {
+			uint32_t *t =
+				realloc(s->tids, (room * 2 + 16) * sizeof(*t));
+
+			if (!t)
+				break;
+			s->tids = t;
+			room = room * 2 + 16;
+		}
+		s->tids[s->nr_tids++] = (uint32_t)atol(d->d_name);
+	}
+	closedir(dir);
+	return 0;
+}
+
+/* --- all */
+
+static int gather(struct sight *s, uint32_t pid, bool by_symbol,
+		  const char **why)
+{
+	long nr = proc_maps(pid, &s->maps);
+	int err = nr < 0 ? (int)nr : 0;
+
+	if (!nr)
+		err = -ESRCH; /* a kernel thread, or it is exiting */
+	s->nr = err ? 0 : (size_t)nr;
+	s->ranges = calloc(s->nr + 1, sizeof(*s->ranges));
+	s->data = calloc(s->nr + 1, sizeof(*s->data));
+	s->anon = calloc(s->nr + 1, sizeof(*s->anon));
+	if (!err && (!s->ranges || !s->data || !s->anon))
+		err = -ENOMEM;
+	if (!err)
+		err = read_tids(s, pid);
+	if (err) {
+		*why = err == -EACCES || err == -EPERM ?
+			       "it may not be read by you: run as root (sudo)" :
+		       err == -ENOMEM ? "no memory" :
+					"no such process";
+		return err;
+	}
+	sort_out(s);
+	if (by_symbol)
+		read_symbols(s, pid);
+	return 0;
+}
+
+static void drop(struct sight *s)
+{
+	free(s->maps);
+	free(s->ranges);
+	free(s->data);
+	free(s->anon);
+	free(s->tids);
+}
+
+static int keep_vmas(struct look *l, const struct sight *s)
+{
+	size_t i;
+
+	l->vmas = calloc(s->nr + 1, sizeof(*l->vmas));
+	if (!l->vmas)
+		return -ENOMEM;
+	for (i = 0; i < s->nr; i++)
+		l->vmas[i] = s->maps[i].d;
+	l->nr_vmas = s->nr;
+	return 0;
+}
+
+static int read_book(struct look *l, const struct sight *s, const char **why)
+{
+	struct pt_target t = {
+		.mem = { memory_read, memory_next, l->memory },
+		.ranges = s->ranges,
+		.nr_ranges = s->nr_ranges,
+		.data = s->data,
+		.nr_data = s->nr_data,
+		.anon = s->anon,
+		.nr_anon = s->nr_anon,
+		.tids = s->tids,
+		.nr_tids = s->nr_tids,
+		.brk = s->brk,
+		.main_arena = s->symbols.main_arena ?
+				      s->bias + s->symbols.main_arena :
+				      0,
+		.mp = s->symbols.mp ? s->bias + s->symbols.mp : 0,
+	};
+	uint8_t byte;
+
+	if (s->nr_data &&
+	    memory_read(l->memory, s->data[0].start, &byte, 1) == -EPERM) {
+		*why = "it may not be read by you: run as root (sudo)";
+		return -EPERM;
+	}
+	return pt_read(&t, &l->book, why);
+}
+
+int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
+	      const char **why)
+{
+	struct proc_stopped st = { 0 };
+	struct sight s = { 0 };
+	int err;
+
+	*why = NULL;
+	*l = (struct look){ .pid = pid, .ts = now_ns() };
+	l->memory = memory_open(pid);
+	if (!l->memory)
+		return -ENOMEM;
+	l->stopped = stop && !proc_stop(pid, STOP_MS, &st);
+	err = gather(&s, pid, by_symbol, why);
+	if (!err)
+		err = keep_vmas(l, &s);
+	if (!err)
+		err = read_book(l, &s, why);
+	if (l->stopped)
+		proc_go(&st);
+	l->took = now_ns() - l->ts;
+	drop(&s);
+	if (err)
+		look_close(l);
+	return err;
+}
+
+void look_close(struct look *l)
+{
+	memory_close(l->memory);
+	pt_free(&l->book);
+	free(l->vmas);
+	l->memory = NULL;
+	l->vmas = NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * One look at the heap of a process, from outside: what proc and memory say,
+ * handed to model/ptmalloc. The process need not be watched.
+ */
+#ifndef SESSION_LOOK_H
+#define SESSION_LOOK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "intake/memory.h"
+#include "model/event.h"
+#include "model/ptmalloc.h"
+
+struct look {
+	uint32_t pid;
+	struct memory *memory; /* for what lies where (memory_resident) */
+	struct pt_book book;
+	struct vma_desc *vmas; /* as they were before the look */
+	size_t nr_vmas;
+	uint64_t ts; /* CLOCK_MONOTONIC ns, when it began */
+	uint64_t took; /* ns */
+	bool stopped; /* the process stood still meanwhile */
+};
+
+/*
+ * 0 or -errno; *why is a sentence that says so, or what is incomplete (static;
+ * NULL: nothing is). `stop`: hold the process still meanwhile; where that cannot
+ * be, it is read as it runs. `by_symbol` false: do not ask any symbol table.
+ */
+int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
+	      const char **why);
+void look_close(struct look *l);
+
+#endif
