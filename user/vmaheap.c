@@ -104,9 +104,9 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 
 /* --- record, attach ---------------------------------------------------- */
 
-static int valid_alloc(const char *name, bool launch)
+static int valid_alloc(const char *name)
 {
-	return (launch && !strcmp(name, "shim")) || !strcmp(name, "uprobe") ||
+	return !strcmp(name, "shim") || !strcmp(name, "uprobe") ||
 	       !strcmp(name, "none");
 }
 
@@ -167,7 +167,7 @@ static int run_record(const struct command *c, const struct args *a)
 
 	if (!a->nr_rest)
 		return usage_of(c, stderr);
-	if (!valid_alloc(o.alloc, true))
+	if (!valid_alloc(o.alloc))
 		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
 	if (check_kernel(a, o.alloc) ||
 	    parse_stacks(a, o.alloc, &o.stack_bytes))
@@ -178,7 +178,9 @@ static int run_record(const struct command *c, const struct args *a)
 static int run_attach(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
-				 .alloc = a->alloc ? a->alloc : "uprobe",
+				 .alloc = a->alloc  ? a->alloc :
+					  a->stacks ? "shim" :
+						      "auto",
 				 .no_module = is_no_module(a),
 				 .follow = a->follow,
 				 .verify_ms = a->verify_ms,
@@ -186,11 +188,8 @@ static int run_attach(const struct command *c, const struct args *a)
 
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
-	if (!strcmp(o.alloc, "shim"))
-		return fail(
-			"--alloc=shim: the shim is preloaded, so it needs a new process (vmaheap record); for a running one: uprobe or none");
-	if (!valid_alloc(o.alloc, false))
-		return fail("--alloc=%s: it is uprobe or none", o.alloc);
+	if (a->alloc && !valid_alloc(o.alloc))
+		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
 	if (check_kernel(a, o.alloc) ||
 	    parse_stacks(a, o.alloc, &o.stack_bytes))
 		return STATUS_FAILED;
@@ -467,8 +466,10 @@ static const struct command commands[] = {
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record },
 	{ "attach",
-	  "[-o DIR] [-f] [--alloc=uprobe|none] [--kernel=module|none] [--verify[=MS]] -p PID",
-	  "Watches a running process until ^C or its exit. Options as for record.",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--verify[=MS]] -p PID",
+	  "Watches a running process until ^C or its exit. Options as for record.\n"
+	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
+	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
 	  "p:o:f", run_attach },
 	{ "maps", "[--json] -p PID | [-p PID] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.",

@@ -38,7 +38,6 @@ exits 1 "doctor tells him" nobody vmaheap doctor
 like "$(said)" 'MISS.*CAP_SYS_PTRACE' "what is missing"
 exits 125 "a process that nobody watches" vmaheap maps -p $victim
 like "$(said)" 'not watched' "it says so"
-exits 125 "the shim for a running process" vmaheap attach --alloc=shim -p $victim
 kill $victim
 
 # --- traces that are none

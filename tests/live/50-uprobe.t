@@ -27,7 +27,7 @@ is "$(babeltrace2 six | wc -l)" "$(vmaheap script six | wc -l)" "babeltrace2 and
 churn 2 60 >churn.out &
 until_true 30 grep -q running churn.out || bail "the victim does not run"
 pid=$!
-vmaheap attach -o attached -p $pid 2>attach.err &
+vmaheap attach --alloc=uprobe -o attached -p $pid 2>attach.err &
 attach=$!
 until_true 30 sh -c 'vmaheap report --json -p '$pid' | jq -e ".spaces[0].calls.calls > 5000"' || fail "no calls come"
 exits 0 "verify of a process that others probe" vmaheap verify -p $pid

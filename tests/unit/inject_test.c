@@ -6,6 +6,8 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -16,6 +18,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -25,6 +29,7 @@
 #include "intake/inject.h"
 #include "intake/proc.h"
 #include "intake/rings.h"
+#include "probe/inject.h"
 #include "tapes.h"
 
 struct run {
@@ -316,12 +321,312 @@ static void test_churn(void **state)
 	end(&run);
 }
 
+/* ---- taking it out ---- */
+
+/* All that the process has mapped privately from files: code, and every GOT. */
+struct memory {
+	struct proc_map *maps;
+	long nr;
+	unsigned char **bytes;
+};
+
+static bool is_of_file(const struct proc_map *m)
+{
+	return m->d.flags & VMA_FILE && !(m->d.flags & VMA_SHARED) &&
+	       m->d.flags & VMA_READ;
+}
+
+static void take_memory(uint32_t pid, struct memory *m)
+{
+	char path[32];
+	int fd;
+	long i;
+
+	m->nr = proc_maps(pid, &m->maps);
+	assert_true(m->nr > 0);
+	m->bytes = calloc((size_t)m->nr, sizeof(*m->bytes));
+	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	for (i = 0; i < m->nr; i++) {
+		size_t size = m->maps[i].d.end - m->maps[i].d.start;
+
+		if (!is_of_file(&m->maps[i]))
+			continue;
+		m->bytes[i] = malloc(size);
+		if (pread(fd, m->bytes[i], size, (off_t)m->maps[i].d.start) !=
+		    (ssize_t)size)
+			memset(m->bytes[i], 0, size);
+	}
+	close(fd);
+}
+
+static void free_memory(struct memory *m)
+{
+	long i;
+
+	for (i = 0; i < m->nr; i++)
+		free(m->bytes[i]);
+	free(m->bytes);
+	free(m->maps);
+}
+
+/* Words that differ; maps that are there in one of both only, but the image. */
+static unsigned int differences(const struct memory *a, const struct memory *b)
+{
+	unsigned int bad = 0;
+	long i, j = 0;
+
+	for (i = 0; i < a->nr; i++, j++) {
+		const struct vma_desc *d = &a->maps[i].d;
+
+		while (j < b->nr && b->maps[j].d.start >= SHIM_REGION &&
+		       b->maps[j].d.end <= SHIM_REGION + SHIM_REGION_BYTES)
+			j++;
+		if (j >= b->nr || d->start != b->maps[j].d.start ||
+		    d->end != b->maps[j].d.end ||
+		    d->flags != b->maps[j].d.flags)
+			return bad + 1;
+		bad += a->bytes[i] &&
+		       memcmp(a->bytes[i], b->bytes[j], d->end - d->start);
+	}
+	return bad;
+}
+
+static size_t mapped_by_shim(const struct memory *m)
+{
+	size_t bytes = 0;
+	long i;
+
+	for (i = 0; i < m->nr; i++)
+		if (m->maps[i].d.start >= SHIM_REGION &&
+		    m->maps[i].d.end <= SHIM_REGION + SHIM_REGION_BYTES)
+			bytes += m->maps[i].d.end - m->maps[i].d.start;
+	return bytes;
+}
+
+/* Out again, everything is as it was; in again, it works as the first time. */
+static void test_out(void **state)
+{
+	char *argv[] = { victim("alloc_threads"), "5000", NULL };
+	struct memory before, during, after;
+	struct run run = { 0 };
+	char *why = NULL;
+	int i;
+
+	(void)state;
+	open_daemon(&run);
+	start(&run, argv);
+	await_start(&run);
+	take_memory(run.pid, &before);
+	for (i = 0; i < 3; i++) {
+		run.inject = inject_open(run.pid, run.sock, &why);
+		assert_non_null(run.inject);
+		assert_true(inject_totals(run.inject).pointers > 5);
+		take_memory(run.pid, &during);
+		assert_true(differences(&before, &during) > 0);
+		assert_int_equal(inject_silence(run.inject), 0);
+		assert_true(inject_close(run.inject));
+		take_memory(run.pid, &after);
+		assert_int_equal(differences(&before, &after), 0);
+		assert_true(mapped_by_shim(&after) <= 512 * 1024);
+		free_memory(&during);
+		free_memory(&after);
+	}
+	run.inject = inject_open(run.pid, run.sock, &why);
+	assert_non_null(run.inject);
+	assert_int_equal(write(run.in, "g", 1), 1);
+	finish(&run);
+	close_rings(&run);
+	check_counts(&run);
+	free_memory(&before);
+	free(argv[0]);
+	end(&run);
+}
+
+/*
+ * One whose daemon was killed is in the way of nobody. (What had not been bound
+ * yet is bound then, so that here everything is from the start.)
+ */
+static void test_orphan(void **state)
+{
+	char *argv[] = { victim("alloc_threads"), "5000", NULL };
+	struct memory before, after;
+	struct run run = { 0 };
+	char *why = NULL;
+	pid_t pid;
+
+	(void)state;
+	open_daemon(&run);
+	setenv("LD_BIND_NOW", "1", 1);
+	start(&run, argv);
+	unsetenv("LD_BIND_NOW");
+	await_start(&run);
+	take_memory(run.pid, &before);
+	pid = fork();
+	if (!pid)
+		_exit(!inject_open(run.pid, "/nowhere/sock", &why));
+	waitpid(pid, &run.status, 0);
+	assert_int_equal(run.status, 0);
+	run.inject = inject_open(run.pid, run.sock, &why);
+	assert_non_null(run.inject);
+	/* A second one keeps away while the first is served. */
+	assert_null(inject_open(run.pid, run.sock, &why));
+	assert_non_null(strstr(why, "another vmaheap"));
+	free(why);
+	assert_int_equal(inject_silence(run.inject), 0);
+	assert_true(inject_close(run.inject));
+	take_memory(run.pid, &after);
+	assert_int_equal(differences(&before, &after), 0);
+	free_memory(&before);
+	free_memory(&after);
+	run.inject = inject_open(run.pid, run.sock, &why);
+	assert_non_null(run.inject);
+	assert_int_equal(write(run.in, "g", 1), 1);
+	finish(&run);
+	close_rings(&run);
+	check_counts(&run);
+	free(argv[0]);
+	end(&run);
+}
+
+/*
+ * In and out, while 64 threads allocate, others begin and end, libraries come and
+ * go and children are forked. $VMAHEAP_CYCLES: how often.
+ */
+static void test_cycles(void **state)
+{
+	const char *env = getenv("VMAHEAP_CYCLES");
+	unsigned long cycles = env ? strtoul(env, NULL, 0) : 10, i, inside = 0;
+	char *argv[] = { victim("alloc_storm"), "64", NULL };
+	uint64_t until, words = 0, longest = 0;
+	struct run run = { 0 };
+	char *why = NULL;
+
+	(void)state;
+	alarm(300 + (unsigned int)cycles);
+	open_daemon(&run);
+	close_rings(&run);
+	start(&run, argv);
+	await_start(&run);
+	assert_int_equal(write(run.in, "g", 1), 1);
+	for (i = 0; i < cycles; i++) {
+		run.rings = rings_open(run.sock, 65536, false, &ops, &run);
+		assert_non_null(run.rings);
+		run.inject = inject_open(run.pid, run.sock, &why);
+		if (!run.inject)
+			print_error("cycle %lu: %s\n", i, why);
+		assert_non_null(run.inject);
+		until = now_ns() + 3000000 * (i % 8);
+		do {
+			usleep(500);
+			drain(&run);
+			inject_look(run.inject);
+		} while (now_ns() < until);
+		assert_int_equal(inject_silence(run.inject), 0);
+		close_rings(&run);
+		words += run.totals.words;
+		assert_int_equal(run.totals.broken, 0);
+		if (inject_totals(run.inject).longest_ns > longest)
+			longest = inject_totals(run.inject).longest_ns;
+		inside += !inject_close(run.inject);
+		run.inject = NULL;
+		tapes_free(&run.tapes);
+		run.tapes = (struct tapes){ 0 };
+	}
+	assert_true(words > cycles * 10);
+	assert_int_equal(kill((pid_t)run.pid, 0), 0);
+	finish(&run);
+	assert_int_equal(run.status, 0);
+	print_message("%lu cycles, %lu words, longest stop %lu us, "
+		      "%lu times a thread was inside\n%s",
+		      cycles, words, longest / 1000, inside, run.text);
+	free(argv[0]);
+	end(&run);
+}
+
+static void refused(uint32_t pid, const char *sentence)
+{
+	char *why = NULL;
+
+	assert_null(inject_open(pid, "/nowhere/sock", &why));
+	assert_non_null(why);
+	if (!strstr(why, sentence))
+		print_error("it says: %s\n", why);
+	assert_non_null(strstr(why, sentence));
+	free(why);
+}
+
+/* A child of ours in a state that `become` brings it into. */
+static pid_t child_that(void (*become)(void))
+{
+	int ready[2];
+	char byte;
+	pid_t pid;
+
+	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		become();
+		if (write(ready[1], "r", 1) < 0)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static void in_seccomp(void)
+{
+	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	struct sock_fprog prog = { 1, &allow };
+
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+static void traced(void)
+{
+	ptrace(PTRACE_TRACEME, 0, 0, 0);
+}
+
+static void end_child(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+static void test_refused(void **state)
+{
+	pid_t pid;
+
+	(void)state;
+	refused(4194304, "no such process");
+	refused(2, "kernel thread");
+	pid = child_that(in_seccomp);
+	refused((uint32_t)pid, "seccomp");
+	end_child(pid);
+	pid = child_that(traced);
+	refused((uint32_t)pid, "traces it");
+	end_child(pid);
+	pid = fork();
+	if (!pid)
+		_exit(0);
+	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
+	refused((uint32_t)pid, "has ended");
+	waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_calls),	cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_churn),	cmocka_unit_test(test_out),
+		cmocka_unit_test(test_orphan),	cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_refused),
 	};
 
 	alarm(300);

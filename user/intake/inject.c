@@ -695,8 +695,7 @@ static int act_look(struct inject *in, struct proc_stopped *st)
 	return err ? err : set_pointers(in, st);
 }
 
-/* Not after an exec, nor while it exits. */
-static bool is_there(const struct inject *in)
+bool inject_alive(const struct inject *in)
 {
 	char byte;
 
@@ -709,7 +708,7 @@ static int act_silence(struct inject *in, struct proc_stopped *st)
 	const struct image *im = &in->image;
 	int err;
 
-	if (!is_there(in))
+	if (!inject_alive(in))
 		return -ESRCH;
 	err = put_back(in, st);
 	if (!put(in, im->at + image_symbol(im, "shim_state"), &silent, 4) ||
@@ -804,7 +803,7 @@ static int empty_all(struct inject *in, struct remote *r)
 
 static int act_leave(struct inject *in, struct proc_stopped *st)
 {
-	int err = is_there(in) ? read_maps(in) : -ESRCH;
+	int err = inject_alive(in) ? read_maps(in) : -ESRCH;
 	size_t i;
 
 	for (i = 0; !err && i < st->nr; i++)
@@ -819,7 +818,7 @@ static int act_leave(struct inject *in, struct proc_stopped *st)
 
 static int act_empty(struct inject *in, struct proc_stopped *st)
 {
-	int err = is_there(in) ? read_maps(in) : -ESRCH;
+	int err = inject_alive(in) ? read_maps(in) : -ESRCH;
 
 	return err ? err : with_remote(in, st, empty_all);
 }

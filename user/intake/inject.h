@@ -48,6 +48,9 @@ struct inject *inject_adopt(uint32_t pid);
  */
 void inject_look(struct inject *in);
 
+/* False: the program that it was put into is gone, by exec or exit. */
+bool inject_alive(const struct inject *in);
+
 /*
  * Puts all pointers back: no new call comes to the shim. What is in the rings may
  * be read then, before inject_close() takes their memory away. 0 or -errno.

@@ -251,7 +251,7 @@ static bool is_definition(int mem, const struct lib *lib, uint32_t i,
 		return false;
 	type = ELF64_ST_TYPE(s.st_info);
 	if (s.st_shndx == SHN_UNDEF || !s.st_value ||
-	    (type != STT_FUNC && type != STT_NOTYPE) ||
+	    (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE) ||
 	    ELF64_ST_BIND(s.st_info) == STB_LOCAL || len > sizeof(have) ||
 	    !get(mem, lib->strtab + s.st_name, have, len) ||
 	    memcmp(have, name, len))

@@ -234,6 +234,8 @@ static enum session_alloc parse_alloc(const char *name)
 {
 	if (name && !strcmp(name, "shim"))
 		return ALLOC_SHIM;
+	if (name && !strcmp(name, "auto"))
+		return ALLOC_AUTO;
 	return name && !strcmp(name, "uprobe") ? ALLOC_UPROBE : ALLOC_NONE;
 }
 
@@ -304,6 +306,7 @@ static void finish(struct client *c)
 	if (f) {
 		t = session_totals(c->session);
 		session_print_checks(c->session, f);
+		session_print_price(c->session, f);
 		session_print_losses(c->session, f);
 		fclose(f);
 		wire_send(c->fd, WIRE_ERR, text, len);

@@ -17,6 +17,7 @@
 #include "intake/sampled.h"
 #include "intake/uprobe.h"
 #include "probe/words.h"
+#include "session/attach.h"
 #include "session/session.h"
 #include "session/verify.h"
 
@@ -25,6 +26,7 @@
 #define TICK_MS 5 /* something came */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
+#define LOOK_MS 200 /* for what an attached process has loaded */
 #define SAMPLE_MS 1000 /* residency, at most this often */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 #define STOP_MS 100 /* how long a process may take to stop */
@@ -49,6 +51,12 @@ struct session {
 	struct sampled *sampled;
 	bool kernel_gone; /* the module was unloaded, or does not keep its word */
 	struct rings *rings;
+	struct rings_totals rings_were; /* when they have been closed */
+	struct attach *attach; /* the shim is in a process that ran already */
+	struct attach_cost attach_was;
+	uint64_t rings_lost; /* events that had no ring: of a program until it has the shim */
+	unsigned int inside; /* processes that it could not be taken out of */
+	uint64_t next_look;
 	struct uprobes *uprobes;
 	int stamp_fd;
 	struct trace_writer *trace;
@@ -250,10 +258,31 @@ static void want_snapshot(struct session *s, uint64_t mm)
 	r[s->nr_resync++] = mm;
 }
 
+/*
+ * By exec the shim that was put into it is gone; it is put into the new program
+ * as well, but what that allocates until then is not seen.
+ */
+static void note_unseen(struct session *s, const struct event *exec)
+{
+	struct event ev = { .kind = EV_CALLS_LOST,
+			    .ts = exec->ts,
+			    .mm = exec->mm,
+			    .tgid = exec->mm_start.owner,
+			    .tid = exec->mm_start.owner,
+			    .calls_lost = { 1 } };
+
+	model_apply(s->model, &ev, NULL);
+	on_lost(s, ev.tgid, ev.tid, 1);
+	s->rings_lost++;
+}
+
 static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
 
+	if (s->attach && out->ev->kind == EV_MM &&
+	    out->ev->mm_start.cause == MM_EXEC)
+		note_unseen(s, out->ev);
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);
 }
@@ -656,6 +685,21 @@ static void on_uprobe_closing(void *ctx, struct uprobe_thread *t)
 		order_remove(s->order, uprobe_data(t));
 }
 
+/* errno EOPNOTSUPP: this process does not take it. */
+static int start_inject(struct session *s, char **why)
+{
+	char *reason = NULL;
+
+	if (!attach_inject(s->attach, &reason))
+		return 0;
+	if (asprintf(why, "the shim cannot be put into process %u: %s",
+		     s->o.pid, reason ? reason : "no memory") < 0)
+		*why = NULL;
+	free(reason);
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
 static int start_shim(struct session *s, char **why)
 {
 	static const struct rings_ops ops = {
@@ -668,20 +712,24 @@ static int start_shim(struct session *s, char **why)
 		.bye = on_bye,
 	};
 
+	size_t bytes = s->o.ring_bytes ? s->o.ring_bytes : DEFAULT_RING;
 	bool stamp = s->sampled;
+	unsigned int i = 0;
+	char path[160];
 
 	if (!stamp) {
 		s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
 		stamp = s->stamp_fd >= 0;
 	}
-	if (stamp)
-		s->rings = rings_open(s->o.shim_sock,
-				      s->o.ring_bytes ? s->o.ring_bytes :
-							DEFAULT_RING,
-				      true, &ops, s);
+	/* Who did not ask to be watched does not wait for us. */
+	while (stamp && s->attach && !s->rings &&
+	       attach_place(s->attach, i++, s->o.shim_sock, path, sizeof(path)))
+		s->rings = rings_open(path, bytes, false, &ops, s);
+	if (stamp && !s->attach)
+		s->rings = rings_open(s->o.shim_sock, bytes, true, &ops, s);
 	if (s->rings) {
 		rings_set_stacks(s->rings, s->o.stack_bytes);
-		return 0;
+		return s->attach ? start_inject(s, why) : 0;
 	}
 	if (asprintf(why, "%s: %s", stamp ? s->o.shim_sock : VMAHEAP_STAMP_PATH,
 		     strerror(errno)) < 0)
@@ -711,7 +759,7 @@ static int start_uprobes(struct session *s, char **why)
 
 const char *session_alloc_name(enum session_alloc a)
 {
-	static const char *const names[] = { "none", "shim", "uprobe" };
+	static const char *const names[] = { "none", "shim", "uprobe", "auto" };
 
 	return names[a];
 }
@@ -825,6 +873,10 @@ static int start_sources(struct session *s, char **why)
 		if (!err)
 			err = start_watch(s, why);
 	}
+	if (!err && s->o.alloc == ALLOC_SHIM && !s->o.on_exec) {
+		s->attach = attach_new(s->o.pid);
+		err = s->attach ? 0 : -1;
+	}
 	if (!err && s->o.alloc == ALLOC_SHIM)
 		err = start_shim(s, why);
 	if (!err && s->o.alloc == ALLOC_UPROBE)
@@ -832,7 +884,7 @@ static int start_sources(struct session *s, char **why)
 	return err ? err : start_trace(s, why);
 }
 
-struct session *session_start(const struct session_opts *o, char **why)
+static struct session *start_session(const struct session_opts *o, char **why)
 {
 	struct session *s = calloc(1, sizeof(*s));
 	int err;
@@ -858,10 +910,75 @@ struct session *session_start(const struct session_opts *o, char **why)
 	return NULL;
 }
 
+/* What the shim cannot do here uprobes may. */
+static struct session *start_any(const struct session_opts *o, char **why)
+{
+	struct session_opts try = *o;
+	struct session *s;
+	char text[512];
+
+	try.alloc = ALLOC_SHIM;
+	try.trace_dir = o->trace_dir < 0 ? -1 : dup(o->trace_dir);
+	s = start_session(&try, why);
+	if (s || errno != EOPNOTSUPP) {
+		if (o->trace_dir >= 0)
+			close(o->trace_dir);
+		return s;
+	}
+	snprintf(text, sizeof(text),
+		 "%s; by uprobes instead, which cost it microseconds a call",
+		 *why ? *why : "");
+	free(*why);
+	if (o->say)
+		o->say(o->say_ctx, text);
+	try.alloc = ALLOC_UPROBE;
+	try.trace_dir = o->trace_dir;
+	return start_session(&try, why);
+}
+
+struct session *session_start(const struct session_opts *o, char **why)
+{
+	return o->alloc == ALLOC_AUTO ? start_any(o, why) :
+					start_session(o, why);
+}
+
+static void close_rings(struct session *s)
+{
+	if (!s->rings)
+		return;
+	s->rings_were = rings_totals(s->rings);
+	rings_close(s->rings);
+	s->rings = NULL;
+}
+
+/*
+ * First no new call comes to the shim, then the rest of what it told is taken,
+ * then nobody listens to it, then its memory is given back.
+ */
+static void detach_begin(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; s->attach && i < s->nr_processes; i++)
+		if (s->processes[i].alive)
+			attach_silence(s->attach, s->processes[i].tgid);
+}
+
+static void detach_end(struct session *s)
+{
+	if (!s->attach)
+		return;
+	close_rings(s);
+	s->attach_was = attach_cost(s->attach);
+	s->inside = attach_close(s->attach);
+	s->attach = NULL;
+}
+
 void session_stop(struct session *s)
 {
-	if (s->rings)
-		rings_close(s->rings);
+	detach_begin(s);
+	close_rings(s);
+	detach_end(s);
 	if (s->uprobes)
 		uprobes_close(s->uprobes);
 	if (s->trace)
@@ -886,8 +1003,10 @@ void session_stop(struct session *s)
 
 void session_finish(struct session *s)
 {
+	detach_begin(s);
 	run_round(s, false);
 	run_round(s, true);
+	detach_end(s);
 	if (s->trace) {
 		trace_flush(s->trace);
 		trace_check(s);
@@ -913,6 +1032,10 @@ static void do_due(struct session *s)
 	if (s->o.verify_ms && now >= s->next_verify && !s->kernel_gone) {
 		verify_all(s);
 		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
+	}
+	if (s->attach && now >= s->next_look) {
+		attach_look(s->attach);
+		s->next_look = now_ns() + LOOK_MS * 1000000ull;
 	}
 	if (now >= s->next_sample)
 		sample_all(s, now);
@@ -988,12 +1111,10 @@ struct session_totals session_totals(struct session *s)
 	t.module = s->stats;
 	if (s->trace)
 		t.trace = trace_written(s->trace);
-	if (s->rings) {
-		struct rings_totals r = rings_totals(s->rings);
-
-		t.calls_lost += r.lost;
-		t.broken += r.broken;
-	}
+	if (s->rings)
+		s->rings_were = rings_totals(s->rings);
+	t.calls_lost += s->rings_were.lost + s->rings_lost;
+	t.broken += s->rings_were.broken;
 	if (s->uprobes)
 		t.calls_lost += uprobes_totals(s->uprobes).lost;
 	return t;
@@ -1017,6 +1138,27 @@ void session_print_checks(struct session *s, FILE *f)
 	if (!t.model.checks)
 		fprintf(f,
 			"verify: the target ended before it could be compared\n");
+}
+
+static void print_stops(const struct session *s, FILE *f)
+{
+	const struct attach_cost *c = &s->attach_was;
+
+	if (!c->stops)
+		return;
+	fprintf(f,
+		"attach: process %u was stopped %u times, %.1f ms altogether, %.1f ms at most; its pointers are put back (%u)\n",
+		s->o.pid, c->stops, (double)c->stopped_ns / 1e6,
+		(double)c->longest_ns / 1e6, c->pointers);
+	if (s->inside)
+		fprintf(f,
+			"attach: in %u processes a thread may still be inside of the shim: address space without contents stays mapped there\n",
+			s->inside);
+}
+
+void session_print_price(struct session *s, FILE *f)
+{
+	print_stops(s, f);
 }
 
 void session_print_losses(struct session *s, FILE *f)

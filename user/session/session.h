@@ -4,6 +4,7 @@
  *
  *   module ---- intake/kernel --+   (or intake/sampled)
  *   shim ------ intake/rings  --+--> order --> model --> output
+ *     ^-------- intake/inject   |    (into a process that runs already)
  *   uprobes --- intake/uprobe --+
  *                  | raw bytes
  *                  +--> trace
@@ -24,7 +25,8 @@
 #include "trace/trace.h"
 #include "uapi/vmaheap.h"
 
-enum session_alloc { ALLOC_NONE, ALLOC_SHIM, ALLOC_UPROBE };
+/* AUTO: the shim where it can be had, else uprobes; it becomes what it is. */
+enum session_alloc { ALLOC_NONE, ALLOC_SHIM, ALLOC_UPROBE, ALLOC_AUTO };
 
 struct session_opts {
 	uint32_t pid;
@@ -56,7 +58,10 @@ int session_fds(const struct session *s, struct pollfd *fds);
 unsigned int session_tick(struct session *s);
 /* False when every watched process has exited. */
 bool session_alive(const struct session *s);
-/* The processes have exited: take the rest. After it the model is final. */
+/*
+ * Takes the shim out of running processes, and then the rest that it told. After
+ * it the model is final.
+ */
 void session_finish(struct session *s);
 
 const struct model *session_model(const struct session *s);
@@ -92,6 +97,8 @@ struct session_totals {
 struct session_totals session_totals(struct session *s);
 /* What the verifications found, and if none could be made; nothing where none was asked for. */
 void session_print_checks(struct session *s, FILE *f);
+/* What the watch of a running process has cost it. */
+void session_print_price(struct session *s, FILE *f);
 /* One or more lines on lost, coalesced, refused; nothing is left out. */
 void session_print_losses(struct session *s, FILE *f);
 

@@ -1,0 +1,100 @@
+#!/bin/bash
+# The shim put into running processes, and taken out again.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
+load
+cd "$tmp" || bail "no $tmp"
+# The shim's region, less its image.
+mapped() { awk -F'[- ]' '$1 >= "100000000000" && $1 < "10fffc000000" && length($1) == 12' "/proc/$1/maps"; }
+calls_of() { vmaheap report --json -p "$1" | jq '[.spaces[] | select(.pid == '"$1"')] | .[0].calls.calls'; }
+sees() { [ "$(calls_of "$1")" -gt "$2" ]; }
+
+# attach NAME PID CALLS [OPTION...]: until so many calls were seen, then ^C; the checks of all.
+attach() {
+	local name=$1 pid=$2 calls=$3 job status
+	shift 3
+	vmaheap attach -o "$name" "$@" -p "$pid" 2>"$name.err" &
+	job=$!
+	until_true 30 sees "$pid" "$calls" || fail "$name: no calls come"
+	kill -INT $job
+	wait $job
+	is $? 0 "$name: attach ends on ^C"
+	like "$(cat "$name.err")" 'its pointers are put back \([1-9]' "$name: it says that the pointers are put back"
+	unlike "$(cat "$name.err")" 'inside|uprobes|refused|cut off' "$name: nothing odd"
+	ok "$name: the process lives" kill -0 "$pid"
+	is "$(mapped "$pid")" "" "$name: its rings are gone"
+	ok "$name: nobody traces it" grep -q '^TracerPid:.0$' "/proc/$pid/status"
+	diag "$name: $(grep -E '^(attach|events)' "$name.err" | tr '\n' ' ')"
+}
+
+# --- threads that allocate, begin, end, fork, load libraries; it checks its own memory
+mkfifo in
+alloc_storm 4 <in >storm.out 2>storm.err &
+pid=$!
+exec 3>in
+until_true 30 grep -q running storm.out || bail "the victim does not run"
+attach first $pid 3000
+like "$(vmaheap report first)" 'most likely from before the attach' "chunks from before the attach are told of"
+is "$(vmaheap report --json first | jq '[.spaces[0].functions[].to_kernel] | add > 0')" true \
+	"what the kernel did is put down to calls"
+vmaheap attach -o killed -p $pid 2>killed.err &
+job=$!
+until_true 30 sees $pid 1000 || fail "no calls come"
+exits 125 "a second one" vmaheap attach --alloc=shim -o second -p $pid
+like "$(cat "$tmp/said")" 'another vmaheap has injected|traces it' "is refused, with a reason"
+kill -KILL $job
+wait $job 2>/dev/null
+until_true 30 sh -c "! vmaheap maps -p $pid" || fail "the daemon does not end"
+is "$(mapped $pid)" "" "when the command is killed, the shim is taken out all the same"
+exec 3>&-
+wait $pid
+is $? 0 "the victim has found nothing wrong"
+is "$(cat storm.err)" "" "and complains of nothing"
+
+# --- real programs
+cat >work.py <<-'END'
+	import json
+	while True:
+	    json.dumps({str(i): [i] * 3 for i in range(200)})
+END
+PYTHONMALLOC=malloc python3 work.py &
+pid=$!
+until_true 30 grep -q python3 /proc/$pid/comm
+attach python $pid 5000
+kill $pid
+perl -e 'while (1) { my %h; $h{$_} = [$_ x 3] for 1..500 }' &
+pid=$!
+attach perl $pid 5000
+kill $pid
+
+# --- a child forked while it is watched has the shim as well, and is rid of it again
+cat >family.py <<-'END'
+	import os, time
+	while not os.path.exists("go"):
+	    time.sleep(0.01)
+	os.fork()
+	while True:
+	    b"x" * 1000000
+	    time.sleep(0.001)
+END
+python3 family.py &
+pid=$!
+vmaheap attach -f -o family -p $pid 2>family.err &
+job=$!
+until_true 30 sees $pid 10 || fail "no calls come"
+touch go
+until_true 30 pgrep -P $pid >/dev/null || fail "no child"
+child=$(pgrep -P $pid)
+until_true 30 sees "$child" 10 || fail "no calls of the child come"
+kill -INT $job
+# -f ends when all have exited
+until_true 30 sh -c "grep -q . family.err"
+kill $pid "$child"
+wait $job
+is $? 0 "attach -f ends with its processes"
+unlike "$(cat family.err)" 'inside|uprobes|refused|cut off' "nothing odd"
+wait $pid 2>/dev/null
+
+done_testing

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * The shim in a process that runs already, and in the children that it forks
+ * meanwhile: where it finds the daemon's socket, and how it gets out again.
+ */
+#ifndef SESSION_ATTACH_H
+#define SESSION_ATTACH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+struct attach;
+
+struct attach *attach_new(uint32_t pid); /* NULL: no memory */
+/*
+ * The i-th place for the socket, where listening may be tried: `path` is what we
+ * bind to; the process has another name for it when it sees other files than we
+ * do (a container). False: there are no more.
+ */
+bool attach_place(struct attach *a, unsigned int i, const char *sock,
+		  char *path, size_t size);
+/* Puts the shim in; it connects to the last place. 0, or -1: *why is malloc'ed. */
+int attach_inject(struct attach *a, char **why);
+/* Something newly loaded, another program by exec? Call it a few times a second. */
+void attach_look(struct attach *a);
+
+/* No new call comes to the shim from process pid, which is watched. */
+void attach_silence(struct attach *a, uint32_t pid);
+/*
+ * Takes the shim out of all that were silenced, and frees. The socket is closed
+ * already. Returns in how many processes a thread may still be inside.
+ */
+unsigned int attach_close(struct attach *a);
+
+struct attach_cost {
+	unsigned int pointers, stops;
+	uint64_t stopped_ns, longest_ns;
+};
+struct attach_cost attach_cost(const struct attach *a);
+
+#endif
