@@ -215,11 +215,13 @@ static int view_open(struct view *v, const struct args *a, const char *dir)
 		free(why);
 		return -1;
 	}
-	v->sy = symbols_new();
+	v->sy = symbols_new(
+		&(struct symbols_opts){ .symfs = a->symfs, .full = true });
 	v->o = (struct output){ .f = stdout,
 				.json = a->json,
 				.model = replay_model(v->r),
 				.symbols = v->sy,
+				.stack_bytes = replay_env(v->r)->stack_bytes,
 				.alloc = replay_env(v->r)->alloc };
 	return 0;
 }
@@ -325,6 +327,32 @@ static int run_why(const struct command *c, const struct args *a)
 	return each_space(a, a->rest[1], show_why);
 }
 
+/* --stacks[=BY], --folded=BY: 0, or why it cannot be, said. */
+static int parse_order(const struct args *a, const char **name,
+		       enum stack_order *by)
+{
+	*name = a->folded		? a->folded :
+		a->stacks && *a->stacks ? a->stacks :
+					  "live";
+	if (!stack_order_parse(*name, by))
+		return 0;
+	return fail("%s: it is live, bytes or allocs", *name);
+}
+
+static int report_view(struct view *v, const struct args *a,
+		       const struct space *only)
+{
+	enum stack_order by;
+	const char *name;
+
+	parse_order(a, &name, &by);
+	if (a->folded)
+		return output_folded(&v->o, only, by);
+	if (a->stacks)
+		return output_stacks(&v->o, only, by);
+	return output_report(&v->o, only);
+}
+
 static int report_trace(const struct args *a, const char *dir)
 {
 	struct view v;
@@ -341,11 +369,18 @@ static int report_trace(const struct args *a, const char *dir)
 				    a->pid);
 		}
 	}
-	return view_close(&v, output_report(&v.o, only));
+	return view_close(&v, report_view(&v, a, only));
 }
 
 static int run_report(const struct command *c, const struct args *a)
 {
+	enum stack_order by;
+	const char *name;
+
+	if (parse_order(a, &name, &by))
+		return STATUS_FAILED;
+	if (a->pid && !a->nr_rest && (a->stacks || a->folded))
+		return client_ask_stacks(a->pid, name, a->folded, a->json);
 	if (a->pid && !a->nr_rest)
 		return client_ask("report", a->pid, NULL, a->json);
 	if (a->nr_rest != 1)
@@ -478,8 +513,14 @@ static const struct command commands[] = {
 	  "The chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
 	  "created it, and its pages.",
 	  "p:", run_why },
-	{ "report", "[--json] -p PID | [-p PID] DIR",
-	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.",
+	{ "report",
+	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] DIR",
+	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
+	  "  --stacks[=BY]    what was allocated by which call stack, most first: BY is live\n"
+	  "                   (default), bytes or allocs\n"
+	  "  --folded=BY      the same, one line a stack, for flame graphs\n"
+	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
+	  "                   by build id (DIR/.build-id)",
 	  "p:", run_report },
 	{ "heap", "[--bins] [--chunks] [--stop] [--no-symbols] [--json] -p PID",
 	  "The heap by malloc's own book-keeping (glibc), read from outside: arenas and their\n"

@@ -177,6 +177,8 @@ static void show(struct replay *r, bool json)
 	o.now = replay_last(r);
 	MUST(!model_check(o.model));
 	output_report(&o, NULL);
+	output_stacks(&o, NULL, STACKS_LIVE);
+	output_folded(&o, NULL, STACKS_BYTES);
 	for (i = 0; i < model_spaces(o.model); i++) {
 		const struct space *s = model_space_at(o.model, i);
 

@@ -57,7 +57,7 @@ static void name_file(struct world *w, uint64_t ino, const char *path)
 
 static struct world world_of(const struct vma_desc *vmas, uint32_t nr)
 {
-	struct world w = { .m = model_new(), .sy = symbols_new() };
+	struct world w = { .m = model_new(), .sy = symbols_new(NULL) };
 	struct event mm = { .kind = EV_MM }, range = { .kind = EV_RANGE };
 
 	assert_non_null(w.m);

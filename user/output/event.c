@@ -23,7 +23,7 @@
  *   failed    syscall, args, error (name), reason (null: not known), map_count
  *   lost      what, count
  *   call      op, phase (alloc, free, realloc_enter, realloc_return, leave), addr,
- *             size, align, caller, known, vma_events
+ *             size, align, caller, stack, known, vma_events
  *   calls_lost count
  *   resident  vmas, resident, swapped, live
  *   verify    vmas, mismatches
@@ -437,6 +437,10 @@ static void event_text(const struct output *o, const struct outcome *out)
 	fprintf(o->f, " %13s  ", who);
 	text_body(o, out);
 	fputc('\n', o->f);
+	if (out->ev->kind == EV_CALL &&
+	    (out->ev->call.phase == CALL_ALLOC ||
+	     out->ev->call.phase == CALL_REALLOC_RETURN))
+		put_stack(o, out->space, o->f, out->ev->call.caller);
 }
 
 /* --- JSON */
@@ -524,6 +528,8 @@ static void json_call(const struct output *o, const struct outcome *out,
 	set(j, "align", ev->call.align);
 	json_object_set_new(j, "caller",
 			    json_caller(o, out->space, ev->call.caller));
+	json_object_set_new(j, "stack",
+			    json_stack(o, out->space, ev->call.caller));
 	json_object_set_new(j, "known", json_boolean(out->known));
 	set(j, "vma_events", out->vma_events);
 }

@@ -21,6 +21,7 @@ struct output {
 	struct symbols *symbols; /* may be NULL: addresses stay numbers */
 	uint64_t now; /* CLOCK_MONOTONIC ns: ages are relative to it */
 	uint64_t start; /* of the watch: times are printed relative to it */
+	uint64_t stack_bytes; /* stacks: 0: none, 1: of all allocations, N: of one in N bytes */
 	const char *alloc; /* allocator source: "shim", "uprobe", "none" */
 };
 
@@ -28,6 +29,14 @@ struct output {
 int output_maps(const struct output *o, const struct space *s);
 /* Wholesale and retail of all address spaces (or one, `only` not NULL). */
 int output_report(const struct output *o, const struct space *only);
+/* What was allocated by which stack, the most first; folded: for flame graphs. */
+enum stack_order { STACKS_LIVE, STACKS_BYTES, STACKS_ALLOCS };
+/* "live", "bytes", "allocs": 0, or -EINVAL. */
+int stack_order_parse(const char *name, enum stack_order *by);
+int output_stacks(const struct output *o, const struct space *only,
+		  enum stack_order by);
+int output_folded(const struct output *o, const struct space *only,
+		  enum stack_order by);
 /* address -> chunk -> VMA -> the event that created it -> resident or not. */
 int output_why(const struct output *o, const struct space *s, uint64_t addr);
 /* One line for one applied event, in strace's spirit. */

@@ -5,11 +5,15 @@
  * table, sorted. A stripped file's table may lie in
  * /usr/lib/debug/.build-id/NN/NNNN.debug, where distributions' debug packages
  * put it. A file that is missing, or no ELF, has no segments and no functions,
- * and is not asked again.
+ * and is not asked again. Inlined functions are libdw's to find.
  */
+#include <dlfcn.h>
+#include <dwarf.h>
+#include <elfutils/libdwfl.h>
 #include <fcntl.h>
 #include <gelf.h>
 #include <inttypes.h>
+#include <libiberty/demangle.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -18,23 +22,40 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "model/hash.h"
 #include "output/symbol.h"
 
-#define DEBUG_DIR "/usr/lib/debug/.build-id"
-#define BUILD_ID_MAX 64
 #define NESTED_MAX 16
+#define INLINED_MAX 32
+#define HEX (2 * BUILD_ID_MAX + 1)
 
 struct function {
 	uint64_t start, size; /* size 0: up to the next one (assembly) */
 	char *name;
+	char *plain; /* demangled; NULL: not tried */
 };
 
 struct segment {
 	uint64_t offset, vaddr, size;
 };
 
+/* What was inlined at one address. */
+struct chain {
+	size_t nr;
+	char *names[];
+};
+
 struct object {
+	char *key;
 	char *path;
+	const struct file_name *file; /* what is known of it; NULL: nothing */
+	uint64_t ino;
+	char hex[HEX]; /* build id; "": none, or not known */
+	bool found; /* the file itself, with its own segments */
+	Dwfl *dwfl;
+	Dwfl_Module *module;
+	GElf_Addr bias; /* what libdw adds to the file's addresses */
+	struct hash chains; /* address -> chain */
 	struct segment *segments;
 	size_t nr_segments;
 	struct function *functions;
@@ -42,7 +63,9 @@ struct object {
 };
 
 struct symbols {
-	struct object *objects; /* by path */
+	char *symfs;
+	bool full;
+	struct object **objects; /* by key */
 	size_t nr, room;
 };
 
@@ -60,7 +83,8 @@ static void add_function(struct object *ob, uint64_t start, uint64_t size,
 		ob->functions = p;
 		ob->room = room;
 	}
-	ob->functions[ob->nr] = (struct function){ start, size, strdup(name) };
+	ob->functions[ob->nr] =
+		(struct function){ start, size, strdup(name), NULL };
 	if (ob->functions[ob->nr].name)
 		ob->nr++;
 }
@@ -139,12 +163,13 @@ static bool note_build_id(Elf_Data *data, char *hex)
 	return false;
 }
 
-static bool build_id(Elf *elf, char hex[2 * BUILD_ID_MAX + 1])
+static bool build_id(Elf *elf, char hex[HEX])
 {
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
 	Elf_Data *data;
 
+	hex[0] = 0;
 	while ((scn = elf_nextscn(elf, scn))) {
 		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_NOTE)
 			continue;
@@ -156,15 +181,14 @@ static bool build_id(Elf *elf, char hex[2 * BUILD_ID_MAX + 1])
 }
 
 /* Only regular files: a path of the target may name a device or a fifo here. */
-static Elf *open_elf(const char *path, int *fd)
+static Elf *open_elf(const char *path, int *fd, struct stat *st)
 {
-	struct stat st;
 	Elf *elf = NULL;
 
 	*fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (*fd < 0)
 		return NULL;
-	if (!fstat(*fd, &st) && S_ISREG(st.st_mode))
+	if (!fstat(*fd, st) && S_ISREG(st->st_mode))
 		elf = elf_begin(*fd, ELF_C_READ, NULL);
 	if (elf && elf_kind(elf) == ELF_K_ELF)
 		return elf;
@@ -173,23 +197,138 @@ static Elf *open_elf(const char *path, int *fd)
 	return NULL;
 }
 
-static void read_debug_file(struct object *ob, Elf *of)
+static bool knows_build_id(const struct object *ob)
 {
-	char hex[2 * BUILD_ID_MAX + 1],
-		path[sizeof(DEBUG_DIR) + sizeof(hex) + 16];
-	Elf *elf;
+	return ob->file && ob->file->has_build_id;
+}
+
+/* Is this the file that was mapped? */
+static bool is_same(const struct symbols *sy, const struct object *ob, Elf *elf,
+		    const struct stat *st)
+{
+	char hex[HEX];
+
+	build_id(elf, hex);
+	if (knows_build_id(ob))
+		return !strcmp(hex, ob->hex);
+	return !sy->full || st->st_ino == ob->ino;
+}
+
+/* DWARF and, with it, debuginfod: what libdw finds of the file at `path`. */
+static void open_dwarf(struct object *ob, const char *path)
+{
+	static const Dwfl_Callbacks callbacks = {
+		.find_elf = dwfl_build_id_find_elf,
+		.find_debuginfo = dwfl_standard_find_debuginfo,
+		.section_address = dwfl_offline_section_address,
+	};
+
+	if (ob->dwfl)
+		return;
+	ob->dwfl = dwfl_begin(&callbacks);
+	if (!ob->dwfl)
+		return;
+	ob->module = dwfl_report_offline(ob->dwfl, "", path, -1);
+	dwfl_report_end(ob->dwfl, NULL, NULL);
+	if (ob->module && !dwfl_module_getelf(ob->module, &ob->bias))
+		ob->module = NULL;
+}
+
+/* The symbols of whatever libdw has found: a debug file, .gnu_debugdata. */
+static void read_dwfl_symbols(struct object *ob)
+{
+	int i, nr = ob->module ? dwfl_module_getsymtab(ob->module) : 0;
+	GElf_Addr addr;
+	GElf_Sym sym;
+	const char *name;
+
+	for (i = 0; i < nr; i++) {
+		name = dwfl_module_getsym_info(ob->module, i, &sym, &addr, NULL,
+					       NULL, NULL);
+		if (name && *name && is_function(&sym))
+			add_function(ob, addr - ob->bias, sym.st_size, name);
+	}
+}
+
+static bool read_file(const struct symbols *sy, struct object *ob,
+		      const char *path)
+{
+	struct stat st;
+	int fd;
+	Elf *elf = open_elf(path, &fd, &st);
+	bool same = elf && is_same(sy, ob, elf, &st);
+
+	if (same) {
+		if (!ob->nr_segments)
+			read_segments(ob, elf);
+		read_tables(ob, elf);
+		if (!ob->hex[0])
+			build_id(elf, ob->hex);
+		if (sy->full)
+			open_dwarf(ob, path);
+	}
+	if (elf) {
+		elf_end(elf);
+		close(fd);
+	}
+	return same;
+}
+
+/* DIR/.build-id/NN/NNNN with `suffix`, below the folder of symfs. */
+static bool read_by_id(const struct symbols *sy, struct object *ob,
+		       const char *dir, const char *suffix)
+{
+	char *path = NULL;
+	bool ok = asprintf(&path, "%s%s/.build-id/%.2s/%s%s",
+			   sy->symfs ? sy->symfs : "", dir, ob->hex,
+			   ob->hex + 2, suffix) > 0 &&
+		  read_file(sy, ob, path);
+
+	free(path);
+	return ok;
+}
+
+static bool read_own(const struct symbols *sy, struct object *ob)
+{
+	char *path = NULL;
+	bool ok = asprintf(&path, "%s%s", sy->symfs ? sy->symfs : "",
+			   ob->path) > 0 &&
+		  read_file(sy, ob, path);
+
+	free(path);
+	return ok || (sy->symfs && ob->hex[0] && read_by_id(sy, ob, "", ""));
+}
+
+/* From a server: libdw asks it only for what belongs to a file that is there. */
+static void read_from_server(const struct symbols *sy, struct object *ob)
+{
+	void *lib = getenv("DEBUGINFOD_URLS") ?
+			    dlopen("libdebuginfod.so.1", RTLD_LAZY) :
+			    NULL;
+	void *(*begin)(void);
+	void (*end)(void *client);
+	int (*find)(void *client, const unsigned char *id, int len,
+		    char **path);
+	char *path = NULL;
+	void *client;
 	int fd;
 
-	if (!build_id(of, hex))
+	if (!lib)
 		return;
-	snprintf(path, sizeof(path), "%s/%.2s/%s.debug", DEBUG_DIR, hex,
-		 hex + 2);
-	elf = open_elf(path, &fd);
-	if (!elf)
-		return;
-	read_tables(ob, elf);
-	elf_end(elf);
-	close(fd);
+	*(void **)&begin = dlsym(lib, "debuginfod_begin");
+	*(void **)&end = dlsym(lib, "debuginfod_end");
+	*(void **)&find = dlsym(lib, "debuginfod_find_debuginfo");
+	client = begin && end && find ? begin() : NULL;
+	if (client) { /* a length of 0: the id is text */
+		fd = find(client, (const unsigned char *)ob->hex, 0, &path);
+		if (fd >= 0) {
+			read_file(sy, ob, path);
+			close(fd);
+		}
+		free(path);
+		end(client);
+	}
+	dlclose(lib);
 }
 
 /*
@@ -207,20 +346,18 @@ static int by_start(const void *va, const void *vb)
 	return strcmp(a->name, b->name);
 }
 
-static void read_object(struct object *ob)
+static void read_object(const struct symbols *sy, struct object *ob)
 {
-	Elf *elf;
-	int fd;
+	bool has_debug;
 
 	elf_version(EV_CURRENT);
-	elf = open_elf(ob->path, &fd);
-	if (!elf)
-		return;
-	read_segments(ob, elf);
-	read_tables(ob, elf);
-	read_debug_file(ob, elf);
-	elf_end(elf);
-	close(fd);
+	ob->found = read_own(sy, ob);
+	has_debug = ob->hex[0] &&
+		    (read_by_id(sy, ob, "/usr/lib/debug", ".debug") ||
+		     (sy->symfs && read_by_id(sy, ob, "", ".debug")));
+	if (!ob->found && !has_debug && ob->hex[0] && sy->full)
+		read_from_server(sy, ob);
+	read_dwfl_symbols(ob);
 	if (ob->nr)
 		qsort(ob->functions, ob->nr, sizeof(*ob->functions), by_start);
 }
@@ -228,10 +365,9 @@ static void read_object(struct object *ob)
 /* --- the cache */
 
 static struct object *insert_object(struct symbols *sy, size_t at,
-				    const char *path)
+				    const struct object *like)
 {
 	struct object *ob;
-	char *copy;
 
 	if (sy->nr == sy->room) {
 		size_t room = sy->room ? sy->room * 2 : 16;
@@ -242,63 +378,126 @@ static struct object *insert_object(struct symbols *sy, size_t at,
 		sy->objects = p;
 		sy->room = room;
 	}
-	copy = strdup(path);
-	if (!copy)
+	ob = malloc(sizeof(*ob));
+	if (!ob)
 		return NULL;
-	ob = sy->objects + at;
-	memmove(ob + 1, ob, (sy->nr - at) * sizeof(*ob));
+	*ob = *like;
+	ob->key = strdup(like->key);
+	ob->path = strdup(like->path);
+	if (!ob->key || !ob->path) {
+		free(ob->key);
+		free(ob->path);
+		free(ob);
+		return NULL;
+	}
+	memmove(sy->objects + at + 1, sy->objects + at,
+		(sy->nr - at) * sizeof(*sy->objects));
+	sy->objects[at] = ob;
 	sy->nr++;
-	*ob = (struct object){ .path = copy };
-	read_object(ob);
+	read_object(sy, ob);
+	ob->file = NULL; /* it is the model's */
 	return ob;
 }
 
-static struct object *get_object(struct symbols *sy, const char *path)
+static struct object *find_object(struct symbols *sy, const struct object *like)
 {
 	size_t lo = 0, hi = sy->nr;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int c = strcmp(sy->objects[mid].path, path);
+		int c = strcmp(sy->objects[mid]->key, like->key);
 
 		if (!c)
-			return &sy->objects[mid];
+			return sy->objects[mid];
 		if (c < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return insert_object(sy, lo, path);
+	return insert_object(sy, lo, like);
 }
 
-struct symbols *symbols_new(void)
+/* The file of a VMA: one path may have stood for several files. */
+static struct object *get_object(struct symbols *sy, const struct model *m,
+				 const struct vma_desc *d)
 {
-	return calloc(1, sizeof(struct symbols));
+	const struct file_name *f = model_file(m, d->dev, d->ino);
+	char key[HEX + 4200];
+	struct object like = { .key = key, .file = f, .ino = d->ino };
+	size_t i;
+
+	if (!f || !f->path || !sy)
+		return NULL;
+	for (i = 0; i < f->build_id_len; i++)
+		sprintf(like.hex + 2 * i, "%02x", f->build_id[i]);
+	snprintf(key, sizeof(key), "%d%s %s", f->has_build_id, like.hex,
+		 f->path);
+	like.path = f->path;
+	return find_object(sy, &like);
+}
+
+struct symbols *symbols_new(const struct symbols_opts *opts)
+{
+	struct symbols *sy = calloc(1, sizeof(*sy));
+
+	if (!sy || !opts)
+		return sy;
+	sy->full = opts->full;
+	sy->symfs = opts->symfs ? strdup(opts->symfs) : NULL;
+	if (sy->symfs || !opts->symfs)
+		return sy;
+	free(sy);
+	return NULL;
+}
+
+static bool free_chain(void *val, void *ctx)
+{
+	struct chain *c = val;
+	size_t i;
+
+	(void)ctx;
+	for (i = 0; i < c->nr; i++)
+		free(c->names[i]);
+	free(c);
+	return true;
+}
+
+static void free_object(struct object *ob)
+{
+	size_t i;
+
+	for (i = 0; i < ob->nr; i++) {
+		free(ob->functions[i].name);
+		free(ob->functions[i].plain);
+	}
+	hash_filter(&ob->chains, free_chain, NULL);
+	hash_destroy(&ob->chains);
+	if (ob->dwfl)
+		dwfl_end(ob->dwfl);
+	free(ob->functions);
+	free(ob->segments);
+	free(ob->path);
+	free(ob->key);
+	free(ob);
 }
 
 void symbols_free(struct symbols *sy)
 {
-	size_t i, j;
+	size_t i;
 
 	if (!sy)
 		return;
-	for (i = 0; i < sy->nr; i++) {
-		struct object *ob = &sy->objects[i];
-
-		for (j = 0; j < ob->nr; j++)
-			free(ob->functions[j].name);
-		free(ob->functions);
-		free(ob->segments);
-		free(ob->path);
-	}
+	for (i = 0; i < sy->nr; i++)
+		free_object(sy->objects[i]);
 	free(sy->objects);
+	free(sy->symfs);
 	free(sy);
 }
 
 /* --- looking up */
 
 /* File offset to the file's own address; the offset itself when no segment has it. */
-static uint64_t to_vaddr(const struct object *ob, uint64_t offset)
+static uint64_t offset_to_vaddr(const struct object *ob, uint64_t offset)
 {
 	size_t i;
 
@@ -311,11 +510,42 @@ static uint64_t to_vaddr(const struct object *ob, uint64_t offset)
 	return offset;
 }
 
-static const struct function *find_function(const struct object *ob,
-					    uint64_t vaddr)
+/*
+ * The segments of a debug file have the right addresses and wrong offsets, for it
+ * lacks their bytes. They lie as far from each other as when they are mapped, and
+ * the first one is mapped from offset 0.
+ */
+static uint64_t distance_to_vaddr(const struct object *ob,
+				  const struct space *s, const struct vma *v,
+				  uint64_t addr)
+{
+	size_t i = vma_map_lower(s->vmas, addr);
+	const struct vma *first = v;
+
+	while (i-- > 0 && first->d.offset) {
+		const struct vma *w = vma_map_at(s->vmas, i);
+
+		if (w->d.flags & VMA_FILE && w->d.ino == v->d.ino &&
+		    w->d.dev == v->d.dev)
+			first = w;
+	}
+	if (first->d.offset || !ob->nr_segments)
+		return addr - v->d.start + v->d.offset;
+	return addr - first->d.start + (ob->segments[0].vaddr & ~4095ull);
+}
+
+static uint64_t to_vaddr(const struct object *ob, const struct space *s,
+			 const struct vma *v, uint64_t addr)
+{
+	if (ob->found || !ob->nr_segments)
+		return offset_to_vaddr(ob, addr - v->d.start + v->d.offset);
+	return distance_to_vaddr(ob, s, v, addr);
+}
+
+static struct function *find_function(const struct object *ob, uint64_t vaddr)
 {
 	size_t lo = 0, hi = ob->nr, n;
-	const struct function *f;
+	struct function *f;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
@@ -341,30 +571,107 @@ static const char *base_name(const char *path)
 	return slash ? slash + 1 : path;
 }
 
+/* C++, Rust, D; without parameters. malloc'ed. */
+static char *demangled(const char *name)
+{
+	char *plain = cplus_demangle(name, DMGL_ANSI | DMGL_AUTO);
+
+	return plain ? plain : strdup(name);
+}
+
+static const char *plain_name(const struct symbols *sy, struct function *f)
+{
+	if (sy->full && !f->plain)
+		f->plain = demangled(f->name);
+	return f->plain ? f->plain : f->name;
+}
+
+static char *die_name(Dwarf_Die *die)
+{
+	Dwarf_Attribute attr;
+	const char *name = dwarf_formstring(
+		dwarf_attr_integrate(die, DW_AT_linkage_name, &attr));
+
+	if (!name)
+		name = dwarf_diename(die);
+	return demangled(name ? name : "?");
+}
+
+/* The scopes of an address, from the inside out to the function that was compiled. */
+static struct chain *read_chain(struct object *ob, uint64_t vaddr)
+{
+	struct chain *c = calloc(1, sizeof(*c) + INLINED_MAX * sizeof(char *));
+	Dwarf_Addr bias = 0;
+	Dwarf_Die *scopes = NULL, *cu;
+	int i, nr = 0;
+
+	if (!c)
+		return NULL;
+	cu = dwfl_module_addrdie(ob->module, vaddr + ob->bias, &bias);
+	if (cu)
+		nr = dwarf_getscopes(cu, vaddr + ob->bias - bias, &scopes);
+	for (i = 0; i < nr && c->nr < INLINED_MAX; i++) {
+		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
+			break;
+		if (dwarf_tag(&scopes[i]) != DW_TAG_inlined_subroutine)
+			continue;
+		c->names[c->nr] = die_name(&scopes[i]);
+		c->nr += c->names[c->nr] != NULL;
+	}
+	free(scopes);
+	if (!hash_put(&ob->chains, vaddr, 0, c))
+		return c;
+	free_chain(c, NULL);
+	return NULL;
+}
+
+static void find_inlined(struct object *ob, uint64_t vaddr, struct symbol *sym)
+{
+	const struct chain *c = hash_get(&ob->chains, vaddr, 0);
+
+	if (!c)
+		c = read_chain(ob, vaddr);
+	if (!c)
+		return;
+	sym->inlined = (const char *const *)c->names;
+	sym->nr_inlined = c->nr;
+}
+
+struct symbol symbols_find(struct symbols *sy, const struct model *m,
+			   const struct space *s, uint64_t addr)
+{
+	const struct vma *v = s ? vma_map_find(s->vmas, addr) : NULL;
+	struct object *ob =
+		v && v->d.flags & VMA_FILE ? get_object(sy, m, &v->d) : NULL;
+	struct symbol sym = { .offset = addr };
+	struct function *f;
+	uint64_t at;
+
+	if (!ob)
+		return sym;
+	at = to_vaddr(ob, s, v, addr);
+	f = find_function(ob, at);
+	sym.object = base_name(ob->path);
+	sym.offset = f ? at - f->start : at;
+	if (f)
+		sym.function = plain_name(sy, f);
+	if (f && ob->module)
+		find_inlined(ob, at, &sym);
+	return sym;
+}
+
 const char *symbols_name(struct symbols *sy, const struct model *m,
 			 const struct space *s, uint64_t addr,
 			 unsigned int back, char *buf, size_t size)
 {
-	const struct vma *v = s ? vma_map_find(s->vmas, addr) : NULL;
-	const char *path = NULL;
-	const struct function *f;
-	struct object *ob;
-	uint64_t at;
+	struct symbol sym = symbols_find(sy, m, s, addr);
 
-	if (v && v->d.flags & VMA_FILE)
-		path = model_path(m, v->d.dev, v->d.ino);
-	ob = path && sy ? get_object(sy, path) : NULL;
-	if (!ob) {
-		snprintf(buf, size, "0x%" PRIx64, addr + back);
-		return buf;
-	}
-	at = to_vaddr(ob, addr - v->d.start + v->d.offset);
-	f = find_function(ob, at);
-	if (f)
-		snprintf(buf, size, "%s+0x%" PRIx64 " (%s)", f->name,
-			 at + back - f->start, base_name(path));
+	if (sym.function)
+		snprintf(buf, size, "%s+0x%" PRIx64 " (%s)", sym.function,
+			 sym.offset + back, sym.object);
 	else
-		snprintf(buf, size, "%s+0x%" PRIx64, base_name(path),
-			 at + back);
+		snprintf(buf, size, "%s%s0x%" PRIx64,
+			 sym.object ? sym.object : "", sym.object ? "+" : "",
+			 sym.offset + back);
 	return buf;
 }

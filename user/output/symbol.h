@@ -2,6 +2,10 @@
 /*
  * Names for code addresses: the VMA gives the file, the file (read with
  * elfutils, also its separate debug file when installed) gives the function.
+ *
+ * A file whose build id is known is read only where it has that build id: under
+ * its path, or in a .build-id folder, or from a debuginfod server. Else the names
+ * would be those of another program.
  */
 #ifndef OUTPUT_SYMBOL_H
 #define OUTPUT_SYMBOL_H
@@ -12,7 +16,20 @@
 
 struct symbols;
 
-struct symbols *symbols_new(void);
+struct symbols_opts {
+	/* Files are looked for below this folder, by path and by build id; NULL: / */
+	const char *symfs;
+	/*
+	 * With what only the person who asks may risk, for the files are the target's:
+	 * inlined functions (DWARF), names demangled, debuginfod when
+	 * $DEBUGINFOD_URLS says so. And a file whose build id is not known must have
+	 * the inode that was mapped.
+	 */
+	bool full;
+};
+
+/* NULL options: nothing of that. */
+struct symbols *symbols_new(const struct symbols_opts *opts);
 void symbols_free(struct symbols *sy);
 
 /*
@@ -24,5 +41,21 @@ void symbols_free(struct symbols *sy);
 const char *symbols_name(struct symbols *sy, const struct model *m,
 			 const struct space *s, uint64_t addr,
 			 unsigned int back, char *buf, size_t size);
+
+/* The same in parts. Strings are valid as long as `sy`. */
+struct symbol {
+	const char *function; /* NULL: not known */
+	const char *object; /* base name of the file; NULL: of none */
+	uint64_t offset; /* of addr in the function, else in the object, else addr */
+	/*
+	 * The functions that were inlined where addr is, the innermost first: it
+	 * was `function` that was compiled, and these are what ran.
+	 */
+	const char *const *inlined;
+	size_t nr_inlined;
+};
+
+struct symbol symbols_find(struct symbols *sy, const struct model *m,
+			   const struct space *s, uint64_t addr);
 
 #endif

@@ -92,6 +92,37 @@ void put_caller(const struct output *o, const struct space *s, FILE *f,
 		fputs("?", f);
 }
 
+/* What was inlined stands before the function that holds it. */
+static void put_frame(const struct output *o, const struct space *s, FILE *f,
+		      uint64_t frame)
+{
+	struct symbol sym = symbols_find(o->symbols, o->model, s, frame - 1);
+	size_t i;
+
+	for (i = 0; i < sym.nr_inlined; i++) {
+		fprintf(f, "        %12" PRIx64 " ", frame);
+		put_name(f, sym.inlined[i]);
+		fputs(" (inlined)\n", f);
+	}
+	fprintf(f, "        %12" PRIx64 " ", frame);
+	put_caller(o, s, f, frame);
+	fputc('\n', f);
+}
+
+void put_stack(const struct output *o, const struct space *s, FILE *f,
+	       uint64_t caller)
+{
+	const struct stack *st = model_stack(o->model, caller);
+	uint32_t i;
+
+	if (!(caller & CALLER_STACK))
+		return;
+	for (i = 0; st && i < st->nr; i++)
+		put_frame(o, s, f, st->frames[i]);
+	if (!st || st->truncated)
+		fputs("        ? (who called is not known)\n", f);
+}
+
 static void put_doer(const struct output *o, const struct space *s, FILE *f,
 		     const struct cause *c)
 {
@@ -234,6 +265,35 @@ json_t *json_caller(const struct output *o, const struct space *s,
 			 json_name(symbols_name(o->symbols, o->model, s,
 						caller - 1, 1, buf,
 						sizeof(buf))));
+}
+
+static json_t *json_frame(const struct output *o, const struct space *s,
+			  uint64_t frame)
+{
+	struct symbol sym = symbols_find(o->symbols, o->model, s, frame - 1);
+	json_t *j = json_caller(o, s, frame), *names = json_array();
+	size_t i;
+
+	for (i = 0; i < sym.nr_inlined; i++)
+		json_array_append_new(names, json_name(sym.inlined[i]));
+	json_object_set_new(j, "inlined", names);
+	return j;
+}
+
+json_t *json_stack(const struct output *o, const struct space *s,
+		   uint64_t caller)
+{
+	const struct stack *st = model_stack(o->model, caller);
+	json_t *frames;
+	uint32_t i;
+
+	if (!st)
+		return json_null();
+	frames = json_array();
+	for (i = 0; i < st->nr; i++)
+		json_array_append_new(frames, json_frame(o, s, st->frames[i]));
+	return json_pack("{s:o, s:b, s:o}", "id", json_addr(st->id),
+			 "truncated", st->truncated, "frames", frames);
 }
 
 static json_t *json_call(const struct output *o, const struct space *s,

@@ -26,6 +26,9 @@ void put_call(FILE *f, enum call_op op, uint64_t addr, uint64_t size);
 /* "main+0x12 (a.out)", for a return address; "?" for 0. */
 void put_caller(const struct output *o, const struct space *s, FILE *f,
 		uint64_t caller);
+/* The frames of a caller that is a stack, a line each; of another one nothing. */
+void put_stack(const struct output *o, const struct space *s, FILE *f,
+	       uint64_t caller);
 /* "brk in malloc(400) from main+0x12 (a.out)", "exec", "stack growth" */
 void put_cause(const struct output *o, const struct space *s, FILE *f,
 	       const struct cause *c);
@@ -47,6 +50,8 @@ const char *plural(uint64_t n); /* "" or "s" */
  *   when it was first seen so), tgid, tid, syscall: null | {name, args: [6
  *   addresses]}, call: null | {op, caller, size, or addr for a free}}
  * A caller: null | {addr, symbol}
+ * A stack: null | {id, truncated, frames: [ {addr, symbol, inlined: [names, the
+ *   innermost first]}, the innermost first ]}
  */
 
 json_t *json_addr(uint64_t addr); /* "0x55..." */
@@ -54,6 +59,8 @@ json_t *json_u64(uint64_t n);
 json_t *json_name(const char *s); /* what is no UTF-8 becomes "?" */
 json_t *json_caller(const struct output *o, const struct space *s,
 		    uint64_t caller);
+json_t *json_stack(const struct output *o, const struct space *s,
+		   uint64_t caller);
 json_t *json_cause(const struct output *o, const struct space *s,
 		   const struct cause *c);
 /* Prints (indented, or one line) and frees. 0 or -errno. */

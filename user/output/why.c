@@ -6,7 +6,7 @@
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
  *   addr, pid, comm, mm, now, start
  *   chunk: null (none live there, or not known), or { addr, size, offset, op,
- *     caller, tid, ts }
+ *     caller, stack, tid, ts }
  *   chunks_known: false when a chunk that is not known may lie there (no
  *     allocator events, or memory from before the attach)
  *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset
@@ -117,6 +117,7 @@ static void text_chunk(const struct output *o, const struct space *s,
 	fprintf(o->f, ", thread %u, ", c->tid);
 	put_age(o, o->f, c->ts);
 	fputc('\n', o->f);
+	put_stack(o, s, o->f, c->caller);
 }
 
 static void put_vma(const struct output *o, const struct space *s,
@@ -249,11 +250,12 @@ static json_t *json_chunk(const struct output *o, const struct space *s,
 
 	if (!a->has_chunk)
 		return json_null();
-	return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o}", "addr",
+	return json_pack("{s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "addr",
 			 json_addr(c->addr), "size", json_u64(c->size),
 			 "offset", json_u64(a->addr - c->addr), "op",
 			 call_op_name(c->op), "caller",
-			 json_caller(o, s, c->caller), "tid", json_u64(c->tid),
+			 json_caller(o, s, c->caller), "stack",
+			 json_stack(o, s, c->caller), "tid", json_u64(c->tid),
 			 "ts", json_u64(c->ts));
 }
 

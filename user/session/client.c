@@ -593,21 +593,11 @@ static int ask_all(const char *const *args)
 	return rc;
 }
 
-int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
+/* Asks about process pid, and says what is the matter when nobody answers. */
+static int ask_about(uint32_t pid, const char *const *args)
 {
-	char pid_arg[32], addr_arg[64];
-	const char *args[WIRE_ARGS] = { question, pid_arg };
-	size_t n = 2;
-	int rc;
+	int rc = ask_all(args);
 
-	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
-	if (addr) {
-		snprintf(addr_arg, sizeof(addr_arg), "addr=%s", addr);
-		args[n++] = addr_arg;
-	}
-	if (json)
-		args[n++] = "json=1";
-	rc = ask_all(args);
 	if (rc >= 0)
 		return rc;
 	if (rc == -EACCES)
@@ -620,4 +610,35 @@ int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
 			"vmaheap: process %u is not watched: start it with vmaheap record, or vmaheap attach -p %u\n",
 			pid, pid);
 	return STATUS_FAILED;
+}
+
+int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
+{
+	char pid_arg[32], addr_arg[64];
+	const char *args[WIRE_ARGS] = { question, pid_arg };
+	size_t n = 2;
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	if (addr) {
+		snprintf(addr_arg, sizeof(addr_arg), "addr=%s", addr);
+		args[n++] = addr_arg;
+	}
+	if (json)
+		args[n++] = "json=1";
+	return ask_about(pid, args);
+}
+
+int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json)
+{
+	char pid_arg[32], by_arg[64];
+	const char *args[WIRE_ARGS] = { "stacks", pid_arg, by_arg };
+	size_t n = 3;
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	snprintf(by_arg, sizeof(by_arg), "by=%s", by);
+	if (folded)
+		args[n++] = "folded=1";
+	if (json)
+		args[n++] = "json=1";
+	return ask_about(pid, args);
 }

@@ -37,6 +37,8 @@ int client_attach(const struct record_opts *o);
  * may be NULL. Prints the answer; the exit status.
  */
 int client_ask(const char *question, uint32_t pid, const char *addr, bool json);
+/* The stacks of process pid; `by`: what stack_order_parse() knows. */
+int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json);
 
 /* The path of libvmaheap-shim.so: beside the program or in ../lib/vmaheap. */
 int client_shim_path(char *path, size_t size); /* 0 or -ENOENT */

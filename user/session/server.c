@@ -111,6 +111,7 @@ static struct output question_output(struct server *sv,
 				.symbols = sv->symbols,
 				.now = now_ns(),
 				.start = session_began(q->session),
+				.stack_bytes = session_stack_bytes(q->session),
 				.alloc = session_alloc_name(
 					session_alloc(q->session)) };
 }
@@ -127,6 +128,20 @@ static int answer_report(struct server *sv, const struct question *q, FILE *f)
 	struct output o = question_output(sv, q, f);
 
 	return output_report(&o, question_space(q)) ? 125 : 0;
+}
+
+static int answer_stacks(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+	enum stack_order by = STACKS_LIVE;
+	const char *folded = arg(q, "folded"), *order = arg(q, "by");
+
+	if (!order || stack_order_parse(order, &by))
+		return 125;
+	return (folded ? output_folded : output_stacks)(&o, question_space(q),
+							by) ?
+		       125 :
+		       0;
 }
 
 static int answer_why(struct server *sv, const struct question *q, FILE *f)
@@ -165,9 +180,8 @@ static const struct {
 	int (*answer)(struct server *sv, const struct question *q, FILE *f);
 	bool refresh;
 } questions[] = {
-	{ "maps", answer_maps, true },
-	{ "report", answer_report, true },
-	{ "why", answer_why, true },
+	{ "maps", answer_maps, true },	    { "report", answer_report, true },
+	{ "stacks", answer_stacks, true },  { "why", answer_why, true },
 	{ "verify", answer_verify, false },
 };
 
@@ -542,7 +556,7 @@ int server_run(const char *path, gid_t group, int private, int ready)
 		return err;
 	}
 	sv.signal_fd = catch_signals(private);
-	sv.symbols = symbols_new();
+	sv.symbols = symbols_new(NULL);
 	if (ready >= 0) {
 		if (write(ready, "", 1) < 0)
 			sv.stop = true;

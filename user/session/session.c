@@ -10,12 +10,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "intake/build_id.h"
 #include "intake/kernel.h"
 #include "intake/proc.h"
 #include "intake/records.h"
 #include "intake/rings.h"
 #include "intake/sampled.h"
 #include "intake/uprobe.h"
+#include "model/hash.h"
 #include "probe/words.h"
 #include "session/attach.h"
 #include "session/session.h"
@@ -61,6 +63,8 @@ struct session {
 	int stamp_fd;
 	struct trace_writer *trace;
 	int trace_error; /* said already */
+
+	struct hash build_ids; /* (dev, ino) that were looked at */
 
 	struct model *model;
 	struct order *order;
@@ -184,6 +188,61 @@ static void trace_check(struct session *s)
 	    strerror(w.error));
 }
 
+/* --- build ids ---------------------------------------------------------- */
+
+static void note_build_id(struct session *s, const struct vma_desc *d,
+			  const uint8_t *id, int len)
+{
+	size_t bytes =
+		sizeof(struct trace_build_id) + (((size_t)len + 7) & ~7u);
+	struct trace_build_id *t;
+	struct event ev = { .kind = EV_BUILD_ID,
+			    .build_id = { .ino = d->ino,
+					  .dev = d->dev,
+					  .len = (uint32_t)len,
+					  .bytes = id } };
+
+	model_apply(s->model, &ev, NULL);
+	t = s->trace ? calloc(1, bytes) : NULL;
+	if (!t)
+		return;
+	t->rec = (struct vmaheap_record){ .type = TRACE_TABLE_BUILD_ID,
+					  .size = (uint32_t)bytes,
+					  .ts = s->horizon };
+	t->ino = d->ino;
+	t->dev = d->dev;
+	t->len = (uint32_t)len;
+	memcpy(t->bytes, id, (size_t)len);
+	trace_table(s->trace, &t->rec);
+	free(t);
+}
+
+/*
+ * Of each file that code is mapped from, while it is mapped: later it may be
+ * another one. What cannot be had is not known.
+ */
+static void learn_build_ids(struct session *s, const struct event *ev)
+{
+	struct space *sp = model_space(s->model, ev->mm);
+	uint32_t tgid = sp ? sp->owner : ev->tgid, i;
+	uint8_t id[BUILD_ID_BYTES];
+	int len;
+
+	for (i = 0; i < ev->range.nr_vmas; i++) {
+		const struct vma_desc *d = &ev->range.vmas[i];
+
+		if (!(d->flags & VMA_FILE) || !(d->flags & VMA_EXEC) ||
+		    hash_get(&s->build_ids, d->dev, d->ino))
+			continue;
+		len = build_id_of(tgid, d, id);
+		if (len == -ENOENT || len == -ESRCH) /* it is gone already */
+			continue;
+		hash_put(&s->build_ids, d->dev, d->ino, s);
+		if (len >= 0)
+			note_build_id(s, d, id, len);
+	}
+}
+
 static void on_records(void *ctx, const void *records, size_t bytes)
 {
 	struct session *s = ctx;
@@ -198,6 +257,8 @@ static void on_records(void *ctx, const void *records, size_t bytes)
 		if (size <= 0)
 			return;
 		process_event(s, &ev);
+		if (ev.kind == EV_RANGE)
+			learn_build_ids(s, &ev);
 	}
 }
 
@@ -997,6 +1058,7 @@ void session_stop(struct session *s)
 		model_free(s->model);
 	free(s->processes);
 	free(s->resync);
+	hash_destroy(&s->build_ids);
 	free(s->command);
 	free(s);
 }
@@ -1088,6 +1150,11 @@ uint64_t session_began(const struct session *s)
 	uint64_t first = order_totals(s->order).first;
 
 	return first ? first : s->began;
+}
+
+uint64_t session_stack_bytes(const struct session *s)
+{
+	return s->o.stack_bytes;
 }
 
 enum session_alloc session_alloc(const struct session *s)

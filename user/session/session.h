@@ -69,6 +69,8 @@ uint32_t session_pid(const struct session *s);
 /* When the first event was, as in the trace; CLOCK_MONOTONIC ns. */
 uint64_t session_began(const struct session *s);
 enum session_alloc session_alloc(const struct session *s);
+/* As session_opts. */
+uint64_t session_stack_bytes(const struct session *s);
 const char *session_alloc_name(enum session_alloc a);
 /* Is process tgid one of those that this session watches or watched? */
 bool session_has(const struct session *s, uint32_t tgid);

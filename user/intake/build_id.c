@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Where the note is: the program headers name the segments of notes; in such a
+ * segment notes follow one another.
+ *
+ *   | name size | description size | type | "GNU\0" | the id ... |
+ */
+#include "intake/build_id.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEGMENTS_MAX 64
+#define NOTES_MAX 4096 /* bytes of a segment that are looked at */
+
+static bool read_at(int fd, void *buf, size_t len, uint64_t offset)
+{
+	return offset <= INT64_MAX &&
+	       pread(fd, buf, len, (off_t)offset) == (ssize_t)len;
+}
+
+static size_t round4(size_t n)
+{
+	return (n + 3) & ~(size_t)3;
+}
+
+/* The id among the notes; 0: it is not. */
+static int find_note(const uint8_t *p, size_t len, uint8_t id[BUILD_ID_BYTES])
+{
+	Elf64_Nhdr n;
+
+	while (len >= sizeof(n)) {
+		size_t name, desc;
+
+		memcpy(&n, p, sizeof(n));
+		name = round4(n.n_namesz);
+		desc = round4(n.n_descsz);
+		p += sizeof(n);
+		len -= sizeof(n);
+		if (name > len || desc > len - name)
+			return 0;
+		if (n.n_type == NT_GNU_BUILD_ID && n.n_namesz == 4 &&
+		    !memcmp(p, "GNU", 4) && n.n_descsz &&
+		    n.n_descsz <= BUILD_ID_BYTES) {
+			memcpy(id, p + name, n.n_descsz);
+			return (int)n.n_descsz;
+		}
+		p += name + desc;
+		len -= name + desc;
+	}
+	return 0;
+}
+
+static int read_notes(int fd, const Elf64_Phdr *ph, uint8_t id[BUILD_ID_BYTES])
+{
+	uint8_t notes[NOTES_MAX];
+	size_t len = ph->p_filesz < NOTES_MAX ? ph->p_filesz : NOTES_MAX;
+
+	return read_at(fd, notes, len, ph->p_offset) ?
+		       find_note(notes, len, id) :
+		       0;
+}
+
+static bool is_elf(const Elf64_Ehdr *e)
+{
+	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
+	       e->e_ident[EI_CLASS] == ELFCLASS64 &&
+	       e->e_ident[EI_DATA] == ELFDATA2LSB &&
+	       e->e_phentsize == sizeof(Elf64_Phdr);
+}
+
+int build_id_read(int fd, uint8_t id[BUILD_ID_BYTES])
+{
+	Elf64_Ehdr e;
+	Elf64_Phdr ph;
+	int i, len = 0;
+
+	if (!read_at(fd, &e, sizeof(e), 0) || !is_elf(&e))
+		return -ENOEXEC;
+	for (i = 0; i < e.e_phnum && i < SEGMENTS_MAX && !len; i++) {
+		if (!read_at(fd, &ph, sizeof(ph),
+			     e.e_phoff + (uint64_t)i * sizeof(ph)))
+			return -ENOEXEC;
+		if (ph.p_type == PT_NOTE)
+			len = read_notes(fd, &ph, id);
+	}
+	return len;
+}
+
+/*
+ * As its path leads to it, and only if that is the inode that is mapped. (The
+ * device says nothing: it differs in overlays.)
+ */
+static int open_by_path(uint32_t tgid, const char *link, uint64_t ino)
+{
+	char path[4200], target[4096];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+	struct stat st;
+	int fd;
+
+	if (len < 0)
+		return -errno;
+	target[len] = 0;
+	snprintf(path, sizeof(path), "/proc/%u/root%s", tgid, target);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_ino == ino)
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
+int build_id_of(uint32_t tgid, const struct vma_desc *vma,
+		uint8_t id[BUILD_ID_BYTES])
+{
+	struct stat st;
+	char link[80];
+	int fd, ret;
+
+	snprintf(link, sizeof(link), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
+		 tgid, vma->start, vma->end);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		fd = open_by_path(tgid, link, vma->ino);
+	if (fd < 0)
+		return fd;
+	ret = fstat(fd, &st) || !S_ISREG(st.st_mode) ? -ENOEXEC :
+						       build_id_read(fd, id);
+	close(fd);
+	return ret;
+}
