@@ -26,7 +26,8 @@
 
 #define PAGE 4096ull
 #define STOP_MS 200 /* how long a thread may take to stop */
-#define TRIES 50 /* of what another moment may allow, TRY_NS apart */
+#define TRIES 15 /* stops, for what another moment may allow, TRY_NS apart */
+#define LOADING_TRIES 500 /* looks at a program that is being started */
 #define TRY_NS 2000000
 #define FUNCTIONS_MAX 128
 #define STACK_MAX \
@@ -409,7 +410,7 @@ static int study(struct inject *in, char **why)
 			err = libs_read(in->mem, in->r_debug, &in->libs);
 		if (err == -EAGAIN)
 			nap();
-	} while (err == -EAGAIN && tries++ < TRIES);
+	} while (err == -EAGAIN && tries++ < LOADING_TRIES);
 	if (err == -ENOEXEC)
 		return refuse(why, "it is statically linked");
 	if (err == -EAGAIN)
@@ -420,18 +421,36 @@ static int study(struct inject *in, char **why)
 			      strerror(-err));
 	if (has_lib(in, "libvmaheap-shim"))
 		return refuse(why, "it has the shim already, preloaded");
-	err = image_make(&in->image, INJECT_PLACE, resolve, in);
+	in->syscall_at = find_syscall(in);
+	if (!in->syscall_at)
+		return refuse(why, "its libc is not known to us");
+	return 0;
+}
+
+/* Makes the image for the i-th place. */
+static int prepare(struct inject *in, unsigned int i, char **why)
+{
+	int err;
+
+	libs_free(&in->libs);
+	err = libs_read(in->mem, in->r_debug, &in->libs);
+	if (err)
+		return refuse(why, "its list of libraries cannot be read: %s",
+			      strerror(-err));
+	image_free(&in->image);
+	err = image_make(&in->image, INJECT_AREA + i * INJECT_PLACE_BYTES,
+			 resolve, in);
+	if (!err)
+		find_originals(in);
+	libs_free(&in->libs);
+	in->nr = 0;
+	in->mapped = false;
 	if (err == -ENOEXEC)
 		return refuse(why, "its libc lacks what the shim needs");
 	if (err)
 		return refuse(why, "%s", strerror(-err));
-	find_originals(in);
-	in->syscall_at = find_syscall(in);
-	libs_free(&in->libs);
 	if (!in->functions[0].original || !in->functions[1].original)
 		return refuse(why, "no malloc found (allocator opaque)");
-	if (!in->syscall_at)
-		return refuse(why, "its libc is not known to us");
 	return 0;
 }
 
@@ -720,14 +739,15 @@ static int act_silence(struct inject *in, struct proc_stopped *st)
 
 /* ---- is a thread inside? ---- */
 
-static bool in_text(const struct inject *in, uint64_t addr)
+static bool in_image(uint64_t addr)
 {
-	return addr - (in->image.at + in->image.text) < in->image.text_size;
+	return addr - INJECT_AREA < INJECT_PLACES * INJECT_PLACE_BYTES;
 }
 
 /*
  * From the stack pointer to the end of its mapping, every word that could be a
- * return address into the image counts, so "no" is sure and "yes" is not.
+ * return address into an image counts, so "no" is sure and "yes" is not: there
+ * may be words that nobody has written since.
  */
 static bool stack_enters(const struct inject *in, uint64_t sp)
 {
@@ -745,7 +765,7 @@ static bool stack_enters(const struct inject *in, uint64_t sp)
 		if (!get(in, sp, words, 8 * n))
 			return true;
 		for (i = 0; i < n; i++)
-			if (in_text(in, words[i]))
+			if (in_image(words[i]))
 				return true;
 	}
 	return false;
@@ -757,18 +777,14 @@ static bool is_inside(const struct inject *in, pid_t tid)
 
 	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
 		return true;
-	return in_text(in, regs.rip) || stack_enters(in, regs.rsp);
+	return in_image(regs.rip) || stack_enters(in, regs.rsp);
 }
 
 /* ---- taking it out ---- */
 
-static bool is_of_shim(const struct inject *in, const struct proc_map *m)
+static bool is_of_shim(const struct proc_map *m)
 {
-	const struct image *im = &in->image;
-
-	return m->d.start >= SHIM_REGION &&
-	       m->d.end <= SHIM_REGION + SHIM_REGION_BYTES &&
-	       (m->d.end <= im->at || m->d.start >= im->at + im->size);
+	return m->d.start >= SHIM_REGION && m->d.end <= INJECT_AREA;
 }
 
 static int unmap_all(struct inject *in, struct remote *r)
@@ -777,7 +793,7 @@ static int unmap_all(struct inject *in, struct remote *r)
 	size_t i;
 
 	for (i = 0; !err && i < in->nr_maps; i++)
-		if (is_of_shim(in, &in->maps[i]))
+		if (is_of_shim(&in->maps[i]))
 			err = call(r, SYS_munmap, in->maps[i].d.start,
 				   in->maps[i].d.end - in->maps[i].d.start, 0,
 				   0);
@@ -791,7 +807,7 @@ static int empty_all(struct inject *in, struct remote *r)
 	size_t i;
 
 	for (i = 0; got >= 0 && i < in->nr_maps; i++)
-		if (is_of_shim(in, &in->maps[i]) &&
+		if (is_of_shim(&in->maps[i]) &&
 		    in->maps[i].d.flags & VMA_SHARED)
 			got = call(r, SYS_mmap, in->maps[i].d.start,
 				   in->maps[i].d.end - in->maps[i].d.start,
@@ -870,40 +886,79 @@ static bool is_served(const struct inject *in)
 	return !err || err == EAGAIN;
 }
 
-/*
- * An image that is there: of an earlier watch that has ended well, or of one
- * whose daemon was killed, then it is taken out first.
- */
-static int reuse_image(struct inject *in, char **why)
+static bool has_leftovers(const struct inject *in)
 {
-	uint32_t state = 0;
+	size_t i;
+
+	for (i = 0; i < in->nr_maps; i++)
+		if (is_of_shim(&in->maps[i]))
+			return true;
+	return false;
+}
+
+static uint32_t image_state(const struct inject *in)
+{
+	uint32_t state = SHIM_SILENT;
 
 	get(in, in->image.at + image_symbol(&in->image, "shim_state"), &state,
 	    4);
-	if (state != SHIM_SILENT && is_served(in))
+	return state;
+}
+
+/*
+ * An image that is there: of an earlier watch that has ended well, or of one
+ * whose daemon was killed, then it is taken out first. -EBUSY: a thread may be
+ * inside; -EPERM: refused.
+ */
+static int reuse_image(struct inject *in, char **why)
+{
+	int err = 0;
+
+	if (image_state(in) == SHIM_SILENT && !has_leftovers(in))
+		return 0;
+	if (image_state(in) != SHIM_SILENT && is_served(in))
 		return refuse(why, "another vmaheap has injected into it");
 	gather(in);
-	if (while_stopped(in, act_silence) || while_stopped(in, act_leave))
-		return refuse(
-			why,
-			"a thread of it may still be inside of the shim of an earlier watch");
+	if (image_state(in) != SHIM_SILENT)
+		err = while_stopped(in, act_silence);
+	if (!err)
+		err = while_stopped(in, act_leave);
 	forget_unset(in);
-	return 0;
+	return err ? -EBUSY : 0;
+}
+
+/* A place where the image can go, or is already and at rest. */
+static int find_place(struct inject *in, char **why)
+{
+	unsigned int i;
+	int err;
+
+	for (i = 0; i < INJECT_PLACES; i++) {
+		err = prepare(in, i, why);
+		if (err)
+			return err;
+		err = find_image(in);
+		if (!err)
+			return 0;
+		if (err == -ESRCH)
+			return refuse(why, "it has ended");
+		err = err == 1 ? reuse_image(in, why) : -EBUSY;
+		if (err != -EBUSY)
+			return err;
+	}
+	return refuse(
+		why,
+		"threads of it may still be inside of the shims of earlier watches");
 }
 
 static int start(struct inject *in, const char *sock, char **why)
 {
 	int err = study(in, why);
 
+	if (!err)
+		err = find_place(in, why);
 	if (err)
 		return err;
-	err = find_image(in);
-	if (err < 0)
-		return refuse(
-			why,
-			"another version of the shim, or something else, lies where it goes");
-	if (err && reuse_image(in, why))
-		return -EBUSY;
 	memcpy(in->image.bytes + image_symbol(&in->image, "inject_sock"), sock,
 	       strlen(sock) + 1);
 	if (in->mapped && !write_data(in, false))
@@ -943,16 +998,31 @@ struct inject *inject_open(uint32_t pid, const char *sock, char **why)
 	return NULL;
 }
 
+/* The image that is at work. */
+static bool find_active(struct inject *in, char **why)
+{
+	unsigned int i;
+
+	for (i = 0; i < INJECT_PLACES && !prepare(in, i, why); i++) {
+		int rc = find_image(in);
+
+		if (rc == 1 && image_state(in) != SHIM_SILENT)
+			return true;
+		if (!rc)
+			break;
+	}
+	return false;
+}
+
 struct inject *inject_adopt(uint32_t pid)
 {
 	struct inject *in = inject_new(pid);
 	char *why = NULL;
+	size_t i;
 
 	if (!in)
 		return NULL;
-	if (!study(in, &why) && find_image(in) == 1 && !gather(in)) {
-		size_t i;
-
+	if (!study(in, &why) && find_active(in, &why) && !gather(in)) {
 		for (i = 0; i < in->nr; i++)
 			in->pointers[i].was =
 				in->functions[in->pointers[i].fn].original;

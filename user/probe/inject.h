@@ -13,9 +13,14 @@
 
 #include "probe/words.h"
 
-/* It lies at the end of the region that the shim's mappings have. */
-#define INJECT_PLACE_BYTES (1ull << 26)
-#define INJECT_PLACE (SHIM_REGION + SHIM_REGION_BYTES - INJECT_PLACE_BYTES)
+/*
+ * Images lie at the end of the region that the shim's mappings have. Most often
+ * there is one; another is needed where a thread may be inside of the first, or
+ * that one is of another version.
+ */
+#define INJECT_AREA (SHIM_REGION + SHIM_REGION_BYTES - (1ull << 26))
+#define INJECT_PLACES 16
+#define INJECT_PLACE_BYTES (1ull << 22)
 
 /* inject_homes: of pages of its own, wiped by fork. */
 #define INJECT_HOME_BITS 12
