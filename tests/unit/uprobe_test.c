@@ -165,7 +165,7 @@ static bool probe(struct run *run, const char *name, const char *arg)
 
 	start(run, name, arg);
 	await_start(run);
-	run->u = uprobes_open(run->pid, &ops, run, &why);
+	run->u = uprobes_open(run->pid, true, &ops, run, &why);
 	if (!run->u) {
 		print_message("not tested here: %s\n", why);
 		free(why);
@@ -201,6 +201,16 @@ static void unify(char *s)
 	}
 }
 
+/* The probe of free() stands behind its test for NULL. */
+static void leave_out_null(char *s)
+{
+	static const char line[] = "free enter 0 0 0\n";
+	char *at;
+
+	while ((at = strstr(s, line)))
+		memmove(at, at + strlen(line), strlen(at + strlen(line)) + 1);
+}
+
 static void test_calls(void **state)
 {
 	struct run run;
@@ -222,6 +232,8 @@ static void test_calls(void **state)
 	printed = malloc(2 * sizeof(run.text));
 	strcpy(printed, strchr(run.text, '\n') + 1);
 	unify(printed);
+	leave_out_null(printed);
+	leave_out_null(told);
 	assert_string_equal(told, printed);
 	assert_true(run.totals.probes >= 18);
 	assert_true(judge_sound(&run).windows > 10);
@@ -296,7 +308,7 @@ static void test_nobody(void **state)
 	char *why = NULL;
 
 	(void)state;
-	assert_null(uprobes_open(4194303, &ops, NULL, &why));
+	assert_null(uprobes_open(4194303, true, &ops, NULL, &why));
 	assert_non_null(strstr(why, "No such"));
 	free(why);
 }

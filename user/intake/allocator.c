@@ -19,6 +19,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "intake/probe_point.h"
+
 /*
  * In glibc 2.36 free is cfree and aligned_alloc is memalign: the name that comes
  * first counts.
@@ -143,6 +145,16 @@ static void read_tables(Elf *elf, bool is_exe,
 			read_symbols(elf, scn, &sh, offsets);
 }
 
+/* A free of NULL is no event. */
+static uint64_t find_probe(int fd, const char *name, uint64_t offset)
+{
+	unsigned char code[PROBE_POINT_BYTES];
+	bool is_free = !strcmp(name, "free") || !strcmp(name, "cfree");
+	ssize_t n = pread(fd, code, sizeof(code), (off_t)offset);
+
+	return offset + (n > 0 ? probe_point(code, (size_t)n, is_free) : 0);
+}
+
 static bool read_functions(const char *path, bool is_exe, struct allocator *a)
 {
 	uint64_t offsets[ALLOCATOR_FUNCTIONS] = { 0 };
@@ -157,9 +169,6 @@ static bool read_functions(const char *path, bool is_exe, struct allocator *a)
 	if (elf && elf_kind(elf) == ELF_K_ELF)
 		read_tables(elf, is_exe, offsets);
 	elf_end(elf);
-	close(fd);
-	if (!offsets[0] || !offsets[1])
-		return false;
 	a->nr = 0;
 	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++) {
 		for (j = 0; j < a->nr; j++)
@@ -168,9 +177,12 @@ static bool read_functions(const char *path, bool is_exe, struct allocator *a)
 		if (!offsets[i] || j < a->nr)
 			continue;
 		a->functions[a->nr].name = names[i];
+		a->functions[a->nr].probe =
+			find_probe(fd, names[i], offsets[i]);
 		a->functions[a->nr++].offset = offsets[i];
 	}
-	return true;
+	close(fd);
+	return offsets[0] && offsets[1];
 }
 
 static bool is_same_file(const char *path, const struct stat *st)

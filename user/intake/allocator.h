@@ -19,6 +19,7 @@ struct allocator {
 	struct {
 		const char *name; /* "malloc" ... */
 		uint64_t offset; /* in the file, bytes */
+		uint64_t probe; /* where a uprobe is cheapest (probe_point.h) */
 	} functions[ALLOCATOR_FUNCTIONS];
 };
 

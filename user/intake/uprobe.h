@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * The allocator calls of a running process by uprobes (libbpf). Presents each
- * thread of it as an ordered source, like a ring.
+ * thread of it as an ordered source, like a ring. Calls of free(NULL) are not
+ * seen where that makes the others cheaper (probe_point.h).
  */
 #ifndef INTAKE_UPROBE_H
 #define INTAKE_UPROBE_H
@@ -21,12 +22,15 @@ struct uprobe_ops {
 
 /*
  * Probes the allocator functions in the object of process pid that defines
- * malloc (found through /proc/PID/maps; its own executable when static). NULL,
+ * malloc (found through /proc/PID/maps; its own executable when static). windows:
+ * somebody wants to know what happened inside of a free, so its return is probed,
+ * too. NULL,
  * with *why an allocated sentence: no malloc found ("allocator opaque"), no
  * BPF, no permission ...
  */
-struct uprobes *uprobes_open(uint32_t pid, const struct uprobe_ops *ops,
-			     void *ctx, char **why);
+struct uprobes *uprobes_open(uint32_t pid, bool windows,
+			     const struct uprobe_ops *ops, void *ctx,
+			     char **why);
 void uprobes_close(struct uprobes *u);
 /* Takes what is in the BPF ring; call it about every 5 ms. */
 void uprobes_drain(struct uprobes *u);

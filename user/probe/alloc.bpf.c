@@ -72,6 +72,9 @@ __u64 lost; /* events that could not be told of */
  */
 __u64 trampoline = 0x7fffffffe000;
 
+/* The returns of free are probed as well. */
+__u32 free_returns = 1;
+
 static struct call *call_of(__u32 tid)
 {
 	static const struct call none;
@@ -145,6 +148,8 @@ static int enter(struct pt_regs *ctx, __u32 op, __u64 addr, __u64 size,
 	c->out = op == OP_POSIX_MEMALIGN ? addr : 0;
 	if (op == OP_FREE || op == OP_REALLOC || op == OP_REALLOCARRAY)
 		tell(c, ALLOC_RECORD_ENTER, c->begin, addr);
+	if (op == OP_FREE && !free_returns)
+		c->op = 0; /* over, as far as we will ever know */
 	return 0;
 }
 

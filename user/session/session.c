@@ -812,7 +812,7 @@ static int start_uprobes(struct session *s, char **why)
 		.lost = on_lost,
 	};
 
-	s->uprobes = uprobes_open(s->o.pid, &ops, s, why);
+	s->uprobes = uprobes_open(s->o.pid, !s->sampled, &ops, s, why);
 	return s->uprobes ? 0 : -1;
 }
 
