@@ -4,9 +4,11 @@
  * sees them, but who gets ENOMEM wants to know why.
  *
  * The functions of the 64-bit table are probed at their return; a process that
- * is not watched pays for the probe of its entry. A call that could not be
- * probed is missing in the counts and nowhere else, so it is no reason to refuse
- * a watch; the status says how many are.
+ * is not watched pays for the probe of its entry, so the common ones have the
+ * cheaper kind (direct.c) where it can be had. Those that may wait for long, for
+ * whoever serves a userfaultfd, have not. A call that could not be probed is
+ * missing in the counts and nowhere else, so it is no reason to refuse a watch;
+ * the status says how many are.
  *
  * ENOMEM has many reasons. Those which leave traces are told: the number of VMAs
  * and the limits are compared as the call returns, so another thread may have
@@ -85,9 +87,10 @@ static int on_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return !current->mm || !vh_mm_known(current->mm);
 }
 
-static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+/* One of the calls returns so, to a process that is watched, or was. */
+void vh_call_returned(unsigned long ret)
 {
-	unsigned long ret = regs_return_value(regs), args[6];
+	unsigned long args[6];
 	struct pt_regs *user = task_pt_regs(current);
 	long nr = syscall_get_nr(current, user);
 	u32 reason;
@@ -100,32 +103,49 @@ static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	else if (IS_ERR_VALUE(ret))
 		error = -(long)ret;
 	else
-		return 0;
+		return;
 	if (error >= ERESTARTSYS && error <= ERESTART_RESTARTBLOCK)
-		return 0;
+		return;
 	reason = reason_of(nr, args, error, current->mm);
 	atomic64_inc(&by_error[error]);
 	atomic64_inc(&by_reason[reason]);
 	preempt_disable();
 	vh_on_failed(current->mm, error, reason);
 	preempt_enable();
+}
+
+static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
+{
+	vh_call_returned(regs_return_value(regs));
 	return 0;
 }
 
-#define CALL(name)                                                          \
-	{                                                                   \
-		.kp.symbol_name = "__x64_sys_" #name, .handler = on_return, \
-		.entry_handler = on_entry, .maxactive = 64                  \
+static struct call {
+	struct vh_direct direct; /* no symbol: not this way */
+	struct kretprobe probe;
+	enum { OFF, DIRECT, PROBE } armed; /* vh_control */
+} calls[] = {
+#define PROBED(name)                                     \
+	.probe = { .kp.symbol_name = "__x64_sys_" #name, \
+		   .handler = on_return,                 \
+		   .entry_handler = on_entry,            \
+		   .maxactive = 64 }
+#define SLOW(name)           \
+	{                    \
+		PROBED(name) \
 	}
-
-static struct kretprobe calls[] = {
-	CALL(brk),	CALL(mmap),	CALL(munmap),
-	CALL(mremap),	CALL(mprotect), CALL(pkey_mprotect),
-	CALL(madvise),	CALL(mlock),	CALL(mlock2),
-	CALL(mlockall), CALL(mbind),	CALL(remap_file_pages),
-	CALL(shmat),
+#define FAST(name)                                        \
+	{                                                 \
+		.direct = { .symbol = "__x64_sys_" #name, \
+			    .stub = vh_call_stub },       \
+		PROBED(name)                              \
+	}
+	FAST(brk),	FAST(mmap),	FAST(munmap),
+	FAST(mremap),	FAST(mprotect), SLOW(pkey_mprotect),
+	SLOW(madvise),	SLOW(mlock),	SLOW(mlock2),
+	SLOW(mlockall), SLOW(mbind),	SLOW(remap_file_pages),
+	SLOW(shmat),
 };
-static bool probed[ARRAY_SIZE(calls)]; /* vh_control */
 
 /*
  * A data symbol cannot be probed, but the attempt finds it (register_kprobe() in
@@ -142,6 +162,18 @@ static void find_max_map_count(void)
 		max_map_count = (const int *)kp.addr;
 }
 
+static void arm(struct call *c)
+{
+	if (c->direct.symbol && !vh_direct_arm(&c->direct)) {
+		c->armed = DIRECT;
+		return;
+	}
+	/* What an earlier registration left behind is in the way. */
+	c->probe.kp.addr = NULL;
+	c->probe.kp.flags = 0;
+	c->armed = register_kretprobe(&c->probe) ? OFF : PROBE;
+}
+
 /* Under vh_control. */
 void vh_failed_arm(void)
 {
@@ -151,23 +183,22 @@ void vh_failed_arm(void)
 		return;
 	if (!max_map_count)
 		find_max_map_count();
-	for (i = 0; i < ARRAY_SIZE(calls); i++) {
-		/* What an earlier registration left behind is in the way. */
-		calls[i].kp.addr = NULL;
-		calls[i].kp.flags = 0;
-		probed[i] = !register_kretprobe(&calls[i]);
-	}
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		arm(&calls[i]);
 }
 
-/* Returns when no handler runs any more. Under vh_control. */
+/* Returns when no further call is seen. Under vh_control. */
 void vh_failed_disarm(void)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(calls); i++)
-		if (probed[i])
-			unregister_kretprobe(&calls[i]);
-	memset(probed, 0, sizeof(probed));
+	for (i = 0; i < ARRAY_SIZE(calls); i++) {
+		if (calls[i].armed == DIRECT)
+			vh_direct_disarm(&calls[i].direct);
+		else if (calls[i].armed == PROBE)
+			unregister_kretprobe(&calls[i].probe);
+		calls[i].armed = OFF;
+	}
 }
 
 /* Under vh_control. */
@@ -178,8 +209,8 @@ void vh_failed_show(struct seq_file *m)
 	u64 count;
 
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
-		n += probed[i];
-		missed += calls[i].nmissed + calls[i].kp.nmissed;
+		n += calls[i].armed != OFF;
+		missed += calls[i].probe.nmissed + calls[i].probe.kp.nmissed;
 	}
 	seq_printf(m, "calls probed for failure: %u of %zu\n", n,
 		   ARRAY_SIZE(calls));

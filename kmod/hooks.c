@@ -11,7 +11,8 @@
  * Emit: up_write and downgrade_write are entered with the lock still held, so
  * what the tree holds there is what the write section made of it.
  *
- * ftrace costs least; where it cannot, kprobes serve.
+ * Of the general ways ftrace costs least; where it cannot, kprobes serve. What
+ * everybody runs through calls us directly, if nobody else is there (direct.c).
  *
  * Nothing that runs from here calls one of the hooked functions; that the
  * helper against recursion is used all the same is for other people's probes.
@@ -31,21 +32,23 @@
 
 enum how {
 	OFF,
+	DIRECT,
 	FTRACE,
 	KPROBE,
 	TRACEPOINT,
 };
 
-static const char *const how_names[] = { "off", "ftrace", "kprobe",
+static const char *const how_names[] = { "off", "direct", "ftrace", "kprobe",
 					 "tracepoint" };
 
 struct hook {
 	const char *symbol;
 	const char *refusal; /* for whoever asks to watch */
-	enum how how; /* preferred */
+	enum how how; /* preferred, but for `direct` */
 	enum how armed;
 	void *probe; /* of a tracepoint */
 	struct tracepoint *tp;
+	struct vh_direct direct; /* no stub: not this way */
 	struct ftrace_ops ops;
 	struct kprobe kp;
 };
@@ -92,6 +95,11 @@ static __always_inline void on_vma_set_page_prot(unsigned long arg,
 	vh_mark(vma->vm_mm, vma->vm_start, vma->vm_end);
 }
 
+static __always_inline bool maybe_vma(unsigned long vma)
+{
+	return vh_maybe_watched(((struct vm_area_struct *)vma)->vm_mm);
+}
+
 static __always_inline bool always(unsigned long arg)
 {
 	return true;
@@ -123,6 +131,8 @@ static __always_inline bool always(unsigned long arg)
 	}                                                                 \
 	static int name##_kprobe(struct kprobe *kp, struct pt_regs *regs) \
 	{                                                                 \
+		if (!maybe(regs_get_kernel_argument(regs, 0)))            \
+			return 0;                                         \
 		on_##name(regs_get_kernel_argument(regs, 0),              \
 			  regs_get_kernel_argument(regs, 1),              \
 			  regs_get_kernel_argument(regs, 2),              \
@@ -133,7 +143,7 @@ static __always_inline bool always(unsigned long arg)
 ENTRIES_IF(up_write, maybe_release)
 ENTRIES_IF(downgrade_write, maybe_release)
 ENTRIES(exit_mmap)
-ENTRIES(vma_set_page_prot)
+ENTRIES_IF(vma_set_page_prot, maybe_vma)
 
 #include "compat/points.h"
 
@@ -160,11 +170,18 @@ static void __maybe_unused check_probes(void)
 /* --- the table */
 
 #define REFUSAL(name) "this kernel does not let " #name " be hooked"
-#define FUNCTION(name, way)                                                   \
-	{                                                                     \
-		.symbol = #name, .how = way, .refusal = REFUSAL(name),        \
-		.ops = { .func = name##_ftrace, .flags = VH_FTRACE_FLAGS },   \
-		.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }, \
+#define FIELDS(name, way)                                           \
+	.symbol = #name, .how = way, .refusal = REFUSAL(name),      \
+	.ops = { .func = name##_ftrace, .flags = VH_FTRACE_FLAGS }, \
+	.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }
+#define FUNCTION(name, way)       \
+	{                         \
+		FIELDS(name, way) \
+	}
+#define CHEAP(name, entry)                                            \
+	{                                                             \
+		FIELDS(name, FTRACE),                                 \
+			.direct = { .symbol = #name, .stub = entry }, \
 	}
 #define TRACE(name, fn)                                                       \
 	{                                                                     \
@@ -178,9 +195,9 @@ static void __maybe_unused check_probes(void)
  */
 static struct hook hooks[] = {
 	TREE_POINTS,
-	FUNCTION(vma_set_page_prot, FTRACE),
-	FUNCTION(up_write, FTRACE),
-	FUNCTION(downgrade_write, FTRACE),
+	CHEAP(vma_set_page_prot, vh_page_prot_stub),
+	CHEAP(up_write, vh_release_stub),
+	CHEAP(downgrade_write, vh_release_stub),
 	FUNCTION(exit_mmap, FTRACE),
 	MADVISE_POINTS,
 	TRACE(sched_process_exit, probe_exit),
@@ -214,6 +231,10 @@ static int arm_one(struct hook *h)
 {
 	int err;
 
+	if (h->direct.stub && !vh_direct_arm(&h->direct)) {
+		h->armed = DIRECT;
+		return 0;
+	}
 	if (h->how == TRACEPOINT) {
 		err = tracepoint_probe_register(h->tp, h->probe, NULL);
 		h->armed = err ? OFF : TRACEPOINT;
@@ -237,6 +258,9 @@ static int arm_one(struct hook *h)
 static void disarm_one(struct hook *h)
 {
 	switch (h->armed) {
+	case DIRECT:
+		vh_direct_disarm(&h->direct);
+		break;
 	case FTRACE:
 		unregister_ftrace_function(&h->ops);
 		break;
@@ -381,6 +405,7 @@ void vh_hooks_exit(void)
 	mutex_lock(&vh_control);
 	vh_disarm();
 	mutex_unlock(&vh_control);
+	vh_direct_exit();
 	for (i = 0; i < ARRAY_SIZE(hooks); i++)
 		if (hooks[i].symbol && hooks[i].ops.func)
 			ftrace_free_filter(&hooks[i].ops);

@@ -3,6 +3,7 @@
  * What the files of the module share.
  *
  *   hooks.c    where the kernel calls us; the table of hook points
+ *   direct.c   the same at the least cost, for what everybody runs through
  *   emit.c     a change -> a record in the ring of a session
  *   session.c  the ring, and the worker that empties it
  *   watch.c    which address spaces and processes are watched
@@ -29,7 +30,7 @@
 #define _VH_H
 
 #include <linux/atomic.h>
-#include <linux/hashtable.h>
+#include <linux/ftrace.h>
 #include <linux/irq_work.h>
 #include <linux/list.h>
 #include <linux/mm.h>
@@ -202,15 +203,41 @@ void vh_disarm(void);
 unsigned int vh_hooks_armed(void);
 void vh_hooks_show(struct seq_file *m);
 
-/* failed.c: all under vh_control */
+/* failed.c: all but vh_call_returned() under vh_control */
 void vh_failed_arm(void);
 void vh_failed_disarm(void);
 void vh_failed_show(struct seq_file *m);
+void vh_call_returned(unsigned long ret);
+
+/* direct.c: all under vh_control, but for vh_direct_exit() */
+struct vh_direct {
+	const char *symbol;
+	void (*stub)(void);
+	struct ftrace_ops ops;
+};
+
+void vh_release_stub(void);
+void vh_page_prot_stub(void);
+void vh_call_stub(void);
+int vh_direct_arm(struct vh_direct *d);
+void vh_direct_disarm(struct vh_direct *d);
+void vh_direct_exit(void);
 
 /* watch.c */
 extern atomic_t vh_users; /* entries alive; the hooks are needed while > 0 */
-#define VH_MM_BITS 10
-extern struct hlist_head vh_mms[1 << VH_MM_BITS]; /* vh_mm.hash */
+/*
+ * vh_mm.hash, by some bits of where the mmap_lock lies (direct.c reads it, too, so
+ * it is made to be found in few instructions).
+ */
+#define VH_MM_SHIFT 6
+#define VH_MM_MASK 1023
+extern struct hlist_head vh_mms[VH_MM_MASK + 1];
+
+static __always_inline struct hlist_head *vh_mm_head(const struct mm_struct *mm)
+{
+	return &vh_mms[(unsigned long)&mm->mmap_lock >> VH_MM_SHIFT &
+		       VH_MM_MASK];
+}
 
 /*
  * A hook's filter, which needs neither RCU nor a pointer that is valid: false
@@ -219,7 +246,7 @@ extern struct hlist_head vh_mms[1 << VH_MM_BITS]; /* vh_mm.hash */
  */
 static __always_inline bool vh_maybe_watched(const struct mm_struct *mm)
 {
-	return READ_ONCE(vh_mms[hash_min((unsigned long)mm, VH_MM_BITS)].first);
+	return READ_ONCE(vh_mm_head(mm)->first);
 }
 
 bool vh_mm_known(struct mm_struct *mm);

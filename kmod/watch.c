@@ -12,6 +12,7 @@
  * or execs without VMAHEAP_WATCH_EXEC.
  */
 #include <linux/llist.h>
+#include <linux/hashtable.h>
 #include <linux/mm.h>
 #include <linux/pid.h>
 #include <linux/sched/mm.h>
@@ -22,17 +23,16 @@
 
 #include "vh.h"
 
-DEFINE_HASHTABLE(vh_mms, VH_MM_BITS);
+struct hlist_head vh_mms[VH_MM_MASK + 1];
 static DEFINE_HASHTABLE(procs, 10);
 static DEFINE_RAW_SPINLOCK(vh_table_lock);
 static atomic64_t last_id;
 
 atomic_t vh_users;
 
-#define for_each_entry_of_mm(m, ptr)                             \
-	hash_for_each_possible_rcu_notrace(vh_mms, m, hash,      \
-					   (unsigned long)(ptr)) \
-		if ((m)->mm == (ptr))
+#define for_each_entry_of_mm(m, ptr)                         \
+	hlist_for_each_entry_rcu_notrace(m, vh_mm_head(ptr), \
+					 hash) if ((m)->mm == (ptr))
 
 /* --- the hot hooks */
 
@@ -313,7 +313,7 @@ static void mm_insert(struct vh_mm *m, enum vmaheap_mm_cause cause,
 	for_each_entry_of_mm(other, m->mm)
 		if (other->stamp && !m->stamp)
 			m->stamp = vh_stamp_get(other->stamp);
-	hash_add_rcu(vh_mms, &m->hash, (unsigned long)m->mm);
+	hlist_add_head_rcu(&m->hash, vh_mm_head(m->mm));
 	raw_spin_unlock(&vh_table_lock);
 	list_add_tail(&m->node, &ses->mms);
 

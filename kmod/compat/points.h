@@ -32,6 +32,12 @@ static __always_inline void on_mas_store_prealloc(unsigned long arg,
 
 #define on_mas_store_gfp on_mas_store_prealloc
 
+static __always_inline bool maybe_tree(unsigned long mas)
+{
+	return vh_maybe_watched(container_of(((struct ma_state *)mas)->tree,
+					     struct mm_struct, mm_mt));
+}
+
 static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
 					  unsigned long len,
 					  unsigned long advice)
@@ -39,8 +45,8 @@ static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
 	vh_on_madvise((struct mm_struct *)mm, start, len, advice);
 }
 
-ENTRIES(mas_store_prealloc)
-ENTRIES(mas_store_gfp)
+ENTRIES_IF(mas_store_prealloc, maybe_tree)
+ENTRIES_IF(mas_store_gfp, maybe_tree)
 ENTRIES(do_madvise)
 
 #define TREE_POINTS \

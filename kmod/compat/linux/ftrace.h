@@ -32,4 +32,25 @@
 	regs_get_kernel_argument(&(fregs)->regs, n)
 #endif
 
+/*
+ * Calls from the function itself, of one or several functions at once: since 6.3
+ * under this name, from 5.15 on under another. (The older register_ftrace_direct()
+ * takes addresses.) direct.c speaks the x86-64 that it needs.
+ */
+#if defined(CONFIG_X86_64) && defined(CONFIG_DYNAMIC_FTRACE_WITH_DIRECT_CALLS)
+#ifdef VH_HAS_DIRECT_OPS
+#define VH_HAS_DIRECT
+#elif defined(VH_HAS_DIRECT_MULTI)
+#define VH_HAS_DIRECT
+#define register_ftrace_direct(ops, addr) \
+	register_ftrace_direct_multi(ops, addr)
+#define unregister_ftrace_direct(ops, addr, free_filters)  \
+	do {                                               \
+		unregister_ftrace_direct_multi(ops, addr); \
+		if (free_filters)                          \
+			ftrace_free_filter(ops);           \
+	} while (0)
+#endif
+#endif
+
 #endif
