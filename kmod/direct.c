@@ -54,21 +54,21 @@ static void __used constants(void)
  * A stub of a function with one argument. `load` puts the address of an mmap_lock
  * in %rax; the handler is called when vh_maybe_watched() its mm.
  */
-#define STUB(name, load, handler)                                    \
-	asm(".pushsection .text, \"ax\"\n"                           \
-	    ".p2align 4\n"                                           \
-	    ".globl " #name "\n"                                     \
+#define STUB(name, load, handler)                                       \
+	asm(".pushsection .text, \"ax\"\n"                              \
+	    ".p2align 4\n"                                              \
+	    ".globl " #name "\n"                                        \
 	    ".type " #name ", @function\n" #name ":	endbr64\n" load \
-	    "	shr	$mm_shift, %eax\n"                                 \
-	    "	and	$mm_mask, %eax\n"                                  \
-	    "	cmpq	$0, vh_mms(, %rax, 8)\n"                          \
-	    "	jne	1f\n"                                              \
-	    "	" ASM_RET "\n"                                       \
-	    "1:	push	%rdi\n"                                         \
-	    "	call	" #handler "\n"                              \
-	    "	pop	%rdi\n"                                            \
-	    "	" ASM_RET "\n"                                       \
-	    ".size " #name ", . - " #name "\n"                       \
+	    "	shr	$mm_shift, %eax\n"                                    \
+	    "	and	$mm_mask, %eax\n"                                     \
+	    "	cmpq	$0, vh_mms(, %rax, 8)\n"                             \
+	    "	jne	1f\n"                                                 \
+	    "	" ASM_RET "\n"                                          \
+	    "1:	push	%rdi\n"                                            \
+	    "	call	" #handler "\n"                                 \
+	    "	pop	%rdi\n"                                               \
+	    "	" ASM_RET "\n"                                          \
+	    ".size " #name ", . - " #name "\n"                          \
 	    ".popsection\n")
 
 STUB(vh_release_stub, "	mov	%rdi, %rax\n", vh_release_direct);
@@ -165,15 +165,24 @@ static unsigned long nr_in_flight(void)
 	return sum;
 }
 
-/* 0, or -EBUSY: somebody else is there; another errno: it cannot be. */
-int vh_direct_arm(struct vh_direct *d)
+static int filter(struct vh_direct *d)
 {
-	int err;
+	const char *const *symbol;
+	int err = 0;
 
 	/* What an earlier registration left behind is in the way. */
 	memset(&d->ops, 0, sizeof(d->ops));
-	err = ftrace_set_filter(&d->ops, (unsigned char *)d->symbol,
-				strlen(d->symbol), 1);
+	for (symbol = d->symbols; *symbol && !err; symbol++)
+		err = ftrace_set_filter(&d->ops, (unsigned char *)*symbol,
+					strlen(*symbol), symbol == d->symbols);
+	return err;
+}
+
+/* 0, or -EBUSY: somebody else is there; another errno: it cannot be. */
+int vh_direct_arm(struct vh_direct *d)
+{
+	int err = filter(d);
+
 	if (!err)
 		err = register_ftrace_direct(&d->ops, (unsigned long)d->stub);
 	if (err)
@@ -181,20 +190,23 @@ int vh_direct_arm(struct vh_direct *d)
 	return err;
 }
 
-/* Returns when no task enters the stub any more. */
+/*
+ * Returns when no task is on its way through the stub any more, but for those who
+ * come back from the function: ftrace_shutdown() in kernel/trace/ftrace.c 6.1
+ * waits for rcu_tasks.
+ */
 void vh_direct_disarm(struct vh_direct *d)
 {
 	unregister_ftrace_direct(&d->ops, (unsigned long)d->stub, true);
 }
 
 /*
- * After the last disarm, before the text goes: first those who are on their way
- * in, then those who are inside, then those on their way out. What is called by
- * way of vh_call_stub sleeps no longer than for memory and files.
+ * After the last disarm, which has waited for those who were on their way in:
+ * first those who are inside, then those on their way out. What is called by way
+ * of vh_call_stub sleeps no longer than for memory and files.
  */
 void vh_direct_exit(void)
 {
-	synchronize_rcu_tasks();
 	while (nr_in_flight())
 		msleep(1);
 	synchronize_rcu_tasks();

@@ -120,32 +120,27 @@ static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-static struct call {
-	struct vh_direct direct; /* no symbol: not this way */
-	struct kretprobe probe;
-	enum { OFF, DIRECT, PROBE } armed; /* vh_control */
-} calls[] = {
-#define PROBED(name)                                     \
-	.probe = { .kp.symbol_name = "__x64_sys_" #name, \
-		   .handler = on_return,                 \
-		   .entry_handler = on_entry,            \
-		   .maxactive = 64 }
-#define SLOW(name)           \
-	{                    \
-		PROBED(name) \
+static const char *const fast[] = { "__x64_sys_brk",	  "__x64_sys_mmap",
+				    "__x64_sys_munmap",	  "__x64_sys_mremap",
+				    "__x64_sys_mprotect", NULL };
+static struct vh_direct direct = { .symbols = fast, .stub = vh_call_stub };
+static bool direct_armed; /* vh_control */
+
+#define CALL(name)                                                          \
+	{                                                                   \
+		.kp.symbol_name = "__x64_sys_" #name, .handler = on_return, \
+		.entry_handler = on_entry, .maxactive = 64                  \
 	}
-#define FAST(name)                                        \
-	{                                                 \
-		.direct = { .symbol = "__x64_sys_" #name, \
-			    .stub = vh_call_stub },       \
-		PROBED(name)                              \
-	}
-	FAST(brk),	FAST(mmap),	FAST(munmap),
-	FAST(mremap),	FAST(mprotect), SLOW(pkey_mprotect),
-	SLOW(madvise),	SLOW(mlock),	SLOW(mlock2),
-	SLOW(mlockall), SLOW(mbind),	SLOW(remap_file_pages),
-	SLOW(shmat),
+
+static struct kretprobe calls[] = {
+	CALL(brk),	CALL(mmap),	CALL(munmap), /* these as in `fast` */
+	CALL(mremap),	CALL(mprotect), CALL(pkey_mprotect),
+	CALL(madvise),	CALL(mlock),	CALL(mlock2),
+	CALL(mlockall), CALL(mbind),	CALL(remap_file_pages),
+	CALL(shmat),
 };
+#define NR_FAST (ARRAY_SIZE(fast) - 1)
+static bool probed[ARRAY_SIZE(calls)]; /* vh_control */
 
 /*
  * A data symbol cannot be probed, but the attempt finds it (register_kprobe() in
@@ -162,18 +157,6 @@ static void find_max_map_count(void)
 		max_map_count = (const int *)kp.addr;
 }
 
-static void arm(struct call *c)
-{
-	if (c->direct.symbol && !vh_direct_arm(&c->direct)) {
-		c->armed = DIRECT;
-		return;
-	}
-	/* What an earlier registration left behind is in the way. */
-	c->probe.kp.addr = NULL;
-	c->probe.kp.flags = 0;
-	c->armed = register_kretprobe(&c->probe) ? OFF : PROBE;
-}
-
 /* Under vh_control. */
 void vh_failed_arm(void)
 {
@@ -183,8 +166,13 @@ void vh_failed_arm(void)
 		return;
 	if (!max_map_count)
 		find_max_map_count();
-	for (i = 0; i < ARRAY_SIZE(calls); i++)
-		arm(&calls[i]);
+	direct_armed = !vh_direct_arm(&direct);
+	for (i = direct_armed ? NR_FAST : 0; i < ARRAY_SIZE(calls); i++) {
+		/* What an earlier registration left behind is in the way. */
+		calls[i].kp.addr = NULL;
+		calls[i].kp.flags = 0;
+		probed[i] = !register_kretprobe(&calls[i]);
+	}
 }
 
 /* Returns when no further call is seen. Under vh_control. */
@@ -192,25 +180,25 @@ void vh_failed_disarm(void)
 {
 	int i;
 
-	for (i = 0; i < ARRAY_SIZE(calls); i++) {
-		if (calls[i].armed == DIRECT)
-			vh_direct_disarm(&calls[i].direct);
-		else if (calls[i].armed == PROBE)
-			unregister_kretprobe(&calls[i].probe);
-		calls[i].armed = OFF;
-	}
+	if (direct_armed)
+		vh_direct_disarm(&direct);
+	direct_armed = false;
+	for (i = 0; i < ARRAY_SIZE(calls); i++)
+		if (probed[i])
+			unregister_kretprobe(&calls[i]);
+	memset(probed, 0, sizeof(probed));
 }
 
 /* Under vh_control. */
 void vh_failed_show(struct seq_file *m)
 {
 	unsigned long missed = 0;
-	unsigned int i, n = 0;
+	unsigned int i, n = direct_armed ? NR_FAST : 0;
 	u64 count;
 
 	for (i = 0; i < ARRAY_SIZE(calls); i++) {
-		n += calls[i].armed != OFF;
-		missed += calls[i].probe.nmissed + calls[i].probe.kp.nmissed;
+		n += probed[i];
+		missed += calls[i].nmissed + calls[i].kp.nmissed;
 	}
 	seq_printf(m, "calls probed for failure: %u of %zu\n", n,
 		   ARRAY_SIZE(calls));

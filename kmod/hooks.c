@@ -178,10 +178,12 @@ static void __maybe_unused check_probes(void)
 	{                         \
 		FIELDS(name, way) \
 	}
-#define CHEAP(name, entry)                                            \
-	{                                                             \
-		FIELDS(name, FTRACE),                                 \
-			.direct = { .symbol = #name, .stub = entry }, \
+#define CHEAP(name, entry)                                                    \
+	{                                                                     \
+		FIELDS(name, FTRACE),                                         \
+			.direct = { .symbols = (const char *const[]){ #name,  \
+								      NULL }, \
+				    .stub = entry },                          \
 	}
 #define TRACE(name, fn)                                                       \
 	{                                                                     \

@@ -211,7 +211,7 @@ void vh_call_returned(unsigned long ret);
 
 /* direct.c: all under vh_control, but for vh_direct_exit() */
 struct vh_direct {
-	const char *symbol;
+	const char *const *symbols; /* functions, all or none; NULL ends them */
 	void (*stub)(void);
 	struct ftrace_ops ops;
 };
