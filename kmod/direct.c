@@ -108,7 +108,7 @@ asm(".pushsection .text, \"ax\"\n"
     "	" ASM_RET "\n"
     ".size vh_call_function, . - vh_call_function\n"
     ".popsection\n");
-void vh_call_function(void);
+asmlinkage void vh_call_function(void);
 STACK_FRAME_NON_STANDARD(vh_call_stub);
 STACK_FRAME_NON_STANDARD(vh_call_function);
 
@@ -208,7 +208,7 @@ void vh_direct_disarm(struct vh_direct *d)
 void vh_direct_exit(void)
 {
 	while (nr_in_flight())
-		msleep(1);
+		msleep(20);
 	synchronize_rcu_tasks();
 }
 
