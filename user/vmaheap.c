@@ -184,6 +184,7 @@ static int run_attach(const struct command *c, const struct args *a)
 				 .no_module = is_no_module(a),
 				 .follow = a->follow,
 				 .verify_ms = a->verify_ms,
+				 .ring = a->ring,
 				 .pid = a->pid };
 
 	if (!a->pid || a->nr_rest)
