@@ -14,6 +14,7 @@
 
 #include "output/heap.h"
 #include "output/output.h"
+#include "session/ask.h"
 #include "session/client.h"
 #include "session/look.h"
 #include "session/module.h"
@@ -313,10 +314,26 @@ static int show_why(struct view *v, const struct space *s, const struct args *a)
 	return output_why(&v->o, s, strtoull(a->rest[0], NULL, 16));
 }
 
+/* Whoever watches it knows more of its chunks than we would. */
+static int why_look(const struct command *c, const struct args *a)
+{
+	int rc;
+
+	if (!a->pid || a->nr_rest != 1)
+		return a->nr_rest == 2 ?
+			       fail("why %s: it needs the process itself, a trace does not hold malloc's book-keeping",
+				    a->rest[0]) :
+			       usage_of(c, stderr);
+	rc = client_look(a->rest[0], a->pid, a->json);
+	return rc >= 0 ? rc : ask_stranger(a->rest[0], a->pid, a->json);
+}
+
 static int run_why(const struct command *c, const struct args *a)
 {
 	char *end;
 
+	if (a->nr_rest && ask_is_known(a->rest[0]))
+		return why_look(c, a);
 	if (a->nr_rest < 1 || a->nr_rest > 2 || (a->nr_rest == 1 && !a->pid))
 		return usage_of(c, stderr);
 	errno = 0;
@@ -510,9 +527,13 @@ static const struct command commands[] = {
 	{ "maps", "[--json] -p PID | [-p PID] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.",
 	  "p:", run_maps },
-	{ "why", "[--json] ADDR -p PID | ADDR [-p PID] DIR",
-	  "The chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
-	  "created it, and its pages.",
+	{ "why", "[--json] ADDR -p PID | ADDR [-p PID] DIR | held -p PID",
+	  "ADDR: the chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
+	  "created it, and its pages.\n"
+	  "held: what keeps free memory from going back to the kernel, arena by arena: the chunks\n"
+	  "that pin it, what malloc_trim(0) would return, and what it would if they were freed.\n"
+	  "It stops the process for a moment, which need not be watched (who made the pins is\n"
+	  "known only if it is).",
 	  "p:", run_why },
 	{ "report",
 	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] DIR",

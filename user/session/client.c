@@ -628,6 +628,18 @@ int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
 	return ask_about(pid, args);
 }
 
+int client_look(const char *what, uint32_t pid, bool json)
+{
+	char pid_arg[32], what_arg[64];
+	const char *args[WIRE_ARGS] = { "why", pid_arg, what_arg };
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	snprintf(what_arg, sizeof(what_arg), "what=%s", what);
+	if (json)
+		args[3] = "json=1";
+	return ask_all(args);
+}
+
 int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json)
 {
 	char pid_arg[32], by_arg[64];

@@ -40,6 +40,12 @@ int client_ask(const char *question, uint32_t pid, const char *addr, bool json);
 /* The stacks of process pid; `by`: what stack_order_parse() knows. */
 int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json);
 
+/*
+ * `why WHAT` of a process that a daemon watches. As client_ask(); but -errno, and
+ * nothing printed, when none does.
+ */
+int client_look(const char *what, uint32_t pid, bool json);
+
 /* The path of libvmaheap-shim.so: beside the program or in ../lib/vmaheap. */
 int client_shim_path(char *path, size_t size); /* 0 or -ENOENT */
 

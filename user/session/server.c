@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "output/output.h"
+#include "session/ask.h"
 #include "session/peer.h"
 #include "session/privilege.h"
 #include "session/server.h"
@@ -147,8 +148,10 @@ static int answer_stacks(struct server *sv, const struct question *q, FILE *f)
 static int answer_why(struct server *sv, const struct question *q, FILE *f)
 {
 	struct output o = question_output(sv, q, f);
-	const char *addr = arg(q, "addr");
+	const char *addr = arg(q, "addr"), *what = arg(q, "what");
 
+	if (what && ask_is_known(what))
+		return ask_look(what, &o, question_space(q), f) ? 125 : 0;
 	if (!addr)
 		return 125;
 	return output_why(&o, question_space(q), strtoull(addr, NULL, 16)) ?

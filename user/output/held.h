@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* Answers that need both books: the model's, and malloc's own. */
+#ifndef OUTPUT_HELD_H
+#define OUTPUT_HELD_H
+
+#include "model/ptmalloc.h"
+#include "output/output.h"
+
+struct look_view {
+	const struct output *o;
+	const struct space *s;
+	const struct pt_book
+		*book; /* read while the process ran, or stood still */
+	bool stopped;
+	const char *incomplete; /* NULL: nothing is */
+	/* Resident bytes of whole pages; -errno: cannot be told. */
+	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
+	void *ctx;
+};
+
+/* Why free memory does not go back: what pins it. 0 or -errno. */
+int output_held(const struct look_view *v);
+/* What the arenas are, who uses them, what of them is resident. */
+int output_arenas(const struct look_view *v);
+/* What resident memory consists of, to the last page. */
+int output_rss(const struct look_view *v);
+
+#endif

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "output/held.h"
+#include "session/ask.h"
+#include "session/client.h"
+#include "session/look.h"
+#include "session/session.h"
+
+static const struct {
+	const char *name;
+	int (*answer)(const struct look_view *v);
+} questions[] = {
+	{ "held", output_held },
+};
+#define NR_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
+
+static size_t question(const char *what)
+{
+	size_t i;
+
+	for (i = 0; i < NR_QUESTIONS; i++)
+		if (!strcmp(what, questions[i].name))
+			break;
+	return i;
+}
+
+bool ask_is_known(const char *what)
+{
+	return question(what) < NR_QUESTIONS;
+}
+
+int ask_look(const char *what, const struct output *o, const struct space *s,
+	     FILE *err)
+{
+	size_t q = question(what);
+	struct look l;
+	const char *why;
+	int ret;
+
+	if (q == NR_QUESTIONS || !s)
+		return -EINVAL;
+	if (s->died) {
+		fprintf(err,
+			"vmaheap: process %u has ended: its heap cannot be read any more\n",
+			s->owner);
+		return -ESRCH;
+	}
+	ret = look_open(&l, s->owner, true, true, &why);
+	if (ret) {
+		fprintf(err, "vmaheap: process %u: %s\n", s->owner,
+			why ? why : strerror(-ret));
+		return ret;
+	}
+	memory_forget(l.memory);
+	ret = questions[q].answer(
+		&(struct look_view){ .o = o,
+				     .s = s,
+				     .book = &l.book,
+				     .stopped = l.stopped,
+				     .incomplete = why,
+				     .resident = memory_resident,
+				     .ctx = l.memory });
+	look_close(&l);
+	return ret;
+}
+
+static uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+int ask_stranger(const char *what, uint32_t pid, bool json)
+{
+	struct session_opts so = { .pid = pid,
+				   .no_module = true,
+				   .trace_dir = -1 };
+	struct output o = { .f = stdout, .json = json, .alloc = "none" };
+	char *why = NULL;
+	struct session *s = session_start(&so, &why);
+	int err;
+
+	if (!s) {
+		fprintf(stderr, "vmaheap: %s\n", why ? why : strerror(errno));
+		free(why);
+		return STATUS_FAILED;
+	}
+	o.symbols = symbols_new(NULL);
+	err = session_refresh(s, pid);
+	o.model = session_model(s);
+	o.start = session_began(s);
+	o.now = now_ns();
+	if (!err)
+		err = ask_look(what, &o, model_process(o.model, pid), stderr);
+	symbols_free(o.symbols);
+	session_stop(s);
+	return err ? STATUS_FAILED : 0;
+}
