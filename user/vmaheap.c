@@ -527,13 +527,17 @@ static const struct command commands[] = {
 	{ "maps", "[--json] -p PID | [-p PID] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.",
 	  "p:", run_maps },
-	{ "why", "[--json] ADDR -p PID | ADDR [-p PID] DIR | held -p PID",
+	{ "why",
+	  "[--json] ADDR -p PID | ADDR [-p PID] DIR | held|arena|rss -p PID",
 	  "ADDR: the chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
 	  "created it, and its pages.\n"
-	  "held: what keeps free memory from going back to the kernel, arena by arena: the chunks\n"
-	  "that pin it, what malloc_trim(0) would return, and what it would if they were freed.\n"
-	  "It stops the process for a moment, which need not be watched (who made the pins is\n"
-	  "known only if it is).",
+	  "  held     what keeps free memory from going back to the kernel, arena by arena: the\n"
+	  "           chunks that pin it, what malloc_trim(0) would return, and what it would if\n"
+	  "           they were freed\n"
+	  "  arena    what the 64 MiB blocks are: threads, who made them, live, free, resident\n"
+	  "  rss      what resident memory consists of, each term with its VMAs, and the rest\n"
+	  "These read malloc's own book-keeping (glibc) and stop the process for it. It need not\n"
+	  "be watched; but only then is it known who allocated what, and what was asked for.",
 	  "p:", run_why },
 	{ "report",
 	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] DIR",

@@ -100,16 +100,19 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
-/* Seven of each size, the most that a cache takes. */
+/*
+ * Seven of each size are the most that a cache takes; some chunks turn out larger
+ * than asked for, by what would be too little for another.
+ */
 static void fill_cache(void)
 {
-	void *p[7];
+	void *p[16];
 	size_t size, i;
 
 	for (size = 24; size <= 1032; size += 16) {
-		for (i = 0; i < 7; i++)
+		for (i = 0; i < 16; i++)
 			p[i] = malloc(size);
-		for (i = 0; i < 7; i++)
+		for (i = 0; i < 16; i++)
 			free(p[i]);
 	}
 }

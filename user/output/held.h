@@ -13,6 +13,8 @@ struct look_view {
 		*book; /* read while the process ran, or stood still */
 	bool stopped;
 	const char *incomplete; /* NULL: nothing is */
+	uint64_t rss; /* the kernel's own figure at that moment, bytes */
+	int64_t page_tables; /* bytes; -1: not known */
 	/* Resident bytes of whole pages; -errno: cannot be told. */
 	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
 	void *ctx;

@@ -15,6 +15,8 @@ static const struct {
 	int (*answer)(const struct look_view *v);
 } questions[] = {
 	{ "held", output_held },
+	{ "arena", output_arenas },
+	{ "rss", output_rss },
 };
 #define NR_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
@@ -62,6 +64,8 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 				     .book = &l.book,
 				     .stopped = l.stopped,
 				     .incomplete = why,
+				     .rss = l.rss,
+				     .page_tables = l.page_tables,
 				     .resident = memory_resident,
 				     .ctx = l.memory });
 	look_close(&l);

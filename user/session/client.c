@@ -35,6 +35,7 @@ struct run {
 	char shim_sock[160];
 	pid_t child;
 	int go; /* the child waits for this pipe before it calls exec */
+	bool quiet, gone; /* do not tell that the daemon is gone; it is */
 	int exec_error; /* and tells an exec that failed through this one */
 };
 
@@ -78,7 +79,9 @@ static int read_message(struct run *r, int *status)
 	if (len == -EINTR)
 		return -EINTR;
 	if (len <= 0) {
-		fprintf(stderr, "vmaheap: the daemon is gone\n");
+		r->gone = true;
+		if (!r->quiet)
+			fprintf(stderr, "vmaheap: the daemon is gone\n");
 		*status = STATUS_FAILED;
 		return 0;
 	}
@@ -559,7 +562,7 @@ int client_attach(const struct record_opts *o)
 
 static int ask_one(const char *path, const char *const *args)
 {
-	struct run r = { .fd = wire_connect(path) };
+	struct run r = { .fd = wire_connect(path), .quiet = true };
 	int rc = -ESRCH;
 
 	if (r.fd < 0)
@@ -567,7 +570,8 @@ static int ask_one(const char *path, const char *const *args)
 	if (!wire_request(r.fd, args, -1))
 		rc = read_answer(&r, WIRE_EXIT);
 	close(r.fd);
-	return rc;
+	/* One that ends as we ask does not watch it any more. */
+	return r.gone ? -ESRCH : rc;
 }
 
 /* Each daemon is asked in turn: the one that watches the process answers. */

@@ -259,6 +259,24 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 	return pt_read(&t, &l->book, why);
 }
 
+/* "Rss:       1234 kB" of a file in /proc/PID, in bytes; -1: there is none. */
+static int64_t read_kib(uint32_t pid, const char *file, const char *key)
+{
+	char path[64], line[128];
+	int64_t n = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/%s", pid, file);
+	f = fopen(path, "re");
+	if (!f)
+		return -1;
+	while (n < 0 && fgets(line, sizeof(line), f))
+		if (!strncmp(line, key, strlen(key)))
+			n = atoll(line + strlen(key)) * 1024;
+	fclose(f);
+	return n;
+}
+
 int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 	      const char **why)
 {
@@ -277,6 +295,12 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		err = keep_vmas(l, &s);
 	if (!err)
 		err = read_book(l, &s, why);
+	l->page_tables = read_kib(pid, "status", "VmPTE:");
+	l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
+	if (!err && l->rss == UINT64_MAX) {
+		*why = "no such process";
+		err = -ESRCH;
+	}
 	if (l->stopped)
 		proc_go(&st);
 	l->took = now_ns() - l->ts;

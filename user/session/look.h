@@ -21,6 +21,8 @@ struct look {
 	size_t nr_vmas;
 	uint64_t ts; /* CLOCK_MONOTONIC ns, when it began */
 	uint64_t took; /* ns */
+	uint64_t rss; /* by smaps_rollup; bytes */
+	int64_t page_tables; /* VmPTE; bytes, -1: not known */
 	bool stopped; /* the process stood still meanwhile */
 };
 

@@ -1,0 +1,74 @@
+#!/bin/bash
+# `why rss`, `why arena`, `why held` of real programs: all that is resident has a name, with the
+# allocator's events and without any; and with them it is known who made the pins.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+load
+cd "$tmp" || bail "no $tmp"
+cat >work.py <<'END'
+import sys, threading
+keep = [bytes(i % 3000) for i in range(12000)]
+del keep[::3]
+hold = threading.Barrier(3)
+def work():
+    mine = [str(i) * (i % 9) for i in range(4000)]
+    hold.wait()
+    hold.wait()
+threads = [threading.Thread(target=work) for i in range(2)]
+[t.start() for t in threads]
+hold.wait()
+print("ready", flush=True)
+sys.stdin.read()
+hold.wait()
+END
+
+# small NAME PID: less than a hundredth is unknown, and the terms are resident - unknown
+small() {
+	local json
+	json=$(vmaheap why rss --json -p "$2") || diag "$json"
+	is "$(jq -c '[.incomplete, (.unknown | fabs) * 100 <= .resident, ([.terms[]] | add) + .unknown == .resident, .terms.live > 0]' <<<"$json")" \
+		'[null,true,true,true]' "$1: less than 1 % of what is resident is unknown"
+	diag "$1: $(jq -c '[.resident, .unknown]' <<<"$json") bytes"
+}
+
+# --- watched from its start
+mkfifo to
+PYTHONMALLOC=malloc vmaheap record -o trace -- python3 work.py <to >out 2>err &
+recorder=$!
+exec 8>to
+until_true 60 grep -q ready out || bail "$(cat err)"
+pid=$(pgrep -f '^python3 work.py' | head -n 1)
+small "python3, recorded" "$pid"
+is "$(vmaheap why rss --json -p "$pid" | jq '.slack_known * 10 > .terms.live * 9 and .terms.slack > 0')" true \
+	"python3: what was asked for is known of nine tenths of what is live"
+like "$(vmaheap why rss -p "$pid")" '^  unknown +-?[0-9.]+ +-?0\.[0-9]+ % that nothing explains' "and in words"
+held=$(vmaheap why held --json -p "$pid")
+is "$(jq '[.arenas[0].pins[] | select(.state == "used" and .call != null)] | length > 0' <<<"$held")" true "why held: events tell who made the pins"
+is "$(jq '[.arenas[].pins[] | select(.call != null) | .call.size <= .size and .call.tid > 0] | all' <<<"$held")" true "and their sizes fit"
+like "$(vmaheap why held -p "$pid")" '^ +1 +0x[0-9a-f]+ .*(malloc|realloc|calloc)\([0-9]+\) from .*, thread [0-9]+, [0-9.]+ s ago' "and in words"
+arena=$(vmaheap why arena --json -p "$pid")
+is "$(jq -c '[(.arenas | length) == (.others.arenas + 1), ([.arenas[1:][].heaps[].made.syscall.name] | unique)]' <<<"$arena")" \
+	'[true,["mmap"]]' "why arena: who made each reserve"
+is "$(jq '[.arenas[].threads[]] | sort' <<<"$arena" | jq -c 'length == 3')" true "why arena: every thread has one"
+exec 8>&-
+wait $recorder
+is $? 0 "the program goes on as if nothing had been"
+exits 125 "why held of a trace" vmaheap why held trace
+like "$(cat "$tmp/said")" 'needs the process itself' "is refused, with a reason"
+
+# --- nobody watches
+exec 8<>to
+python3 work.py <to >out &
+pid=$!
+until_true 60 grep -q ready out || bail "python3 does not start"
+small "python3, unwatched" $pid
+like "$(vmaheap why held -p $pid)" 'not known: no allocator event' "why held: what is not known is said"
+kill $pid
+sqlite3 -batch :memory: "create table t(a integer primary key, b text);" ".system echo ready >out2" \
+	"$(printf 'insert into t(b) values (hex(randomblob(90)));%.0s' {1..200})" ".read $tmp/to" >/dev/null &
+pid=$!
+until_true 60 grep -q ready out2 || bail "sqlite3 does not start"
+small "sqlite3" $pid
+kill $pid
+done_testing
