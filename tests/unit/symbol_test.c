@@ -4,6 +4,7 @@
  * know as well, and of files that are damaged in every way.
  */
 #include <dlfcn.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -17,6 +18,7 @@
 
 #include <cmocka.h>
 
+#include "intake/build_id.h"
 #include "output/symbol.h"
 #include "seed.h"
 
@@ -55,9 +57,11 @@ static void name_file(struct world *w, uint64_t ino, const char *path)
 	apply(w->m, &ev);
 }
 
+static const struct symbols_opts *options; /* of the next world */
+
 static struct world world_of(const struct vma_desc *vmas, uint32_t nr)
 {
-	struct world w = { .m = model_new(), .sy = symbols_new(NULL) };
+	struct world w = { .m = model_new(), .sy = symbols_new(options) };
 	struct event mm = { .kind = EV_MM }, range = { .kind = EV_RANGE };
 
 	assert_non_null(w.m);
@@ -118,6 +122,30 @@ static struct world myself(void)
 	return w;
 }
 
+/* The build ids of all files, the first byte of each changed by `wrong`. */
+static void tell_build_ids(struct world *w, uint8_t wrong)
+{
+	uint8_t id[BUILD_ID_BYTES];
+	uint64_t ino;
+
+	for (ino = 1; model_path(w->m, DEV, ino); ino++) {
+		struct event ev = { .kind = EV_BUILD_ID };
+		int fd = open(model_path(w->m, DEV, ino), O_RDONLY);
+		int len = build_id_read(fd, id);
+
+		close(fd);
+		assert_true(len >= 0);
+		if (!len)
+			continue;
+		id[0] ^= wrong;
+		ev.build_id.dev = DEV;
+		ev.build_id.ino = ino;
+		ev.build_id.len = (uint32_t)len;
+		ev.build_id.bytes = id;
+		apply(w->m, &ev);
+	}
+}
+
 static void test_own_function(void **state)
 {
 	uint64_t at = (uint64_t)(uintptr_t)local_function;
@@ -129,6 +157,77 @@ static void test_own_function(void **state)
 			    "local_function+0x0 (symbol_test)");
 	assert_string_equal(name(&w, at + 3, 1),
 			    "local_function+0x4 (symbol_test)");
+	end_world(&w);
+}
+
+/* --- inlined functions, names of C++ */
+
+__attribute__((noinline)) static uint64_t who_calls(void)
+{
+	return (uint64_t)(uintptr_t)__builtin_return_address(0);
+}
+
+static inline __attribute__((always_inline)) uint64_t inner(void)
+{
+	return who_calls() + 1;
+}
+
+static inline __attribute__((always_inline)) uint64_t middle(void)
+{
+	return inner() + 1;
+}
+
+__attribute__((noinline)) static uint64_t
+holder(void) __asm__("_ZN3foo6holderEi");
+__attribute__((noinline)) static uint64_t holder(void)
+{
+	return middle() + 1;
+}
+
+static void test_inlined(void **state)
+{
+	static const struct symbols_opts full = { .full = true };
+	uint64_t at = holder() - 3;
+	struct world w;
+	struct symbol sym;
+
+	(void)state;
+	w = myself();
+	sym = symbols_find(w.sy, w.m, w.s, at - 1);
+	assert_string_equal(sym.function, "_ZN3foo6holderEi");
+	assert_int_equal(sym.nr_inlined, 0);
+	end_world(&w);
+	options = &full;
+	w = myself();
+	options = NULL;
+	/* Without a build id the inode must be that of the file: learn it. */
+	sym = symbols_find(w.sy, w.m, w.s, at - 1);
+	assert_null(sym.function);
+	assert_string_equal(sym.object, "symbol_test");
+	tell_build_ids(&w, 0);
+	sym = symbols_find(w.sy, w.m, w.s, at - 1);
+	assert_string_equal(sym.function, "foo::holder");
+	assert_int_equal(sym.nr_inlined, 2);
+	assert_string_equal(sym.inlined[0], "inner");
+	assert_string_equal(sym.inlined[1], "middle");
+	end_world(&w);
+}
+
+/* Names of another build are no names. */
+static void test_other_build(void **state)
+{
+	uint64_t at = (uint64_t)(uintptr_t)local_function;
+	struct world w = myself();
+
+	(void)state;
+	tell_build_ids(&w, 1);
+	assert_non_null(strstr(name(&w, at, 0), "symbol_test+0x"));
+	assert_null(strstr(name(&w, at, 0), "local_function"));
+	end_world(&w);
+	w = myself();
+	tell_build_ids(&w, 0);
+	assert_string_equal(name(&w, at, 0),
+			    "local_function+0x0 (symbol_test)");
 	end_world(&w);
 }
 
@@ -264,6 +363,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_own_function),
+		cmocka_unit_test(test_inlined),
+		cmocka_unit_test(test_other_build),
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_odd_files),

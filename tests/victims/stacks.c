@@ -103,6 +103,7 @@ with_rbp(int depth)
 
 /* All callee-saved registers, rbp with them, hold something else. */
 static volatile int sink;
+static int nr_chains;
 
 static NOINLINE void registers(int depth)
 {
@@ -194,7 +195,7 @@ static NOINLINE void chains(int nr)
 static void *thread(void *arg)
 {
 	seed = (unsigned int)(uintptr_t)arg;
-	chains(40);
+	chains(nr_chains / 4);
 	return NULL;
 }
 
@@ -266,7 +267,8 @@ int main(int argc, char **argv)
 		return 2;
 	backtrace(prime, 4); /* which loads libgcc */
 	seed = (unsigned int)strtoul(argv[1], NULL, 0);
-	chains(atoi(argv[2]));
+	nr_chains = atoi(argv[2]);
+	chains(nr_chains);
 	for (i = 0; i < 2; i++)
 		pthread_create(&threads[i], NULL, thread,
 			       (void *)(uintptr_t)(seed + i));
@@ -278,7 +280,7 @@ int main(int argc, char **argv)
 		deep(k);
 	for (; k > 90; k -= 3)
 		deep(k);
-	chains(10);
+	chains(3);
 	for (i = 0; i < nr_truths; i++) {
 		printf("%zu:", truths[i].size);
 		for (k = 1; k < truths[i].nr; k++)

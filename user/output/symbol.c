@@ -597,19 +597,34 @@ static char *die_name(Dwarf_Die *die)
 	return demangled(name ? name : "?");
 }
 
-/* The scopes of an address, from the inside out to the function that was compiled. */
+/*
+ * The scopes of an address, from the inside out. (dwarf_getscopes() goes on from
+ * an inlined function to where that was written, not to what it was inlined in.)
+ */
+static int get_scopes(struct object *ob, uint64_t vaddr, Dwarf_Die **scopes)
+{
+	Dwarf_Addr bias = 0;
+	Dwarf_Die *innermost = NULL, *cu;
+	int nr = 0;
+
+	*scopes = NULL;
+	cu = dwfl_module_addrdie(ob->module, vaddr + ob->bias, &bias);
+	if (cu && dwarf_getscopes(cu, vaddr + ob->bias - bias, &innermost) > 0)
+		nr = dwarf_getscopes_die(innermost, scopes);
+	free(innermost);
+	return nr;
+}
+
+/* Up to the function that was compiled. */
 static struct chain *read_chain(struct object *ob, uint64_t vaddr)
 {
 	struct chain *c = calloc(1, sizeof(*c) + INLINED_MAX * sizeof(char *));
-	Dwarf_Addr bias = 0;
-	Dwarf_Die *scopes = NULL, *cu;
-	int i, nr = 0;
+	Dwarf_Die *scopes;
+	int i, nr;
 
 	if (!c)
 		return NULL;
-	cu = dwfl_module_addrdie(ob->module, vaddr + ob->bias, &bias);
-	if (cu)
-		nr = dwarf_getscopes(cu, vaddr + ob->bias - bias, &scopes);
+	nr = get_scopes(ob, vaddr, &scopes);
 	for (i = 0; i < nr && c->nr < INLINED_MAX; i++) {
 		if (dwarf_tag(&scopes[i]) == DW_TAG_subprogram)
 			break;

@@ -675,3 +675,5 @@ uint64_t cfi_rule(const struct cfi_object *o, uint64_t at,
 		return rule_make(RULE_NONE, 0, BP_SAME, 0);
 	return encode(&g);
 }
+
+#pragma GCC visibility pop

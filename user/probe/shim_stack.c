@@ -86,10 +86,39 @@ static bool is_mapped(uint64_t addr)
 		    0) != -EFAULT;
 }
 
+/*
+ * Pages of loaded objects that were found to be mapped, in this era: a page's
+ * address lies where its number says, or is forgotten.
+ */
+#define KNOWN_PAGES 1024
+static uint64_t known_pages[KNOWN_PAGES];
+
+static bool is_page_mapped(uint64_t addr)
+{
+	uint64_t page = addr & ~(PAGE - 1);
+	uint64_t *known = &known_pages[page / PAGE % KNOWN_PAGES];
+
+	if (__atomic_load_n(known, __ATOMIC_RELAXED) == page)
+		return true;
+	if (!is_mapped(addr))
+		return false;
+	__atomic_store_n(known, page, __ATOMIC_RELAXED);
+	return true;
+}
+
 /* The ends are tried: what is asked for lies in one segment of a file. */
 static bool is_readable(const void *p, size_t n)
 {
-	return is_mapped((uintptr_t)p) && is_mapped((uintptr_t)p + n - 1);
+	return is_page_mapped((uintptr_t)p) &&
+	       is_page_mapped((uintptr_t)p + n - 1);
+}
+
+static void forget_pages(void)
+{
+	int i;
+
+	for (i = 0; i < KNOWN_PAGES; i++)
+		__atomic_store_n(&known_pages[i], 0, __ATOMIC_RELAXED);
 }
 
 /* As <dlfcn.h> of glibc 2.35 and later has it. */
@@ -219,6 +248,7 @@ NOINLINE void look_at_loads(struct walker *w, uint64_t stamp)
 	if (l.adds != r->adds || l.subs != r->subs) {
 		r->adds = l.adds;
 		r->subs = l.subs;
+		forget_pages();
 		__atomic_fetch_add(&r->era, 1, __ATOMIC_ACQ_REL);
 	}
 	era = __atomic_load_n(&r->era, __ATOMIC_ACQUIRE);
@@ -626,6 +656,9 @@ INLINE uint64_t walk_on(struct walker *w, struct window *win, struct frame f)
 		rule = rule_of(w, f.pc);
 		if (rule_kind(rule) == RULE_END)
 			return finish(w, 0, fresh, false);
+		/* What a handler returns to has not called it: it begins there. */
+		if (unlikely(rule_kind(rule) == RULE_SIGNAL))
+			w->fresh[fresh - 1].pc++;
 		if (!walk_step(w, win, &f, rule, &bp_slot))
 			break;
 		w->fresh[fresh - 1].bp_slot = bp_slot;
@@ -715,3 +748,5 @@ void stack_set_told(struct rules *r, uint64_t id)
 		i = (int)(id >> 20 & (TOLD_WAYS - 1));
 	__atomic_store_n(&set[i], id, __ATOMIC_RELEASE);
 }
+
+#pragma GCC visibility pop
