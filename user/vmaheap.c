@@ -160,6 +160,7 @@ static int run_record(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
 				 .alloc = a->alloc ? a->alloc : "shim",
+				 .alloc_given = a->alloc,
 				 .no_module = is_no_module(a),
 				 .follow = a->follow,
 				 .verify_ms = a->verify_ms,

@@ -165,7 +165,7 @@ static bool probe(struct run *run, const char *name, const char *arg)
 
 	start(run, name, arg);
 	await_start(run);
-	run->u = uprobes_open(run->pid, true, &ops, run, &why);
+	run->u = uprobes_open(run->pid, NULL, true, &ops, run, &why);
 	if (!run->u) {
 		print_message("not tested here: %s\n", why);
 		free(why);
@@ -308,7 +308,7 @@ static void test_nobody(void **state)
 	char *why = NULL;
 
 	(void)state;
-	assert_null(uprobes_open(4194303, true, &ops, NULL, &why));
+	assert_null(uprobes_open(4194303, NULL, true, &ops, NULL, &why));
 	assert_non_null(strstr(why, "No such"));
 	free(why);
 }
@@ -324,6 +324,8 @@ static void test_find(void **state)
 	await_start(&run);
 	assert_int_equal(allocator_find(run.pid, &a), 0);
 	assert_non_null(strstr(a.name, "libc"));
+	assert_string_equal(a.kind, "glibc");
+	assert_false(a.is_static);
 	assert_true(a.nr >= 8);
 	assert_string_equal(a.functions[0].name, "malloc");
 	assert_string_equal(a.functions[1].name, "free");
@@ -333,14 +335,48 @@ static void test_find(void **state)
 	/* ourselves, under the sanitizer: it brings its own malloc */
 	assert_int_equal(allocator_find((uint32_t)getpid(), &a), 0);
 	assert_null(strstr(a.name, "libc."));
+	assert_string_equal(a.kind, "AddressSanitizer");
+}
+
+/* Files that do not run, by what they are. */
+static void test_read(void **state)
+{
+	static const struct {
+		const char *file;
+		int err;
+		bool is_static;
+		const char *kind;
+	} files[] = {
+		{ "alloc_ops", -ENOENT, false, "" },
+		{ "alloc_ops-jemalloc", -ENOENT, false, "" },
+		{ "alloc_ops-static", 0, true, "glibc" },
+		{ "alloc_ops-stripped", -ENOENT, true, "" },
+		{ "alloc_ops-musl", -ENOENT, false, "" },
+		{ "alloc_ops-musl-static", 0, true, "musl" },
+		{ "alloc_ops.d", -EINVAL, false, "" },
+		{ "no such file", -ENOENT, false, "" },
+	};
+	struct allocator a;
+	char path[128];
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+		snprintf(path, sizeof(path), "build/tests/victims/%s",
+			 files[i].file);
+		assert_int_equal(allocator_read(path, &a), files[i].err);
+		assert_int_equal(a.is_static, files[i].is_static);
+		assert_string_equal(a.kind, files[i].kind);
+	}
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),  cmocka_unit_test(test_nobody),
-		cmocka_unit_test(test_calls), cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_churn), cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_find),	cmocka_unit_test(test_read),
+		cmocka_unit_test(test_nobody),	cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_fork),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

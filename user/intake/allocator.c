@@ -31,6 +31,29 @@ static const char *const names[ALLOCATOR_FUNCTIONS] = {
 	"valloc",	"pvalloc",	  "cfree",
 };
 
+/* A name that is in this library alone, or in a program linked with it. */
+static const struct {
+	const char *symbol, *kind;
+} marks[] = {
+	{ "mallctl", "jemalloc" },
+	{ "je_mallctl", "jemalloc" },
+	{ "_rjem_mallctl", "jemalloc" }, /* of Rust's tikv-jemallocator */
+	{ "tc_malloc", "tcmalloc" },
+	{ "mi_malloc", "mimalloc" },
+	{ "__asan_init", "AddressSanitizer" },
+	{ "__scudo_print_stats", "scudo" },
+	{ "__libc_mallopt", "glibc" },
+	{ "__dls3", "musl" }, /* its libc.so, which is its linker, too */
+	{ "__libc_malloc_impl", "musl" }, /* static */
+};
+#define MARKS (sizeof(marks) / sizeof(marks[0]))
+
+/* What was found in the symbol tables of one file. */
+struct symbols {
+	uint64_t offsets[ALLOCATOR_FUNCTIONS];
+	size_t mark; /* the first of marks[] that is there */
+};
+
 enum rank { RANK_EXE, RANK_LIBRARY, RANK_LIBC, RANK_NONE };
 
 struct mapping {
@@ -105,20 +128,26 @@ static bool is_function(const GElf_Sym *sym)
 	       sym->st_shndx != SHN_UNDEF && sym->st_value;
 }
 
-/* Notes the offset of a symbol when it is one of ours. */
+/* Notes a symbol when it is one of those that we look for. */
 static void note_symbol(Elf *elf, const GElf_Sym *sym, const char *name,
-			uint64_t offsets[ALLOCATOR_FUNCTIONS])
+			struct symbols *found)
 {
 	size_t i;
 
+	if (!name || sym->st_shndx == SHN_UNDEF ||
+	    !strchr("_mfcrpavjtgT", name[0]))
+		return;
 	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++)
-		if (name && !strcmp(name, names[i]) && !offsets[i] &&
+		if (!strcmp(name, names[i]) && !found->offsets[i] &&
 		    is_function(sym))
-			offsets[i] = file_offset(elf, sym->st_value);
+			found->offsets[i] = file_offset(elf, sym->st_value);
+	for (i = 0; i < found->mark; i++)
+		if (!strcmp(name, marks[i].symbol))
+			found->mark = i;
 }
 
 static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
-			 uint64_t offsets[ALLOCATOR_FUNCTIONS])
+			 struct symbols *found)
 {
 	Elf_Data *data = elf_getdata(scn, NULL);
 	size_t i, nr = sh->sh_entsize ? sh->sh_size / sh->sh_entsize : 0;
@@ -128,12 +157,11 @@ static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
 		if (gelf_getsym(data, (int)i, &sym))
 			note_symbol(elf, &sym,
 				    elf_strptr(elf, sh->sh_link, sym.st_name),
-				    offsets);
+				    found);
 }
 
 /* A library's functions are found by others only if they are in its .dynsym. */
-static void read_tables(Elf *elf, bool is_exe,
-			uint64_t offsets[ALLOCATOR_FUNCTIONS])
+static void read_tables(Elf *elf, bool is_exe, struct symbols *found)
 {
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
@@ -142,7 +170,7 @@ static void read_tables(Elf *elf, bool is_exe,
 		if (gelf_getshdr(scn, &sh) &&
 		    (sh.sh_type == SHT_DYNSYM ||
 		     (is_exe && sh.sh_type == SHT_SYMTAB)))
-			read_symbols(elf, scn, &sh, offsets);
+			read_symbols(elf, scn, &sh, found);
 }
 
 /* A free of NULL is no event. */
@@ -155,21 +183,37 @@ static uint64_t find_probe(int fd, const char *name, uint64_t offset)
 	return offset + (n > 0 ? probe_point(code, (size_t)n, is_free) : 0);
 }
 
-static bool read_functions(const char *path, bool is_exe, struct allocator *a)
+static bool has_interpreter(Elf *elf)
 {
-	uint64_t offsets[ALLOCATOR_FUNCTIONS] = { 0 };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	size_t i, j;
-	Elf *elf;
+	size_t nr = 0, i;
+	GElf_Phdr ph;
 
-	if (fd < 0)
+	elf_getphdrnum(elf, &nr);
+	for (i = 0; i < nr; i++)
+		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_INTERP)
+			return true;
+	return false;
+}
+
+static bool is_for_us(Elf *elf)
+{
+	GElf_Ehdr eh;
+
+	return elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh) &&
+	       eh.e_machine == EM_X86_64 && eh.e_ident[EI_CLASS] == ELFCLASS64;
+}
+
+/* Each address once. False: no malloc, or no free. */
+static bool take_functions(int fd, const struct symbols *found,
+			   struct allocator *a)
+{
+	const uint64_t *offsets = found->offsets;
+	size_t i, j;
+
+	if (!offsets[0] || !offsets[1])
 		return false;
-	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF)
-		read_tables(elf, is_exe, offsets);
-	elf_end(elf);
 	a->nr = 0;
+	a->kind = found->mark < MARKS ? marks[found->mark].kind : "";
 	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++) {
 		for (j = 0; j < a->nr; j++)
 			if (a->functions[j].offset == offsets[i])
@@ -181,8 +225,39 @@ static bool read_functions(const char *path, bool is_exe, struct allocator *a)
 			find_probe(fd, names[i], offsets[i]);
 		a->functions[a->nr++].offset = offsets[i];
 	}
+	return true;
+}
+
+/* 0, -ENOENT: no malloc in it, -ENOEXEC: foreign code, -EINVAL: no code, -errno. */
+static int read_functions(const char *path, bool is_exe, struct allocator *a)
+{
+	struct symbols found = { .mark = MARKS };
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int err = -EINVAL;
+	Elf *elf;
+
+	if (fd < 0)
+		return -errno;
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF)
+		err = -ENOEXEC;
+	if (is_for_us(elf)) {
+		a->is_static = is_exe && !has_interpreter(elf);
+		read_tables(elf, is_exe, &found);
+		err = take_functions(fd, &found, a) ? 0 : -ENOENT;
+	}
+	elf_end(elf);
 	close(fd);
-	return offsets[0] && offsets[1];
+	return err;
+}
+
+int allocator_read(const char *path, struct allocator *a)
+{
+	*a = (struct allocator){ .kind = "" };
+	snprintf(a->path, sizeof(a->path), "%s", path);
+	snprintf(a->name, sizeof(a->name), "%s", path);
+	return read_functions(path, true, a);
 }
 
 static bool is_same_file(const char *path, const struct stat *st)
@@ -193,22 +268,48 @@ static bool is_same_file(const char *path, const struct stat *st)
 	       other.st_ino == st->st_ino;
 }
 
+/*
+ * map_files is for those with CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE (proc(5));
+ * others look where the path leads in the process's own root, if it is that file
+ * still.
+ */
+static bool open_way(uint32_t pid, const struct mapping *m, char *path,
+		     size_t size)
+{
+	struct stat st;
+
+	snprintf(path, size, "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid,
+		 m->start, m->end);
+	if (!stat(path, &st))
+		return true;
+	return (size_t)snprintf(path, size, "/proc/%u/root%s", pid, m->path) <
+		       size &&
+	       !stat(path, &st) && st.st_ino == m->ino;
+}
+
 /* Looks at one mapping; true when it is better than the best so far. */
 static bool consider(uint32_t pid, const struct mapping *m,
 		     const struct stat *exe, enum rank *best,
 		     struct allocator *a)
 {
-	struct allocator found;
+	struct allocator found = { .kind = "" };
 	bool is_exe;
 	enum rank rank;
 
-	snprintf(found.path, sizeof(found.path),
-		 "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid, m->start,
-		 m->end);
+	if (!open_way(pid, m, found.path, sizeof(found.path)))
+		return false;
 	is_exe = is_same_file(found.path, exe);
 	rank = rank_of(m->path, is_exe);
-	if (rank >= *best || !read_functions(found.path, is_exe, &found))
+	if (rank == RANK_NONE || rank > *best ||
+	    (rank == *best && rank != RANK_LIBRARY))
 		return false;
+	if (read_functions(found.path, is_exe, &found))
+		found.nr = 0;
+	if (is_exe)
+		a->is_static = found.is_static;
+	if (!found.nr)
+		return false;
+	found.is_static = a->is_static;
 	snprintf(found.name, sizeof(found.name), "%s", m->path);
 	*a = found;
 	*best = rank;
@@ -224,6 +325,7 @@ int allocator_find(uint32_t pid, struct allocator *a)
 	char line[4352], path[64];
 	FILE *f;
 
+	*a = (struct allocator){ .kind = "" };
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	if (stat(path, &exe)) /* ENOENT: no process, or a kernel thread */
 		return errno == ENOENT ? -ESRCH : -errno;

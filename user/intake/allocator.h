@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * Where the allocator of a running process is: the file that defines malloc, and
- * the offsets in it at which its functions begin.
+ * Where the allocator of a running process is: the file that defines malloc, the
+ * offsets in it at which its functions begin, and whose allocator that is, told by
+ * names that only its own library has.
  */
 #ifndef INTAKE_ALLOCATOR_H
 #define INTAKE_ALLOCATOR_H
 
+#include <limits.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,8 +16,11 @@
 
 struct allocator {
 	/* The file as /proc shows it: right in a container and when deleted. */
-	char path[64];
+	char path[PATH_MAX];
 	char name[256]; /* as the process calls it, cut to fit */
+	const char *
+		kind; /* "glibc", "jemalloc" ...; "": one that is not known here */
+	bool is_static; /* the executable has no dynamic linker */
 	size_t nr; /* functions, each address once */
 	struct {
 		const char *name; /* "malloc" ... */
@@ -26,9 +32,18 @@ struct allocator {
 /*
  * Looks through the executable mappings of process pid. The executable goes
  * before the libraries and another library before the libc, as the dynamic
- * linker would find them. 0; -ENOENT: nobody defines malloc and free;
- * -ESRCH: there is no such process; or another -errno.
+ * linker would find them; of two libraries that of the higher address, for it was
+ * mapped first. 0; -ENOENT: nobody defines malloc and free, or nobody that has kept
+ * his symbols (is_static is set all the same); -ESRCH: there is no such process; or
+ * another -errno.
  */
 int allocator_find(uint32_t pid, struct allocator *a);
+
+/*
+ * The same of an executable that is not running: 0; -ENOENT: it does not define
+ * them itself (is_static is set); -ENOEXEC: it is code for another machine; -EINVAL:
+ * it is no code; -errno.
+ */
+int allocator_read(const char *path, struct allocator *a);
 
 #endif

@@ -23,6 +23,7 @@
 #define PAGE 4096
 #define TASK_END (1ull << 47)
 #define ANCESTORS 64 /* how far to look for a watched one */
+#define GAP_NS 4000000
 #define TRIES 3 /* to read maps that change under the hand */
 
 /* What one look found. */
@@ -42,6 +43,7 @@ struct target {
 	char comm[16]; /* meanwhile */
 	bool attached; /* to be told of at the next tick, as of `checked` */
 	uint64_t checked; /* when the address space was there still */
+	uint64_t look_at, look_gap; /* ns: soon after exec often, then seldom */
 	bool blind_told;
 	bool has_ring; /* in this address space: its libraries are all there */
 	struct look last;
@@ -514,6 +516,8 @@ static void tell_begin(struct sampled *k, struct target *t,
 
 	t->mm = ++k->mms;
 	t->has_ring = false;
+	t->look_gap = GAP_NS;
+	t->look_at = now_ns() + GAP_NS;
 	r.rec = record(t, VMAHEAP_REC_MM, sizeof(r), ts);
 	r.rec.flags = RECORD_SAMPLED;
 	read_comm(t->tgid, r.comm);
@@ -590,6 +594,14 @@ static void advance(const struct target *t, uint64_t ts)
 		__atomic_store_n(t->stamp, ts, __ATOMIC_RELEASE);
 }
 
+/* An exec is seen before its loader has done its work, if there is one. */
+static void look_again(struct sampled *k, struct target *t, uint64_t now)
+{
+	look(k, t);
+	t->look_gap *= 2;
+	t->look_at = now + t->look_gap;
+}
+
 /* False: the process has exited, and the target is no more. */
 static bool check(struct sampled *k, struct target *t)
 {
@@ -603,6 +615,8 @@ static bool check(struct sampled *k, struct target *t)
 		t->attached = false;
 		if (t->maps_fd < 0 || is_over(t->maps_fd))
 			renew(k, t);
+		else if (t->mm && now >= t->look_at)
+			look_again(k, t, now);
 		t->checked = now;
 		return true;
 	}

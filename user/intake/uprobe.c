@@ -349,10 +349,10 @@ static bool load(struct uprobes *u, char **why)
 	return true;
 }
 
-static bool start(struct uprobes *u, char **why)
+static bool start(struct uprobes *u, const char *file, char **why)
 {
 	struct allocator a;
-	int err = allocator_find(u->pid, &a);
+	int err = file ? allocator_read(file, &a) : allocator_find(u->pid, &a);
 
 	if (err == -ENOENT)
 		return fail(why,
@@ -363,7 +363,7 @@ static bool start(struct uprobes *u, char **why)
 	return load(u, why) && attach(u, &a, why);
 }
 
-struct uprobes *uprobes_open(uint32_t pid, bool windows,
+struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 			     const struct uprobe_ops *ops, void *ctx,
 			     char **why)
 {
@@ -376,7 +376,7 @@ struct uprobes *uprobes_open(uint32_t pid, bool windows,
 	u->ops = ops;
 	u->ctx = ctx;
 	u->windows = windows;
-	if (start(u, why))
+	if (start(u, file, why))
 		return u;
 	uprobes_close(u);
 	return NULL;

@@ -22,13 +22,13 @@ struct uprobe_ops {
 
 /*
  * Probes the allocator functions in the object of process pid that defines
- * malloc (found through /proc/PID/maps; its own executable when static). windows:
+ * malloc (found through /proc/PID/maps; its own executable when static), or in
+ * `file`, an executable that defines it and that pid is about to run. windows:
  * somebody wants to know what happened inside of a free, so its return is probed,
- * too. NULL,
- * with *why an allocated sentence: no malloc found ("allocator opaque"), no
- * BPF, no permission ...
+ * too. NULL, with *why an allocated sentence: no malloc found ("allocator
+ * opaque"), no BPF, no permission ...
  */
-struct uprobes *uprobes_open(uint32_t pid, bool windows,
+struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 			     const struct uprobe_ops *ops, void *ctx,
 			     char **why);
 void uprobes_close(struct uprobes *u);

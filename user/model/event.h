@@ -32,6 +32,7 @@ enum event_kind {
 	EV_CALLS_LOST, /* allocator events of a thread were dropped here */
 	EV_RESIDENT, /* resident bytes of an address space, sampled */
 	EV_FAILED, /* a system call on memory failed */
+	EV_ALLOCATOR, /* which allocator serves an address space */
 	EV_VERIFY, /* the model was compared with /proc/PID/maps */
 	EV_STACK, /* a stack that calls name */
 	EV_BUILD_ID, /* what is in a (device, inode) */
@@ -173,6 +174,12 @@ struct event {
 			const struct vma_resident *vmas;
 			uint32_t nr_vmas;
 		} resident;
+		struct {
+			const char *
+				kind; /* "glibc", "jemalloc" ...; "": not one of those */
+			const char *file; /* that defines malloc; "": none does */
+			bool is_static; /* there is no dynamic linker */
+		} allocator;
 		struct {
 			uint32_t vmas, mismatches;
 		} verify;

@@ -417,6 +417,23 @@ static int apply_failed(struct model *m, const struct event *ev,
 	return tally_failed(b, ev);
 }
 
+static int apply_allocator(struct model *m, const struct event *ev,
+			   struct outcome *out)
+{
+	struct space *s = model_space(m, ev->mm);
+
+	if (!s)
+		return -EINVAL;
+	out->space = s;
+	s->allocator.known = true;
+	s->allocator.is_static = ev->allocator.is_static;
+	strncpy(s->allocator.kind, ev->allocator.kind,
+		sizeof(s->allocator.kind) - 1);
+	strncpy(s->allocator.file, ev->allocator.file,
+		sizeof(s->allocator.file) - 1);
+	return 0;
+}
+
 static void apply_verify(struct model *m, const struct event *ev,
 			 struct outcome *out)
 {
@@ -454,6 +471,8 @@ static int apply(struct model *m, const struct event *ev, struct outcome *out)
 	case EV_LOST:
 		m->totals.kernel_lost += ev->lost.count;
 		return 0;
+	case EV_ALLOCATOR:
+		return apply_allocator(m, ev, out);
 	case EV_VERIFY:
 		apply_verify(m, ev, out);
 		return 0;

@@ -80,6 +80,13 @@ struct space {
 	uint64_t vmas_at; /* ts; 0: never */
 	bool has_calls; /* an allocator source has spoken for it */
 
+	/* As EV_ALLOCATOR told; file "": nobody defines malloc. */
+	struct {
+		bool known;
+		bool is_static;
+		char kind[16], file[224];
+	} allocator;
+
 	uint64_t start_brk, brk, start_stack;
 	struct rss rss; /* as of the last RANGE, or of the exit */
 	uint64_t hiwater_rss; /* 0 until the exit */

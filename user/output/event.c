@@ -27,6 +27,8 @@
  *   calls_lost count
  *   resident  vmas, resident, swapped, live
  *   verify    vmas, mismatches
+ *   allocator name ("": none of those known by name), file (null: nobody defines
+ *             malloc), static
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -357,6 +359,13 @@ static void text_mm_exit(const struct output *o, const struct event *ev)
 	put_size(o->f, ev->mm_exit.hiwater_rss);
 }
 
+static void text_allocator(const struct output *o, const struct event *ev)
+{
+	fputs("allocator: ", o->f);
+	put_allocator(o->f, ev->allocator.kind, ev->allocator.file,
+		      ev->allocator.is_static);
+}
+
 static void text_body(const struct output *o, const struct outcome *out)
 {
 	const struct event *ev = out->ev;
@@ -410,6 +419,9 @@ static void text_body(const struct output *o, const struct outcome *out)
 		break;
 	case EV_RESIDENT:
 		text_resident(o, ev);
+		break;
+	case EV_ALLOCATOR:
+		text_allocator(o, ev);
 		break;
 	case EV_VERIFY:
 		fprintf(o->f, "verify: %u VMAs compared, %u mismatches",
@@ -634,6 +646,16 @@ static void json_small(const struct event *ev, json_t *j)
 	case EV_CALLS_LOST:
 		set_string(j, "kind", "calls_lost");
 		set(j, "count", ev->calls_lost.count);
+		break;
+	case EV_ALLOCATOR:
+		set_string(j, "kind", "allocator");
+		set_string(j, "name", ev->allocator.kind);
+		json_object_set_new(j, "file",
+				    ev->allocator.file[0] ?
+					    json_name(ev->allocator.file) :
+					    json_null());
+		json_object_set_new(j, "static",
+				    json_boolean(ev->allocator.is_static));
 		break;
 	case EV_VERIFY:
 		set_string(j, "kind", "verify");

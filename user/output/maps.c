@@ -13,6 +13,7 @@
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
  *   kernel         "module", or "none": there is none, and the VMAs are those that
  *                  /proc/PID/maps listed at vmas_at
+ *   allocator      null: not known yet, or { name, file, static } (see text.h)
  *   vmas_at        when the VMAs were told of last (null: never)
  *   pid, comm, mm, alloc, now, start, died (null: it lives),
  *   from_start     chunks from before the watch cannot be missing (null: no
@@ -86,6 +87,7 @@ static enum term term_of(const struct view *w)
 	case VIEW_ARENA:
 	case VIEW_RESERVE:
 	case VIEW_MAPPED:
+	case VIEW_POOL:
 		return TERM_HELD;
 	case VIEW_STACK:
 	case VIEW_THREAD_STACK:
@@ -451,6 +453,12 @@ static void print_head(const struct output *o, const struct space *s)
 	fputs(" s since the watch began. KiB; live/size: live bytes by the VMA's size.\n",
 	      o->f);
 	print_source(o, s);
+	if (s->allocator.known) {
+		fputs("Allocator: ", o->f);
+		put_allocator(o->f, s->allocator.kind, s->allocator.file,
+			      s->allocator.is_static);
+		fputs(".\n", o->f);
+	}
 	if (!s->has_calls)
 		fputs("No allocator events: which chunks are alive is not known.\n",
 		      o->f);
@@ -589,6 +597,7 @@ static int maps_json(const struct output *o, const struct space *s)
 	json_object_set_new(j, "start", json_u64(o->start));
 	json_object_set_new(j, "kernel",
 			    json_string(s->vmas_sampled ? "none" : "module"));
+	json_object_set_new(j, "allocator", json_allocator(s));
 	json_object_set_new(j, "vmas_at", json_known(s->vmas_at, s->vmas_at));
 	json_object_set_new(j, "died", json_known(s->died, s->died));
 	json_object_set_new(j, "from_start",

@@ -10,6 +10,7 @@
  *     vmas_sampled: there was no module, so that of the kernel nothing is known but
  *       samples of /proc/PID/maps: then to_kernel, syscalls, kernel, failed,
  *       callers, and in doubts coalesced, late, map_count_mismatches are null
+ *     allocator: null (not looked for), or { name, file, static } (see text.h)
  *     functions: [ name, calls, failed, asked, given_back, to_kernel ]
  *     calls: null without allocator events, or { calls, failed, asked,
  *       given_back, to_kernel }
@@ -246,6 +247,12 @@ static int retail(const struct output *o, const struct space *s)
 	fprintf(o->f,
 		"\nRetail: what it asked the allocator for (source: %s)\n\n",
 		o->alloc);
+	if (s->allocator.known) {
+		fputs("Allocator: ", o->f);
+		put_allocator(o->f, s->allocator.kind, s->allocator.file,
+			      s->allocator.is_static);
+		fputs("\n\n", o->f);
+	}
 	if (!s->has_calls) {
 		fputs("Not known: there are no allocator events of it.\n",
 		      o->f);
@@ -763,6 +770,7 @@ static json_t *json_space(const struct output *o, const struct space *s)
 	json_object_set_new(j, "born", json_u64(s->born));
 	json_object_set_new(j, "died",
 			    s->died ? json_u64(s->died) : json_null());
+	json_object_set_new(j, "allocator", json_allocator(s));
 	json_object_set_new(j, "functions", json_functions(s));
 	json_object_set_new(j, "calls",
 			    s->has_calls ? json_sums(s, &n) : json_null());

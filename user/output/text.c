@@ -203,6 +203,21 @@ char *cause_text(const struct output *o, const struct space *s,
 	return fclose(f) ? NULL : text;
 }
 
+void put_allocator(FILE *f, const char *kind, const char *file, bool is_static)
+{
+	if (!*file) {
+		fputs(is_static ?
+			      "opaque (statically linked, and no malloc among its symbols)" :
+			      "opaque (nobody in it defines malloc)",
+		      f);
+		return;
+	}
+	fprintf(f, "%s, ", *kind ? kind : "one of its own");
+	put_name(f, file);
+	if (is_static)
+		fputs(", statically linked", f);
+}
+
 void put_process(FILE *f, const struct space *s)
 {
 	fprintf(f, "process %u (", s->owner);
@@ -251,6 +266,16 @@ json_t *json_name(const char *s)
 	j = json_string(copy);
 	free(copy);
 	return j;
+}
+
+json_t *json_allocator(const struct space *s)
+{
+	if (!s->allocator.known)
+		return json_null();
+	return json_pack("{s:s, s:o, s:b}", "name", s->allocator.kind, "file",
+			 s->allocator.file[0] ? json_name(s->allocator.file) :
+						json_null(),
+			 "static", (int)s->allocator.is_static);
 }
 
 json_t *json_caller(const struct output *o, const struct space *s,

@@ -38,6 +38,8 @@ char *caller_text(const struct output *o, const struct space *s,
 char *cause_text(const struct output *o, const struct space *s,
 		 const struct cause *c);
 
+/* "jemalloc, /usr/lib/libjemalloc.so.2", "opaque ..." */
+void put_allocator(FILE *f, const char *kind, const char *file, bool is_static);
 /* "process 12 (python3)" */
 void put_process(FILE *f, const struct space *s);
 const char *plural(uint64_t n); /* "" or "s" */
@@ -57,6 +59,8 @@ const char *plural(uint64_t n); /* "" or "s" */
 json_t *json_addr(uint64_t addr); /* "0x55..." */
 json_t *json_u64(uint64_t n);
 json_t *json_name(const char *s); /* what is no UTF-8 becomes "?" */
+/* null (not looked for), or {name ("": none known here), file (null: opaque), static} */
+json_t *json_allocator(const struct space *s);
 json_t *json_caller(const struct output *o, const struct space *s,
 		    uint64_t caller);
 json_t *json_stack(const struct output *o, const struct space *s,

@@ -12,6 +12,8 @@
  * chunk begins where a mapped chunk's user memory would (16 bytes from the
  * start, behind the chunk's header).
  */
+#include <string.h>
+
 #include "output/syscall.h"
 #include "output/view.h"
 
@@ -127,6 +129,17 @@ static bool is_thread_stack(const struct space *s, size_t i)
 	       made_as_stack(s, guard);
 }
 
+/* glibc and musl map what is large alone; others put all that they have into mappings. */
+static enum view_kind mapped_kind(const struct space *s)
+{
+	const char *kind = s->allocator.kind;
+
+	return s->allocator.known && *kind && strcmp(kind, "glibc") &&
+			       strcmp(kind, "musl") ?
+		       VIEW_POOL :
+		       VIEW_MAPPED;
+}
+
 static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 {
 	const struct vma *v = vma_map_at(s->vmas, i);
@@ -142,11 +155,11 @@ static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 	if (is_arena_reserve(s, i))
 		return VIEW_RESERVE;
 	if (live)
-		return VIEW_MAPPED;
+		return mapped_kind(s);
 	if (is_thread_stack(s, i))
 		return d->flags & RWX ? VIEW_THREAD_STACK : VIEW_GUARD;
 	if (in_call(s, v))
-		return d->flags & RWX ? VIEW_MAPPED : VIEW_RESERVE;
+		return d->flags & RWX ? mapped_kind(s) : VIEW_RESERVE;
 	return is_bss(s, i) ? VIEW_BSS : VIEW_ANON;
 }
 
@@ -206,6 +219,7 @@ const char *view_kind_name(enum view_kind kind)
 		[VIEW_ARENA] = "arena",
 		[VIEW_RESERVE] = "reserve",
 		[VIEW_MAPPED] = "mapped chunk",
+		[VIEW_POOL] = "pool",
 		[VIEW_STACK] = "stack",
 		[VIEW_THREAD_STACK] = "thread stack",
 		[VIEW_GUARD] = "stack guard",
@@ -223,5 +237,5 @@ const char *view_kind_name(enum view_kind kind)
 bool view_is_allocators(enum view_kind kind)
 {
 	return kind == VIEW_HEAP || kind == VIEW_ARENA ||
-	       kind == VIEW_RESERVE || kind == VIEW_MAPPED;
+	       kind == VIEW_RESERVE || kind == VIEW_MAPPED || kind == VIEW_POOL;
 }

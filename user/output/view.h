@@ -10,6 +10,7 @@ enum view_kind {
 	VIEW_ARENA, /* of a further thread: the committed part, */
 	VIEW_RESERVE, /* and what is reserved for it (PROT_NONE) */
 	VIEW_MAPPED, /* chunks that have a mapping of their own */
+	VIEW_POOL, /* an allocator's that is none of glibc's or musl's kind */
 	VIEW_STACK, /* of the main thread */
 	VIEW_THREAD_STACK,
 	VIEW_GUARD, /* of a thread's stack */

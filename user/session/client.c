@@ -16,6 +16,7 @@
 
 #include "probe/words.h"
 #include "session/client.h"
+#include "session/launch.h"
 #include "session/module.h"
 #include "session/privilege.h"
 #include "session/server.h"
@@ -26,6 +27,9 @@
 /* A session in the making or running, and what has to be undone after it. */
 struct run {
 	const struct record_opts *o;
+	const char *alloc; /* "shim", "uprobe", "none" */
+	struct launch launch;
+	bool probe; /* uprobes go to the program itself */
 	int fd; /* to the daemon */
 	pid_t server; /* our own one; 0: there was a daemon */
 	int loaded; /* the module was loaded by us */
@@ -159,10 +163,10 @@ static int reach_daemon(struct run *r)
 /* What --alloc=none needs is the module itself. */
 static void propose_no_module(const struct run *r)
 {
-	if (strcmp(r->o->alloc, "none"))
+	if (strcmp(r->alloc, "none"))
 		fprintf(stderr,
 			"vmaheap: --kernel=none does without the module: allocator calls and live chunks, VMAs only as sampled%s\n",
-			strcmp(r->o->alloc, "shim") ? "" : ", as any user");
+			strcmp(r->alloc, "shim") ? "" : ", as any user");
 }
 
 static int need_module(struct run *r)
@@ -247,13 +251,18 @@ static int request_start(struct run *r, uint32_t pid)
 {
 	char pid_arg[32], verify[32], alloc[32], ring[48], stacks[32],
 		command[600];
+	char probe[PATH_MAX + 8];
 	const char *args[WIRE_ARGS] = { "start", pid_arg, alloc, command };
 	size_t n = 4;
 	int err;
 
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
-	snprintf(alloc, sizeof(alloc), "alloc=%s", r->o->alloc);
+	snprintf(alloc, sizeof(alloc), "alloc=%s", r->alloc);
 	command_line(r, command, sizeof(command));
+	if (r->probe) {
+		snprintf(probe, sizeof(probe), "probe=%s", r->launch.path);
+		args[n++] = probe;
+	}
 	if (r->o->no_module)
 		args[n++] = "no_module=1";
 	if (r->o->follow)
@@ -326,7 +335,7 @@ static void child_main(struct run *r, int go, int exec_error)
 
 	if (len <= 0)
 		_exit(STATUS_FAILED); /* no session: the parent has said why */
-	if (!strcmp(r->o->alloc, "shim"))
+	if (!strcmp(r->alloc, "shim"))
 		preload(sock);
 	execvp(r->o->argv[0], r->o->argv);
 	err = errno;
@@ -444,11 +453,62 @@ static void clean_up(struct run *r)
 			"vmaheap: the module could not be unloaded: somebody else uses it now\n");
 }
 
+/* The allocator calls of what cannot take the shim: by uprobes, or not at all. */
+static void choose_other(struct run *r)
+{
+	const char *what = launch_what(r->launch.kind);
+	const char *who = r->o->argv[0];
+	bool can_probe = r->launch.kind == LAUNCH_STATIC ||
+			 r->launch.kind == LAUNCH_SECURE;
+
+	if (r->o->follow) {
+		fprintf(stderr,
+			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of its children may be\n",
+			who, what);
+		return;
+	}
+	if (can_probe && !geteuid()) {
+		r->alloc = "uprobe";
+		r->probe = r->launch.kind == LAUNCH_STATIC;
+		fprintf(stderr,
+			"vmaheap: %s %s, so the shim cannot be preloaded: its allocator calls are seen by uprobes, which cost microseconds each\n",
+			who, what);
+		return;
+	}
+	if (!r->o->no_module)
+		r->alloc = "none";
+	fprintf(stderr,
+		"vmaheap: %s %s, so the shim cannot be preloaded: allocator opaque%s\n",
+		who, what, can_probe ? " (uprobes need root)" : "");
+}
+
+static void choose_alloc(struct run *r)
+{
+	const char *what;
+
+	r->alloc = r->o->alloc;
+	if (!r->o->argv)
+		return;
+	launch_look(r->o->argv[0], &r->launch);
+	what = launch_what(r->launch.kind);
+	if (!what)
+		return;
+	if (!strcmp(r->alloc, "uprobe"))
+		r->probe = r->launch.kind == LAUNCH_STATIC;
+	else if (!strcmp(r->alloc, "shim") && !r->o->alloc_given)
+		choose_other(r);
+	else if (!strcmp(r->alloc, "shim"))
+		fprintf(stderr,
+			"vmaheap: %s %s, so the shim cannot be preloaded: its allocator calls are not seen\n",
+			r->o->argv[0], what);
+}
+
 static int prepare(struct run *r)
 {
 	char path[PATH_MAX];
 
-	if (!strcmp(r->o->alloc, "shim") && r->o->argv &&
+	choose_alloc(r);
+	if (!strcmp(r->alloc, "shim") && r->o->argv &&
 	    client_shim_path(path, sizeof(path))) {
 		fprintf(stderr,
 			"vmaheap: " SHIM

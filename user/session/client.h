@@ -19,6 +19,7 @@ enum {
 struct record_opts {
 	const char *dir; /* NULL: a new name in the current directory */
 	const char *alloc; /* "shim", "uprobe", "none" */
+	bool alloc_given; /* it was asked for: choose no other */
 	bool no_module; /* --kernel=none */
 	bool follow;
 	unsigned int verify_ms; /* 0: no verification */

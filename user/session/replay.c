@@ -76,6 +76,18 @@ static int decode_build_id(const struct trace_build_id *t, struct event *ev)
 	return 0;
 }
 
+static int decode_allocator(const struct trace_allocator *n, struct event *ev)
+{
+	if (n->rec.size < sizeof(*n) || !memchr(n->kind, 0, sizeof(n->kind)) ||
+	    !memchr(n->file, 0, sizeof(n->file)))
+		return -EINVAL;
+	ev->kind = EV_ALLOCATOR;
+	ev->allocator.kind = n->kind;
+	ev->allocator.file = n->file;
+	ev->allocator.is_static = n->is_static;
+	return 0;
+}
+
 /* A note has the header of a record and a type that the module does not use. */
 static long decode_note(const void *p, size_t bytes, struct event *ev)
 {
@@ -89,6 +101,8 @@ static long decode_note(const void *p, size_t bytes, struct event *ev)
 		err = decode_resident(p, ev);
 	else if (rec->type == TRACE_NOTE_VERIFY)
 		err = decode_verify(p, ev);
+	else if (rec->type == TRACE_NOTE_ALLOCATOR)
+		err = decode_allocator(p, ev);
 	else if (rec->type == TRACE_TABLE_STACK)
 		err = decode_stack(p, ev);
 	else if (rec->type == TRACE_TABLE_BUILD_ID)

@@ -270,6 +270,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.on_exec = wire_value(buf, len, "on_exec"),
 		.no_module = wire_value(buf, len, "no_module"),
 		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
+		.probe_file = wire_value(buf, len, "probe"),
 		.trace_dir = dir,
 		.command = wire_value(buf, len, "command"),
 		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) :

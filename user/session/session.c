@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "intake/allocator.h"
 #include "intake/build_id.h"
 #include "intake/kernel.h"
 #include "intake/proc.h"
@@ -75,6 +76,7 @@ struct session {
 	struct process *processes;
 	size_t nr_processes;
 
+	bool born; /* an address space is new */
 	uint64_t *resync; /* mm ids that need a snapshot */
 	size_t nr_resync;
 
@@ -344,6 +346,7 @@ static void told(void *ctx, const struct outcome *out)
 	if (s->attach && out->ev->kind == EV_MM &&
 	    out->ev->mm_start.cause == MM_EXEC)
 		note_unseen(s, out->ev);
+	s->born |= out->ev->kind == EV_MM;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);
 }
@@ -401,6 +404,62 @@ static void bury(struct session *s)
 	}
 }
 
+static struct space *living_space(const struct session *s, uint32_t tgid)
+{
+	struct space *sp = model_process(s->model, tgid);
+
+	return sp && !sp->died ? sp : NULL;
+}
+
+/* Once in each address space, as soon as it can be told. */
+static void note_allocator(struct session *s, const struct space *sp)
+{
+	struct trace_allocator n = { .rec = { .type = TRACE_NOTE_ALLOCATOR,
+					      .size = sizeof(n),
+					      .ts = s->horizon,
+					      .mm = sp->mm,
+					      .tgid = sp->owner } };
+	struct event ev = { .kind = EV_ALLOCATOR,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm };
+	struct allocator a;
+	int err = allocator_find(sp->owner, &a);
+
+	if (err && err != -ENOENT)
+		return;
+	/* Its libraries may not be there yet. */
+	if (!a.is_static && !sp->has_calls &&
+	    s->horizon - sp->born < SAMPLE_MS * 1000000ull)
+		return;
+	n.is_static = a.is_static;
+	snprintf(n.kind, sizeof(n.kind), "%s", err ? "" : a.kind);
+	snprintf(n.file, sizeof(n.file), "%.*s", (int)sizeof(n.file) - 1,
+		 err ? "" : a.name);
+	ev.allocator.kind = n.kind;
+	ev.allocator.file = n.file;
+	ev.allocator.is_static = a.is_static;
+	model_apply(s->model, &ev, NULL);
+	if (s->trace)
+		trace_note(s->trace, &n.rec);
+}
+
+/* A program that is done before the first sample is static or not all the same. */
+static void look_at_new(struct session *s)
+{
+	size_t i;
+
+	if (!s->born)
+		return;
+	s->born = false;
+	for (i = 0; i < s->nr_processes; i++) {
+		const struct space *sp = living_space(s, s->processes[i].tgid);
+
+		if (sp && s->processes[i].alive && !sp->allocator.known)
+			note_allocator(s, sp);
+	}
+}
+
 /* Everything up to this moment. Returns true when something came. */
 static bool run_round(struct session *s, bool final)
 {
@@ -413,6 +472,7 @@ static bool run_round(struct session *s, bool final)
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
 	applied = order_run_quick(s->order, s->horizon, final, told, s);
+	look_at_new(s);
 	heal(s);
 	bury(s);
 	return applied || words;
@@ -511,6 +571,8 @@ static int sample(struct session *s, const struct space *sp)
 	int fd = proc_open_pagemap(sp->owner);
 	int err = fd < 0 ? fd : r ? 0 : -ENOMEM;
 
+	if (!sp->allocator.known)
+		note_allocator(s, sp);
 	for (i = 0; !err && i < count; i++) {
 		const struct vma *v = vma_map_at(sp->vmas, i);
 
@@ -527,13 +589,6 @@ static int sample(struct session *s, const struct space *sp)
 		close(fd);
 	free(r);
 	return err;
-}
-
-static struct space *living_space(const struct session *s, uint32_t tgid)
-{
-	struct space *sp = model_process(s->model, tgid);
-
-	return sp && !sp->died ? sp : NULL;
 }
 
 int session_refresh(struct session *s, uint32_t tgid)
@@ -812,7 +867,8 @@ static int start_uprobes(struct session *s, char **why)
 		.lost = on_lost,
 	};
 
-	s->uprobes = uprobes_open(s->o.pid, !s->sampled, &ops, s, why);
+	s->uprobes = uprobes_open(s->o.pid, s->o.probe_file, !s->sampled, &ops,
+				  s, why);
 	return s->uprobes ? 0 : -1;
 }
 

@@ -34,6 +34,8 @@ struct session_opts {
 	bool on_exec; /* begin when pid calls exec (it is our own child) */
 	bool no_module; /* VMAs are sampled (intake/sampled.h) */
 	enum session_alloc alloc;
+	const char *
+		probe_file; /* uprobes go there (uprobe.h); NULL: look for it */
 	int trace_dir; /* descriptor of an empty directory, or -1; becomes the session's */
 	const char *command; /* what is watched, for the trace and for people */
 	unsigned int verify_ms; /* 0: no periodic verification */

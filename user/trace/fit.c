@@ -28,6 +28,7 @@ static const struct layout layouts[] = {
 				  sizeof(struct trace_resident_vma),
 				  offsetof(struct trace_resident, nr_vmas) },
 	[TRACE_NOTE_VERIFY] = { sizeof(struct trace_verify), 0, 0 },
+	[TRACE_NOTE_ALLOCATOR] = { sizeof(struct trace_allocator), 0, 0 },
 	[TRACE_TABLE_STACK] = { sizeof(struct trace_stack), sizeof(__u64),
 				offsetof(struct trace_stack, nr_frames) },
 	[TRACE_TABLE_BUILD_ID] = { sizeof(struct trace_build_id), 1,

@@ -192,6 +192,8 @@ static const struct {
 	  "u32 nr_vmas; u32 unused; struct vma_resident vmas[nr_vmas];" },
 	{ TRACE_NOTE_VERIFY, TRACE_NOTES, "verify",
 	  "u32 vmas; u32 mismatches;" },
+	{ TRACE_NOTE_ALLOCATOR, TRACE_NOTES, "allocator",
+	  "u32 is_static; u32 unused; char8 kind[16]; char8 file[224];" },
 
 	/* A caller of an event that has this id means this stack. */
 	{ TRACE_TABLE_STACK, TRACE_TABLES, "stack",

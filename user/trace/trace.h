@@ -31,6 +31,7 @@
 enum trace_note_type {
 	TRACE_NOTE_RESIDENT = 64, /* struct trace_resident */
 	TRACE_NOTE_VERIFY = 65, /* struct trace_verify */
+	TRACE_NOTE_ALLOCATOR = 66, /* struct trace_allocator */
 	/* of the tables stream */
 	TRACE_TABLE_STACK = 80, /* struct trace_stack */
 	TRACE_TABLE_BUILD_ID = 81, /* struct trace_build_id */
@@ -51,6 +52,13 @@ struct trace_verify {
 	struct vmaheap_record rec;
 	__u32 vmas; /* compared */
 	__u32 mismatches;
+};
+
+struct trace_allocator {
+	struct vmaheap_record rec;
+	__u32 is_static; /* 1: there is no dynamic linker */
+	__u32 unused;
+	char kind[16], file[224]; /* NUL-terminated */
 };
 
 struct trace_stack {

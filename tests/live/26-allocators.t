@@ -1,0 +1,84 @@
+#!/bin/bash
+# Every allocator, linked and preloaded, dynamic and static: what a victim tells of each of its
+# calls, against what vmaheap says of them; who serves the process; and where nothing can be seen,
+# that it is said.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+victims=$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
+load
+cd "$tmp" || bail "no $tmp"
+
+# The victim's calls in the victim's form. Where operator new calls malloc, that is what is seen.
+calls() {
+	vmaheap script --json "$1" | jq -r '
+	select(.kind == "call" and .phase != "leave" and
+		(.caller.symbol // "" | test("^(victim_|_Zn[wa]|_Zd[la])"))) |
+	if .phase == "free" or .phase == "realloc_enter" then select(.addr != "0x0") | "free \(.addr)"
+	else "\(.op) \(.size) \(.addr)" end'
+}
+
+# ran NAME OPTIONS... -- COMMAND...: the trace is NAME, the truth NAME.truth
+ran() {
+	local name=$1
+	shift
+	vmaheap record -o "$name" "$@" >"$name.truth" 2>"$name.err"
+	is $? 0 "$name: exit status"
+	like "$(cat "$name.err")" 'lost: 0,' "$name: nothing lost"
+}
+
+# row NAME ALLOCATOR COMMAND...
+row() {
+	local name=$1 kind=$2 chunks
+	shift 2
+	ran "$name" -- "$@"
+	calls "$name" >"$name.calls"
+	# Two functions at one address have one name for a uprobe.
+	if grep -q uprobes "$name.err"; then
+		sed -i 's/^memalign/aligned_alloc/' "$name.truth" "$name.calls"
+	fi
+	if cmp -s "$name.calls" <(grep -v '^live' "$name.truth"); then
+		pass "$name: its $(wc -l <"$name.calls") calls, one by one"
+	else
+		fail "$name: its calls"
+		diag "$(diff "$name.calls" <(grep -v '^live' "$name.truth") | head -n 10)"
+	fi
+	is "$(vmaheap report --json "$name" | jq -c '.spaces[-1] | [.allocator.name, .doubts.unknown_frees, .doubts.double_allocs]')" \
+		"[\"$kind\",0,0]" "$name: who serves it, and every free has its malloc"
+	chunks=$(vmaheap maps --json "$name" | jq -c '[([.vmas[].chunks] | add), .totals.chunks]')
+	is "$(jq '.[0] == .[1]' <<<"$chunks")" true "$name: every live chunk lies in a VMA $chunks"
+	diag "$SECONDS s: $name: $(wc -l <"$name.calls") events, $(tail -n 1 "$name.truth"), $(grep -o 'events: .*' "$name.err")"
+}
+
+row glibc glibc "$victims/alloc_ops"
+for a in jemalloc tcmalloc mimalloc; do
+	row $a-linked $a "$victims/alloc_ops-$a"
+	lib=$(ldd "$victims/alloc_ops-$a" | awk "/$a/ { print \$3 }")
+	export LD_PRELOAD=$lib
+	row $a-preloaded $a "$victims/alloc_ops"
+	# A real program, to which nobody has done anything.
+	LD_PRELOAD=$lib ran $a-python3 -- env PYTHONMALLOC=malloc python3 -c 'print(len([str(i) for i in range(3000)]))'
+	unset LD_PRELOAD
+	is "$(cat $a-python3.truth)" 3000 "$a-python3: its output"
+	is "$(vmaheap report --json $a-python3 | jq -c '.spaces[-1] | [.allocator.name, .doubts.unknown_frees, .doubts.double_allocs, .calls.calls > 10000]')" \
+		"[\"$a\",0,0,true]" "$a-python3: seen, and every free has its malloc"
+done
+like "$(vmaheap maps jemalloc-linked)" ' pool ' "what the allocator maps is its pool"
+row musl musl "$victims/alloc_ops-musl"
+row static glibc "$victims/alloc_ops-static"
+like "$(cat static.err)" 'statically linked, so the shim cannot be preloaded: its allocator calls are seen by uprobes' "static: it is said how"
+row musl-static musl "$victims/alloc_ops-musl-static"
+
+# --- where nothing is to be seen
+ran stripped -- "$victims/alloc_ops-stripped"
+like "$(cat stripped.err)" 'allocator opaque' "stripped: it is said"
+is "$(vmaheap report --json stripped | jq -c '.spaces[-1] | [.allocator, .calls, .kernel.events > 0]')" \
+	'[{"name":"","file":null,"static":true},null,true]' "stripped: the VMA side alone"
+like "$(vmaheap maps stripped)" '^Allocator: opaque' "maps says it"
+ran asked --alloc=shim -- "$victims/alloc_ops-static"
+like "$(cat asked.err)" 'its allocator calls are not seen' "the shim was asked for and cannot: it is said"
+cp "$victims/alloc_ops" other && chown 65534 other && chmod u+s other
+ran setuid -- ./other
+like "$(cat setuid.err)" 'other rights than yours.* seen by uprobes' "set-user-ID: uprobes"
+is "$(calls setuid | wc -l)" "$(grep -vc '^live' setuid.truth)" "set-user-ID: all its calls"
+done_testing

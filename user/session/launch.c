@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "session/launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "intake/allocator.h"
+
+#define SCRIPTS \
+	4 /* interpreters that are scripts (BINPRM_MAX_RECURSION of Linux) */
+
+static bool is_program(const char *path)
+{
+	struct stat st;
+
+	return !stat(path, &st) && S_ISREG(st.st_mode) && !access(path, X_OK);
+}
+
+/* As execvp(3): a name with a slash is a path, another is looked for in $PATH. */
+static bool find_program(const char *name, char path[PATH_MAX])
+{
+	const char *dirs = getenv("PATH"), *end;
+
+	if (strchr(name, '/')) {
+		snprintf(path, PATH_MAX, "%s", name);
+		return is_program(path);
+	}
+	for (dirs = dirs ? dirs : "/bin:/usr/bin"; dirs; dirs = end) {
+		size_t len = strcspn(dirs, ":");
+
+		end = dirs[len] ? dirs + len + 1 : NULL;
+		snprintf(path, PATH_MAX, "%.*s%s%s", (int)len, dirs,
+			 len ? "/" : "", name);
+		if (is_program(path))
+			return true;
+	}
+	return false;
+}
+
+/* "#!/usr/bin/perl -w": the path of the interpreter. False: it is no script. */
+static bool read_script(const char *path, char interpreter[PATH_MAX])
+{
+	char line[256];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n = fd < 0 ? -1 : read(fd, line, sizeof(line) - 1);
+	char *start;
+
+	if (fd >= 0)
+		close(fd);
+	if (n < 3 || line[0] != '#' || line[1] != '!')
+		return false;
+	line[n] = 0;
+	start = line + 2 + strspn(line + 2, " \t");
+	start[strcspn(start, " \t\n")] = 0;
+	snprintf(interpreter, PATH_MAX, "%s", start);
+	return true;
+}
+
+/*
+ * Will the kernel set AT_SECURE (security/commoncap.c, cap_bprm_creds_from_file())?
+ * A file system that is mounted nosuid is not asked for: then the shim is there,
+ * though it was not expected.
+ */
+static bool is_secure(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return false;
+	if (st.st_mode & S_ISUID && st.st_uid != getuid())
+		return true;
+	if (st.st_mode & S_ISGID && st.st_mode & S_IXGRP &&
+	    st.st_gid != getgid())
+		return true;
+	return getuid() && getxattr(path, "security.capability", NULL, 0) > 0;
+}
+
+void launch_look(const char *argv0, struct launch *l)
+{
+	char next[PATH_MAX];
+	struct allocator a;
+	int i, err;
+
+	l->kind = LAUNCH_DYNAMIC;
+	if (!find_program(argv0, l->path))
+		return;
+	for (i = 0; i < SCRIPTS && read_script(l->path, next); i++)
+		memcpy(l->path, next, sizeof(next));
+	if (realpath(l->path, next))
+		memcpy(l->path, next, sizeof(next));
+	err = allocator_read(l->path, &a);
+	/* The linker, run by its name, loads a program and preloads. */
+	if (strstr(l->path, "/ld-"))
+		return;
+	if (is_secure(l->path))
+		l->kind = LAUNCH_SECURE;
+	else if (a.is_static)
+		l->kind = err ? LAUNCH_OPAQUE : LAUNCH_STATIC;
+	else if (err == -ENOEXEC)
+		l->kind = LAUNCH_FOREIGN;
+}
+
+const char *launch_what(enum launch_kind kind)
+{
+	switch (kind) {
+	case LAUNCH_STATIC:
+		return "is statically linked";
+	case LAUNCH_OPAQUE:
+		return "is statically linked and has no symbols of an allocator";
+	case LAUNCH_SECURE:
+		return "runs with other rights than yours (set-user-ID, capabilities)";
+	case LAUNCH_FOREIGN:
+		return "is no 64-bit program for x86-64";
+	case LAUNCH_DYNAMIC:
+		break;
+	}
+	return NULL;
+}

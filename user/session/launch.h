@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * What a command is before it runs: can the shim be preloaded into it? The
+ * dynamic linker does that (ld.so(8), LD_PRELOAD), so not where there is none, nor
+ * where it must not: in programs that run with other rights than their caller's.
+ */
+#ifndef SESSION_LAUNCH_H
+#define SESSION_LAUNCH_H
+
+#include <limits.h>
+#include <stdbool.h>
+
+enum launch_kind {
+	LAUNCH_DYNAMIC, /* it can, or what it is is not known */
+	LAUNCH_STATIC, /* no dynamic linker; it defines malloc: uprobes can */
+	LAUNCH_OPAQUE, /* no dynamic linker, and no malloc that has kept its name */
+	LAUNCH_SECURE, /* set-user-ID and the like */
+	LAUNCH_FOREIGN, /* code for another machine, 32-bit code */
+};
+
+struct launch {
+	enum launch_kind kind;
+	char path[PATH_MAX]; /* of the program, or of the interpreter of a script */
+};
+
+/* Looks for argv0 as execvp(3) does. */
+void launch_look(const char *argv0, struct launch *l);
+/* "is statically linked"; NULL for LAUNCH_DYNAMIC. */
+const char *launch_what(enum launch_kind kind);
+
+#endif
