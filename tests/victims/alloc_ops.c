@@ -9,7 +9,7 @@
  */
 #include "truth.h"
 
-#define LIVE 64 /* chunks of each function */
+#define LIVE 20 /* chunks of each function */
 
 static void *live[65536];
 static size_t live_size[65536];
