@@ -38,7 +38,7 @@ is "$(vmaheap maps --json small | jq -r '"\(.kernel) \(.from_start) \([.vmas[].m
 like "$(vmaheap report small)" 'Not known: there was no module' "report says it"
 is "$(vmaheap report --json small | jq -c '.spaces[0] | [.vmas_sampled, .kernel, .syscalls, .callers, .calls.to_kernel, .doubts.unknown_frees]')" \
 	'[true,null,null,null,null,0]' "report: what only the module knows is null"
-is "$(babeltrace2 small 2>&1 | wc -l)" "$(vmaheap script small | wc -l)" "babeltrace2 reads the trace"
+is "$(babeltrace2 small 2>&1 | grep -Evc '\) (build_id|stack): ')" "$(vmaheap script small | wc -l)" "babeltrace2 reads the trace"
 
 # --- threads: all that they did
 as_nobody vmaheap record --kernel=none -o threads -- alloc_threads 20000 >threads.truth 2>threads.err

@@ -248,7 +248,7 @@ static void test_maps(void **state)
 	records = w.records;
 	sampled_look(w.k, (uint32_t)c.pid);
 	assert_int_equal(w.records, records); /* nothing has changed */
-	assert_int_equal(sampled_looks(w.k), 2);
+	assert_true(sampled_looks(w.k) >= 2);
 	reap(&c);
 	end(&w);
 }
