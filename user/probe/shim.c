@@ -37,6 +37,17 @@ static void slot_word(struct slot *s, uint64_t word)
 }
 
 /*
+ * The header of an event that has another caller than the last one, and nothing
+ * else that is new. In programs that allocate from many places, and free
+ * from many, that is every other event.
+ */
+INLINE void slot_caller(struct slot *s, uint64_t caller, uint64_t *caller_was)
+{
+	slot_word(s, word_value(WORD_HDR_CALLER, caller));
+	*caller_was = caller;
+}
+
+/*
  * The header for what has changed. `begin` differs from `ts` only when the
  * event has a window.
  */
@@ -70,8 +81,10 @@ static COLD void slot_header(struct slot *s, uint64_t begin, uint64_t ts,
 INLINE void slot_sticky(struct slot *s, uint64_t begin, uint64_t ts,
 			uint64_t caller, uint64_t *caller_was)
 {
-	if (unlikely((ts ^ s->ts) | (caller ^ *caller_was)))
+	if (unlikely(ts != s->ts))
 		slot_header(s, begin, ts, caller, caller_was);
+	else if (caller != *caller_was)
+		slot_caller(s, caller, caller_was);
 }
 
 /* A call that returned p; begin: the stamp as it was entered. */
@@ -381,11 +394,11 @@ INLINE void free_call(uint64_t caller, void *p)
 }
 
 /*
- * These two are nearly all calls, and their stamp and caller are nearly always
- * those of the call before. So the common case is written out here, a third
- * shorter than the way that fits all functions; whatever is different takes that
- * way. As the stamp was s->ts before, one comparison after says both that the
- * event has no window and that the reader knows its ts.
+ * These two are nearly all calls, and their stamp is nearly always that of the
+ * call before. So the common case is written out here, a third shorter than the
+ * way that fits all functions; whatever is different takes that way. As the stamp
+ * was s->ts before, one comparison after says both that the event has no window
+ * and that the reader knows its ts.
  */
 EXPORT void *malloc(size_t size)
 {
@@ -399,9 +412,10 @@ EXPORT void *malloc(size_t size)
 	if (unlikely(begin != s->ts))
 		return malloc_fast(size, s, CALLER);
 	p = next.malloc(size);
-	if (unlikely(slot_stamp(s) != begin || CALLER != s->alloc_caller ||
-		     size > WORD_SIZE_MAX))
+	if (unlikely(slot_stamp(s) != begin || size > WORD_SIZE_MAX))
 		return malloc_changed(p, size, s, begin, CALLER);
+	if (CALLER != s->alloc_caller)
+		slot_caller(s, CALLER, &s->alloc_caller);
 	slot_last_word(s, word_body(WORD_MALLOC, size, (uintptr_t)p));
 	return p;
 }
@@ -412,8 +426,10 @@ EXPORT void free(void *p)
 
 	if (unlikely(boot_used || !s || s->head >= s->limit))
 		return free_call(CALLER, p);
-	if (unlikely(slot_stamp(s) != s->ts || CALLER != s->free_caller))
+	if (unlikely(slot_stamp(s) != s->ts))
 		return free_fast(p, s, CALLER);
+	if (CALLER != s->free_caller)
+		slot_caller(s, CALLER, &s->free_caller);
 	slot_last_word(s, word_body(WORD_FREE, 0, (uintptr_t)p));
 	next.free(p);
 	if (unlikely(slot_stamp(s) != s->ts))
