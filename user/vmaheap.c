@@ -465,9 +465,11 @@ static int run_heap(const struct command *c, const struct args *a)
 		return usage_of(c, stderr);
 	read_comm(a->pid, comm);
 	err = look_open(&l, a->pid, a->stop, !a->no_symbols, &why);
-	if (err)
+	if (err) {
+		look_close(&l);
 		return fail("process %u: %s", a->pid,
 			    why ? why : strerror(-err));
+	}
 	err = output_heap(&(struct heap_view){ .f = stdout,
 					       .json = a->json,
 					       .bins = a->bins,

@@ -4,6 +4,8 @@
  * words, and which may change while it is read. Whatever is made of it is sound,
  * and is made within a bounded number of reads.
  */
+#include "model/ptmalloc_trim.h"
+
 #include "../unit/ptimage.h"
 
 #include "fuzz.h"
@@ -42,6 +44,25 @@ static int read_hostile(void *ctx, uint64_t addr, void *buf, size_t len)
 	return image_read(&h->im, addr, buf, len);
 }
 
+/* What goes back lies in heaps, whatever they look like. */
+static void try_trim(const struct pt_book *b)
+{
+	struct pt_trim *t = pt_trim_new(b);
+	const struct pt_range *r;
+	size_t i, nr;
+
+	MUST(t);
+	for (i = 0; i < b->mmapped; i += 1 + i / 3)
+		if (b->chunks[i].state == PT_USED)
+			MUST(!pt_trim_freed(t, i));
+	MUST(!pt_trim_now(t, PT_NOWHERE));
+	r = pt_trim_ranges(t, &nr);
+	for (i = 0; i < nr; i++)
+		MUST(r[i].start < r[i].end &&
+		     (!i || r[i - 1].end < r[i].start));
+	pt_trim_drop(t);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct hostile h;
@@ -67,6 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		if (bad)
 			fprintf(stderr, "%s\n", bad);
 		MUST(!bad);
+		try_trim(&b);
 	}
 	pt_free(&b);
 	return 0;

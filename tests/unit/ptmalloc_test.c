@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "model/ptmalloc_trim.h"
 #include "ptimage.h"
 #include "seed.h"
 
@@ -225,6 +226,107 @@ static void words_by_chance(void **state)
 	}
 }
 
+/* --- what goes back */
+
+static size_t chunk_at(const struct pt_book *b, uint64_t addr)
+{
+	const struct pt_chunk *c = pt_find(b, addr);
+
+	assert_non_null(c);
+	return (size_t)(c - b->chunks);
+}
+
+static void one_range(struct pt_trim *t, uint64_t start, uint64_t end)
+{
+	const struct pt_range *r;
+	size_t nr;
+
+	r = pt_trim_ranges(t, &nr);
+	assert_int_equal(nr, 1);
+	assert_int_equal(r->start, start);
+	assert_int_equal(r->end, end);
+}
+
+/*
+ * The image's brk heap: 0x290 0x20 0x20(cached) 0x20(fast) 0x100 [0x1200 free at
+ * 0x3f0] 0x30 [0x90 free] 0x40 top: at 0x16f0, up to 0x2000.
+ */
+static void trimmed(void **state)
+{
+	struct pt_trim *t, *u;
+	const char *why;
+	struct pt_book b;
+	uint64_t size;
+	size_t nr;
+
+	(void)state;
+	image_make(&im, false);
+	assert_int_equal(read_image(&b, &why), 0);
+	t = pt_trim_new(&b);
+	assert_non_null(t);
+	assert_int_equal(b.chunks[pt_trim_top(t, 0, &size)].addr,
+			 IMAGE_BRK + 0x16f0);
+	assert_int_equal(size, 0x2000 - 0x16f0);
+	/* No whole page is free: 0x3f0 + 48 up to 0x15f0 has none, nor has the top. */
+	assert_int_equal(pt_trim_now(t, 0), 0);
+	pt_trim_ranges(t, &nr);
+	assert_int_equal(nr, 0);
+	/* The two pins above it: 0x40 into a fastbin, and 0x30; then the top begins at 0x3f0. */
+	u = pt_trim_clone(t);
+	assert_non_null(u);
+	assert_int_equal(pt_trim_freed(u, chunk_at(&b, IMAGE_BRK + 0x16c0)), 0);
+	assert_int_equal(pt_trim_freed(u, chunk_at(&b, IMAGE_BRK + 0x1600)), 0);
+	pt_trim_top(u, 0, &size);
+	assert_int_equal(size, 0x2000 - 0x16f0);
+	assert_int_equal(pt_trim_now(u, PT_NOWHERE), 0);
+	assert_int_equal(b.chunks[pt_trim_top(u, 0, &size)].addr,
+			 IMAGE_BRK + 0x3f0);
+	/* Down to the page that still holds 33 bytes of it. */
+	assert_int_equal(size, 0x1000 - 0x3f0);
+	{
+		const struct pt_range *r = pt_trim_ranges(u, &nr);
+
+		assert_true(nr >= 1);
+		assert_int_equal(r[0].start, IMAGE_BRK + 0x1000);
+		assert_int_equal(r[0].end, IMAGE_BRK + 0x2000);
+	}
+	pt_trim_drop(u);
+	pt_trim_drop(t);
+	pt_free(&b);
+}
+
+/* An arena's newest heap goes when it is empty, if the merged chunk is large enough to try. */
+static void arena_trimmed(void **state)
+{
+	const uint64_t used = IMAGE_ARENA + 0x30;
+	struct pt_trim *t;
+	const char *why;
+	struct pt_book b;
+	uint64_t size;
+	size_t nr;
+
+	(void)state;
+	image_make(&im, false);
+	assert_int_equal(read_image(&b, &why), 0);
+	t = pt_trim_new(&b);
+	assert_int_equal(pt_trim_freed(t, chunk_at(&b, used)), 0);
+	assert_int_equal(b.chunks[pt_trim_top(t, 1, &size)].addr, used);
+	pt_trim_ranges(t, &nr);
+	assert_int_equal(nr, 0); /* 8 KiB: less than what makes free() try */
+	pt_trim_drop(t);
+	/* The same with a top that is larger than 64 KiB. */
+	b.heaps[2].end += 1 << 20;
+	b.par.trim_threshold = 1ull << 40;
+	t = pt_trim_new(&b);
+	assert_int_equal(pt_trim_freed(t, chunk_at(&b, used)), 0);
+	one_range(t, IMAGE_ARENA, IMAGE_ARENA + (64 << 20));
+	assert_true(b.chunks[pt_trim_top(t, 1, &size)].addr <
+		    IMAGE_OLDER + IMAGE_PIECE);
+	assert_true(pt_trim_is_free(t, chunk_at(&b, used)));
+	pt_trim_drop(t);
+	pt_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +337,8 @@ int main(void)
 		cmocka_unit_test(spoiled),
 		cmocka_unit_test(bounded),
 		cmocka_unit_test(words_by_chance),
+		cmocka_unit_test(trimmed),
+		cmocka_unit_test(arena_trimmed),
 	};
 
 	seed_start();

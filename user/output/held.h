@@ -11,6 +11,7 @@ struct look_view {
 	const struct space *s;
 	const struct pt_book
 		*book; /* read while the process ran, or stood still */
+	bool opaque; /* another allocator: the book is empty (rss only) */
 	bool stopped;
 	const char *incomplete; /* NULL: nothing is */
 	uint64_t rss; /* the kernel's own figure at that moment, bytes */

@@ -11,7 +11,8 @@
  * given something back meanwhile.
  *
  * --json (bytes):
- *   pid, comm, stopped, incomplete (null, or a sentence)
+ *   pid, comm, stopped, incomplete (null, or a sentence), opaque (the allocator is
+ *     not glibc's: its memory is in `other`)
  *   resident, unknown, slack_known (bytes of live chunks of which the size that was
  *     asked for is known: the slack of the others is in `live`), page_tables (of the
  *     process; not part of resident; null: not known)
@@ -227,15 +228,19 @@ static enum term term_of_rest(enum view_kind kind)
 /* Has every mapping of malloc been found? Else the rest may be its own. */
 static bool all_found(const struct pt_book *b)
 {
-	return b->par.addr && b->nr_chunks - b->mmapped == b->par.n_mmaps;
+	return !b->layout ||
+	       (b->par.addr && b->nr_chunks - b->mmapped == b->par.n_mmaps);
 }
 
 static void count_rest(struct sum *s, size_t i)
 {
 	struct view w = view_of(s->v->s, i);
 	enum term term = term_of_rest(w.kind);
+	bool heap = w.kind == VIEW_HEAP || w.kind == VIEW_ARENA;
 	bool anon = w.kind == VIEW_ANON || w.kind == VIEW_MAPPED;
 
+	if (heap && s->v->opaque)
+		term = OTHER;
 	if (!w.res || term == TERMS || (anon && !all_found(s->v->book)))
 		return;
 	if (w.res->resident > s->rows[i].malloced)
@@ -335,7 +340,7 @@ static int text_terms(const struct sum *s)
 	for (i = 0; i < TERMS; i++) {
 		char *where;
 
-		if (!s->term[i] && i > OWN)
+		if (!s->term[i] && (i > OWN || s->v->opaque))
 			continue;
 		where = places(s, i);
 		table_cell(t, "  %s", terms[i].text);
@@ -372,7 +377,11 @@ static int rss_text(const struct sum *s)
 	put_process(f, s->v->s);
 	fprintf(f, ": what its resident memory consists of, read %s. KiB.\n",
 		s->v->stopped ? "while it stood still" : "as it ran");
-	if (s->v->incomplete)
+	if (s->v->opaque)
+		fprintf(f,
+			"Allocator opaque (%s): what it got from the kernel is in other anonymous.\n",
+			s->v->incomplete);
+	else if (s->v->incomplete)
 		fprintf(f, "Incomplete: %s.\n", s->v->incomplete);
 	return text_terms(s);
 }

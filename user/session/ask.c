@@ -13,10 +13,11 @@
 static const struct {
 	const char *name;
 	int (*answer)(const struct look_view *v);
+	bool opaque; /* makes sense with another allocator, too */
 } questions[] = {
-	{ "held", output_held },
-	{ "arena", output_arenas },
-	{ "rss", output_rss },
+	{ "held", output_held, false },
+	{ "arena", output_arenas, false },
+	{ "rss", output_rss, true },
 };
 #define NR_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
@@ -52,9 +53,10 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 		return -ESRCH;
 	}
 	ret = look_open(&l, s->owner, true, true, &why);
-	if (ret) {
+	if (ret && !(l.opaque && questions[q].opaque)) {
 		fprintf(err, "vmaheap: process %u: %s\n", s->owner,
 			why ? why : strerror(-ret));
+		look_close(&l);
 		return ret;
 	}
 	memory_forget(l.memory);
@@ -62,6 +64,7 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 		&(struct look_view){ .o = o,
 				     .s = s,
 				     .book = &l.book,
+				     .opaque = l.opaque,
 				     .stopped = l.stopped,
 				     .incomplete = why,
 				     .rss = l.rss,

@@ -295,9 +295,11 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		err = keep_vmas(l, &s);
 	if (!err)
 		err = read_book(l, &s, why);
+	l->opaque = l->nr_vmas && (err == -ENOENT || err == -EBADMSG);
 	l->page_tables = read_kib(pid, "status", "VmPTE:");
 	l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
-	if (!err && l->rss == UINT64_MAX) {
+	if ((!err || l->opaque) && l->rss == UINT64_MAX) {
+		l->opaque = false;
 		*why = "no such process";
 		err = -ESRCH;
 	}
@@ -305,7 +307,7 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		proc_go(&st);
 	l->took = now_ns() - l->ts;
 	drop(&s);
-	if (err)
+	if (err && !l->opaque)
 		look_close(l);
 	return err;
 }

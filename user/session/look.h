@@ -23,12 +23,14 @@ struct look {
 	uint64_t took; /* ns */
 	uint64_t rss; /* by smaps_rollup; bytes */
 	int64_t page_tables; /* VmPTE; bytes, -1: not known */
+	bool opaque; /* there is no malloc of glibc in use: the book is empty */
 	bool stopped; /* the process stood still meanwhile */
 };
 
 /*
  * 0 or -errno; *why is a sentence that says so, or what is incomplete (static;
- * NULL: nothing is). `stop`: hold the process still meanwhile; where that cannot
+ * NULL: nothing is). Where the allocator is another (-ENOENT, -EBADMSG: `opaque`)
+ * all but the book is there, and to be closed. `stop`: hold the process still meanwhile; where that cannot
  * be, it is read as it runs. `by_symbol` false: do not ask any symbol table.
  */
 int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
