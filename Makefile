@@ -50,7 +50,8 @@ programs := $(main_src:user/%.c=build/%)
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) \
-	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc static stripped musl musl-static)
+	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc static stripped musl musl-static) \
+	build/tests/victims/plug_a.so build/tests/victims/plug_b.so
 live := $(live_src:%.c=build/%)
 decoders := $(fuzz_src:%.c=build/%)
 
@@ -123,6 +124,13 @@ VICTIM = -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE= -Iu
 build/tests/victims/%: tests/victims/%.c
 	@mkdir -p $(@D)
 	$(CC) $(VICTIM) -o $@ $< $(VICTIM_LIBS)
+
+# For reload: two libraries that differ in one number.
+build/tests/victims/plug_a.so: FRAME = 1000
+build/tests/victims/plug_b.so: FRAME = 3000
+build/tests/victims/plug_%.so: tests/victims/plug/plug.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -shared -DFRAME=$(FRAME) -o $@ $<
 
 # One victim with several allocators. A C++ library is on every Debian (apt is linked with it).
 build/tests/victims/alloc_ops: VICTIM_LIBS = -l:libstdc++.so.6

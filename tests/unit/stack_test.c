@@ -282,6 +282,20 @@ static void test_chains(void **state)
 	run_free(run);
 }
 
+/* No rule outlives the library that it was for. */
+static void test_reload(void **state)
+{
+	char *argv[] = { victim("reload"), NULL };
+	struct run *run = record(1, argv);
+	struct score sc = compare_all(run);
+
+	(void)state;
+	assert_int_equal(sc.wrong, 0);
+	assert_int_equal(sc.same, 200);
+	free(argv[0]);
+	run_free(run);
+}
+
 /* One stack in N bytes of each thread; the others have their return address. */
 static void test_sampled(void **state)
 {
@@ -303,6 +317,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_sampled),
 	};
 

@@ -348,11 +348,13 @@ static int by_start(const void *va, const void *vb)
 
 static void read_object(const struct symbols *sy, struct object *ob)
 {
-	bool has_debug;
+	bool has_debug, want_debug;
 
 	elf_version(EV_CURRENT);
 	ob->found = read_own(sy, ob);
-	has_debug = ob->hex[0] &&
+	/* In the usual places libdw looks itself. */
+	want_debug = ob->hex[0] && (!ob->module || sy->symfs);
+	has_debug = want_debug &&
 		    (read_by_id(sy, ob, "/usr/lib/debug", ".debug") ||
 		     (sy->symfs && read_by_id(sy, ob, "", ".debug")));
 	if (!ob->found && !has_debug && ob->hex[0] && sy->full)

@@ -169,6 +169,9 @@ void told_left(struct slot *s);
 void told_quiet(struct slot *s, const void *frame);
 bool told_loud(struct slot *s);
 
+/* A library may have been unloaded. */
+void slot_unloaded(void);
+
 /* shim_link.c */
 
 /* A ring for the calling thread: fills ring, data, mask, head. 0 or -errno. */

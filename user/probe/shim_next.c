@@ -152,3 +152,19 @@ const char *next_start(void)
 	next_resolve();
 	return getenv(SHIM_SOCK_ENV);
 }
+
+/* The loader's own, of the modules of iconv(3), does not come through here. */
+__attribute__((visibility("default"))) int dlclose(void *handle)
+{
+	static int (*original)(void *handle);
+	void *f;
+	int ret;
+
+	if (!original) {
+		f = dlsym(RTLD_NEXT, "dlclose");
+		memcpy(&original, &f, sizeof(f));
+	}
+	ret = original(handle);
+	slot_unloaded();
+	return ret;
+}

@@ -372,6 +372,13 @@ static bool slot_ready(struct slot *s)
 
 /* --- stacks */
 
+void slot_unloaded(void)
+{
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_ACTIVE &&
+	    process->rules)
+		rules_expire(process->rules);
+}
+
 static bool wants_stack(struct slot *s, uint64_t bytes)
 {
 	struct walker *w = s->walker;

@@ -56,6 +56,7 @@
  * Threads raise the stamp in steps of a nanosecond (slot_take_turn()), the kernel
  * by more than this. Libraries are loaded and unloaded under one lock and with
  * mmap, which raises it, so no library lies where another one was without that.
+ * Where there is no module a call of dlclose() says so (shim_next.c).
  */
 #define STAMP_STEP 100
 
@@ -218,6 +219,12 @@ static bool find_object(uint64_t addr, struct cfi_object *o)
 	return o->hdr;
 }
 
+void rules_expire(struct rules *r)
+{
+	forget_pages();
+	__atomic_fetch_add(&r->era, 1, __ATOMIC_ACQ_REL);
+}
+
 struct loads {
 	uint64_t adds, subs;
 };
@@ -248,8 +255,7 @@ NOINLINE void look_at_loads(struct walker *w, uint64_t stamp)
 	if (l.adds != r->adds || l.subs != r->subs) {
 		r->adds = l.adds;
 		r->subs = l.subs;
-		forget_pages();
-		__atomic_fetch_add(&r->era, 1, __ATOMIC_ACQ_REL);
+		rules_expire(r);
 	}
 	era = __atomic_load_n(&r->era, __ATOMIC_ACQUIRE);
 	if (era == w->era)
@@ -695,7 +701,9 @@ uint64_t walk(struct walker *w, uint64_t caller, const uint64_t *fp,
 	if (unlikely(w->busy && (uintptr_t)fp < w->busy))
 		return 0;
 	w->busy = (uintptr_t)fp;
-	if (unlikely(stamp - w->stamp > STAMP_STEP))
+	if (unlikely(stamp - w->stamp > STAMP_STEP ||
+		     w->era !=
+			     __atomic_load_n(&w->rules->era, __ATOMIC_ACQUIRE)))
 		look_at_loads(w, stamp);
 	if (unlikely(w->foreign))
 		w->nr = 0;

@@ -40,6 +40,8 @@ struct walker {
 
 /* Room of all that a process shares; zeroed memory is right. */
 size_t rules_bytes(void);
+/* A library may have been unloaded: what is known of its addresses is void. */
+void rules_expire(struct rules *r);
 /* Once, before the first walk; looks symbols up. */
 void walk_init(void);
 /* Another thread has it now. */
