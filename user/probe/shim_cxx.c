@@ -191,6 +191,7 @@ static NOINLINE void *slow_new(struct original *o, uint64_t caller, size_t size,
 		return ((new_function)o->function)(size, a, b);
 	}
 	caller = slot_where(s, caller, size, FRAME);
+	caller = slot_where(s, caller, size, FRAME);
 	begin = slot_stamp(s);
 	quiet = listen(s, o, FRAME);
 	p = ((new_function)o->function)(size, a, b);
