@@ -172,13 +172,12 @@ static bool block_used(const struct leaf *l, uint32_t block)
 	return l->used[block / 64] >> block % 64 & 1;
 }
 
-/* Only advice: where it is not taken, all is as before. */
 static void want_huge(const struct leaf *l)
 {
-	madvise(l->even, LEAF_GRANULES * sizeof(*l->even), MADV_HUGEPAGE);
-	madvise(l->pages, LEAF_PAGES * sizeof(*l->pages), MADV_HUGEPAGE);
+	want_huge_pages(l->even, LEAF_GRANULES * sizeof(*l->even));
+	want_huge_pages(l->pages, LEAF_PAGES * sizeof(*l->pages));
 	if (l->odd)
-		madvise(l->odd, LEAF_GRANULES * sizeof(*l->odd), MADV_HUGEPAGE);
+		want_huge_pages(l->odd, LEAF_GRANULES * sizeof(*l->odd));
 }
 
 static void block_use(struct leaf *l, uint32_t block)

@@ -6,6 +6,16 @@
 #define FIRST_CAP 1024u
 #define HUGE_BYTES (1u << 20)
 
+#ifndef MADV_COLLAPSE
+#define MADV_COLLAPSE 25 /* Linux 6.1 */
+#endif
+
+void want_huge_pages(void *mem, size_t size)
+{
+	madvise(mem, size, MADV_HUGEPAGE);
+	madvise(mem, size, MADV_COLLAPSE);
+}
+
 /* mremap moves page tables, not bytes: growing costs the same at any size. */
 static bool grow(struct pool *p)
 {
@@ -23,8 +33,8 @@ static bool grow(struct pool *p)
 			   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
 		return false;
-	if (size >= HUGE_BYTES) /* fewer first touches; only advice */
-		madvise(mem, size, MADV_HUGEPAGE);
+	if (size >= HUGE_BYTES)
+		want_huge_pages(mem, size);
 	p->chunks = mem;
 	p->cap = cap;
 	if (!p->used)

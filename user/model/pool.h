@@ -39,4 +39,10 @@ static inline void pool_give(struct pool *p, uint32_t nr)
 
 void pool_destroy(struct pool *p);
 
+/*
+ * Few first touches for memory that will be used: huge pages, in place of what
+ * is there already, too. Only advice: where it is not taken, all is as before.
+ */
+void want_huge_pages(void *mem, size_t size);
+
 #endif
