@@ -38,6 +38,8 @@ struct args {
 	bool stop; /* --stop */
 	bool no_symbols; /* --no-symbols */
 	unsigned int verify_ms; /* --verify */
+	const char *
+		at; /* --at: seconds since the trace's first event; NULL: the end */
 	char **rest; /* what is no option */
 	int nr_rest;
 };
@@ -62,7 +64,8 @@ enum {
 	OPT_BINS,
 	OPT_CHUNKS,
 	OPT_STOP,
-	OPT_NO_SYMBOLS
+	OPT_NO_SYMBOLS,
+	OPT_AT
 };
 
 static const struct option longopts[] = {
@@ -82,6 +85,7 @@ static const struct option longopts[] = {
 	{ "chunks", no_argument, NULL, OPT_CHUNKS },
 	{ "stop", no_argument, NULL, OPT_STOP },
 	{ "no-symbols", no_argument, NULL, OPT_NO_SYMBOLS },
+	{ "at", required_argument, NULL, OPT_AT },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -229,11 +233,37 @@ static int view_open(struct view *v, const struct args *a, const char *dir)
 	return 0;
 }
 
-static void view_run(struct view *v)
+/* False: it is no time; else *ns. */
+static bool parse_seconds(const char *text, uint64_t *ns)
 {
-	replay_run(v->r, NULL, NULL);
+	char *end;
+	double s;
+
+	errno = 0;
+	s = strtod(text, &end);
+	if (errno || end == text || *end || !(s >= 0 && s < 1e9))
+		return false;
+	*ns = (uint64_t)(s * 1e9 + 0.5);
+	return true;
+}
+
+/* Up to the moment that was asked for, or all of it. 0, or the exit status. */
+static int view_run(struct view *v, const struct args *a)
+{
+	uint64_t ns, end = UINT64_MAX;
+
 	v->o.start = replay_first(v->r);
-	v->o.now = replay_last(v->r);
+	if (a->at) {
+		if (!parse_seconds(a->at, &ns))
+			return fail("--at=%s: it is no number of seconds",
+				    a->at);
+		end = v->o.start + ns;
+	}
+	if (replay_until(v->r, end))
+		return fail("there is no memory");
+	v->o.model = replay_model(v->r);
+	v->o.now = a->at ? end : replay_last(v->r);
+	return 0;
 }
 
 /* A truncated trace is told of; what could be read has been shown. */
@@ -280,7 +310,10 @@ static int each_space(const struct args *a, const char *dir,
 
 	if (view_open(&v, a, dir))
 		return STATUS_FAILED;
-	view_run(&v);
+	if (view_run(&v, a)) {
+		view_close(&v, 0);
+		return STATUS_FAILED;
+	}
 	for (i = 0; !err && i < model_spaces(v.o.model); i++) {
 		const struct space *s = model_space_at(v.o.model, i);
 
@@ -303,6 +336,8 @@ static int show_maps(struct view *v, const struct space *s,
 
 static int run_maps(const struct command *c, const struct args *a)
 {
+	if (a->at && !a->nr_rest)
+		return usage_of(c, stderr);
 	if (a->pid && !a->nr_rest)
 		return client_ask("maps", a->pid, NULL, a->json);
 	if (a->nr_rest != 1)
@@ -341,6 +376,8 @@ static int run_why(const struct command *c, const struct args *a)
 	strtoull(a->rest[0], &end, 16);
 	if (errno || end == a->rest[0] || *end)
 		return fail("%s: it is no address (hexadecimal)", a->rest[0]);
+	if (a->nr_rest == 1 && a->at)
+		return usage_of(c, stderr);
 	if (a->nr_rest == 1)
 		return client_ask("why", a->pid, a->rest[0], a->json);
 	return each_space(a, a->rest[1], show_why);
@@ -379,7 +416,10 @@ static int report_trace(const struct args *a, const char *dir)
 
 	if (view_open(&v, a, dir))
 		return STATUS_FAILED;
-	view_run(&v);
+	if (view_run(&v, a)) {
+		view_close(&v, 0);
+		return STATUS_FAILED;
+	}
 	if (a->pid) {
 		only = model_process(v.o.model, a->pid);
 		if (!only) {
@@ -396,6 +436,8 @@ static int run_report(const struct command *c, const struct args *a)
 	enum stack_order by;
 	const char *name;
 
+	if (a->at && !a->nr_rest)
+		return usage_of(c, stderr);
 	if (parse_order(a, &name, &by))
 		return STATUS_FAILED;
 	if (a->pid && !a->nr_rest && (a->stacks || a->folded))
@@ -527,13 +569,14 @@ static const struct command commands[] = {
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
 	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
 	  "p:o:f", run_attach },
-	{ "maps", "[--json] -p PID | [-p PID] DIR",
-	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.",
+	{ "maps", "[--json] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.\n"
+	  "  --at SECONDS     of a trace: as it was so long after its first event",
 	  "p:", run_maps },
 	{ "why",
-	  "[--json] ADDR -p PID | ADDR [-p PID] DIR | held|arena|rss -p PID",
+	  "[--json] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID",
 	  "ADDR: the chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
-	  "created it, and its pages.\n"
+	  "created it, and its pages. --at as for maps.\n"
 	  "  held     what keeps free memory from going back to the kernel, arena by arena: the\n"
 	  "           chunks that pin it, what malloc_trim(0) would return, and what it would if\n"
 	  "           they were freed\n"
@@ -543,13 +586,14 @@ static const struct command commands[] = {
 	  "be watched; but only then is it known who allocated what, and what was asked for.",
 	  "p:", run_why },
 	{ "report",
-	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] DIR",
+	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
 	  "  --stacks[=BY]    what was allocated by which call stack, most first: BY is live\n"
 	  "                   (default), bytes or allocs\n"
 	  "  --folded=BY      the same, one line a stack, for flame graphs\n"
 	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
-	  "                   by build id (DIR/.build-id)",
+	  "                   by build id (DIR/.build-id)\n"
+	  "  --at SECONDS     as for maps",
 	  "p:", run_report },
 	{ "heap", "[--bins] [--chunks] [--stop] [--no-symbols] [--json] -p PID",
 	  "The heap by malloc's own book-keeping (glibc), read from outside: arenas and their\n"
@@ -630,6 +674,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_SYMFS:
 		a->symfs = optarg;
+		return 0;
+	case OPT_AT:
+		a->at = optarg;
 		return 0;
 	case OPT_JSON:
 		a->json = true;

@@ -3,6 +3,7 @@
  * order and life: events of several threads come with coarse stamps, each thread
  * by itself, and must give back the history that they were made from.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -14,6 +15,7 @@
 #include <cmocka.h>
 
 #include "model/order.h"
+#include "model/save.h"
 #include "seed.h"
 
 #define THREADS 5
@@ -792,6 +794,8 @@ static void same_model(const struct scene *a, const struct scene *b)
 	assert_memory_equal(x.stacks, y.stacks,
 			    x.nr_stacks * sizeof(*x.stacks));
 	x.stacks = y.stacks = NULL;
+	x.failed = y.failed = NULL;
+	x.resident = y.resident = NULL;
 	x.vmas = y.vmas = NULL;
 	x.chunks = y.chunks = NULL;
 	x.syscalls = y.syscalls = NULL;
@@ -927,6 +931,85 @@ static void test_quick_is_the_same(void **state)
 	}
 }
 
+/* --- a model that was saved and loaded in between */
+
+struct saved {
+	struct scene *sc;
+	uint8_t *buf;
+	size_t len;
+	uint64_t ts;
+	struct order_totals totals;
+};
+
+static uint64_t save_once(void *ctx, uint64_t ts)
+{
+	struct saved *sv = ctx;
+	int err = model_save(sv->sc->m, &sv->buf, &sv->len);
+
+	if (err == -EBUSY)
+		return 0; /* what nothing can settle: again at the next ts */
+	assert_int_equal(err, 0);
+	sv->ts = ts;
+	sv->totals = order_totals(sv->sc->o);
+	return UINT64_MAX;
+}
+
+/* The scene goes on from there, all its sources as well. */
+static void load_scene(struct scene *sc, const struct saved *sv)
+{
+	struct stream *all[THREADS + 1];
+	int err;
+
+	order_free(sc->o);
+	model_free(sc->m);
+	sc->m = model_load(sv->buf, sv->len, &err);
+	assert_non_null(sc->m);
+	assert_null(model_check(sc->m));
+	sc->o = order_new(sc->m);
+	order_resume(sc->o, sv->totals.applied, sv->totals.first,
+		     sv->totals.last);
+	for (int i = 0; i < THREADS; i++)
+		all[i] = &sc->thread[i];
+	all[THREADS] = &sc->kernel;
+	for (int i = 0; i <= THREADS; i++) {
+		for (all[i]->taken = 0; all[i]->taken < all[i]->nr &&
+					all[i]->ev[all[i]->taken].ts < sv->ts;)
+			all[i]->taken++;
+		order_add(sc->o, &stream_ops, all[i], i == THREADS);
+	}
+}
+
+static void test_saved_is_the_same(void **state)
+{
+	unsigned int saved = 0;
+
+	(void)state;
+	for (int round = 0; round < 40; round++) {
+		struct scene a, b;
+		struct saved sv = { .sc = &b };
+
+		scene_start(&a);
+		scene_start(&b);
+		tell_stacks(a.m);
+		tell_stacks(b.m);
+		play_any(&a, &b, 1 + seed_below(round % 2 ? 300 : 20),
+			 1 + round % THREADS, round % 3 == 2);
+		run_all(&a);
+		order_on_advance(b.o, seed_below(4000), save_once, &sv);
+		run_all(&b);
+		if (sv.buf) {
+			load_scene(&b, &sv);
+			run_all(&b);
+			saved++;
+		}
+		same_model(&a, &b);
+		free(sv.buf);
+		scene_end(&a);
+		scene_end(&b);
+	}
+	assert_true(saved > 10);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -947,6 +1030,7 @@ int main(void)
 		cmocka_unit_test(test_any_history),
 		cmocka_unit_test(test_missing_events),
 		cmocka_unit_test(test_quick_is_the_same),
+		cmocka_unit_test(test_saved_is_the_same),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -25,6 +25,12 @@ struct model {
 	struct model_totals totals;
 };
 
+void book_free(struct book *b);
+/*
+ * The book becomes the model's, and its owner's. 0 or -ENOMEM: it is the model's
+ * then if model_book() finds it.
+ */
+int model_adopt(struct model *m, struct book *b);
 struct book *model_book(const struct model *m, uint64_t mm);
 struct book *model_book_of(const struct model *m, uint32_t tgid);
 /* The thread of an event; made when it is new. NULL: no memory. */

@@ -33,6 +33,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "model/archive.h"
 #include "model/model.h"
 #include "model/pool.h"
 
@@ -1212,6 +1213,74 @@ unsigned int chunk_page_bytes(const struct chunk_table *t, uint64_t addr)
 	if (l && page_of(l, addr)->bytes)
 		return page_of(l, addr)->bytes;
 	return large_at(t, addr) ? PAGE : 0;
+}
+
+/* --- as bytes: packed */
+
+static bool packed_sound(const struct chunk *c, size_t nr,
+			 struct chunk_sum *total)
+{
+	uint64_t end = 0;
+
+	*total = (struct chunk_sum){ .chunks = nr };
+	for (size_t i = 0; i < nr; i++) {
+		if (!addr_valid(c[i].addr, c[i].size) || c[i].addr < end ||
+		    (unsigned int)c[i].op >= CALL_OP_MAX)
+			return false;
+		end = chunk_end(&c[i]);
+		total->bytes += c[i].size;
+	}
+	return true;
+}
+
+static void chunk_table_save(struct archive *a, const struct chunk_table *t)
+{
+	struct chunk *all = t->packed ? t->packed : pack(t);
+	size_t nr = t->total.chunks;
+	uint64_t peak = t->peak;
+	uint8_t packed = t->packed != NULL;
+
+	if (!all) {
+		archive_fail(a, -ENOMEM);
+		return;
+	}
+	archive_array(a, (void **)&all, &nr, sizeof(*all));
+	archive_raw(a, &peak, sizeof(peak));
+	archive_raw(a, &packed, sizeof(packed));
+	if (all != t->packed)
+		free(all);
+}
+
+static struct chunk_table *chunk_table_load(struct archive *a)
+{
+	struct chunk_table *t = calloc(1, sizeof(*t));
+	uint8_t packed = 1;
+	size_t nr = 0;
+
+	if (!t) {
+		archive_fail(a, -ENOMEM);
+		return NULL;
+	}
+	archive_array(a, (void **)&t->packed, &nr, sizeof(*t->packed));
+	archive_raw(a, &t->peak, sizeof(t->peak));
+	if (!a->err && (!packed_sound(t->packed, nr, &t->total) ||
+			t->total.bytes > t->peak))
+		archive_fail(a, -EINVAL);
+	archive_raw(a, &packed, sizeof(packed));
+	if (!a->err && !packed && unpack(t))
+		archive_fail(a, -ENOMEM);
+	if (!a->err)
+		return t;
+	chunk_table_free(t);
+	return NULL;
+}
+
+void chunk_table_archive(struct archive *a, struct chunk_table **t)
+{
+	if (a->load)
+		*t = chunk_table_load(a);
+	else
+		chunk_table_save(a, *t);
 }
 
 /* --- soundness */

@@ -578,7 +578,20 @@ static bool free_knot(void *val, void *ctx)
 	return true;
 }
 
-/* All knots as they are now: settling may make more. */
+static int by_place(const void *va, const void *vb)
+{
+	const struct knot *a = *(struct knot *const *)va;
+	const struct knot *b = *(struct knot *const *)vb;
+
+	if (a->book->s.mm != b->book->s.mm)
+		return a->book->s.mm < b->book->s.mm ? -1 : 1;
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+/*
+ * All knots as they are now: settling may make more. In an order of their own,
+ * for what is forced first may decide what the next one finds.
+ */
 static struct knot **all_knots(const struct lives *l, size_t *nr)
 {
 	struct knot **all = malloc(l->knots.nr * sizeof(struct knot *));
@@ -588,6 +601,8 @@ static struct knot **all_knots(const struct lives *l, size_t *nr)
 		if (l->knots.slots[i].val)
 			all[(*nr)++] = l->knots.slots[i].val;
 	}
+	if (all)
+		qsort(all, *nr, sizeof(struct knot *), by_place);
 	return all;
 }
 

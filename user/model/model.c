@@ -22,7 +22,7 @@ struct model *model_new(void)
 	return m;
 }
 
-static void book_free(struct book *b)
+void book_free(struct book *b)
 {
 	vma_map_free(b->s.vmas);
 	chunk_table_free(b->s.chunks);
@@ -120,7 +120,7 @@ static struct book *book_new(struct chunk_table *chunks)
 	return NULL;
 }
 
-static int add_book(struct model *m, struct book *b)
+int model_adopt(struct model *m, struct book *b)
 {
 	struct book **books = m->books;
 
@@ -178,7 +178,7 @@ int apply_mm(struct model *m, const struct event *ev, struct outcome *out)
 	b->s.born = ev->ts;
 	if (ev->mm_start.comm)
 		strncpy(b->s.comm, ev->mm_start.comm, sizeof(b->s.comm) - 1);
-	ret = add_book(m, b);
+	ret = model_adopt(m, b);
 	if (ret && model_book(m, ev->mm) != b)
 		book_free(b);
 	m->last = NULL;

@@ -22,7 +22,8 @@ struct order_source {
 	bool kernel;
 	const struct event *ev; /* the next one, NULL: none up to the horizon */
 	bool sure;
-	uint64_t served; /* number of its last turn that ended early */
+	uint64_t served; /* number of its last turn that ended early, at: */
+	uint64_t served_ts;
 };
 
 struct order {
@@ -34,6 +35,9 @@ struct order {
 	unsigned int
 		stuck; /* runs in a row that only met events that are not sure */
 	struct order_totals totals;
+	uint64_t (*advance)(void *ctx, uint64_t ts);
+	void *advance_ctx;
+	uint64_t advance_at; /* applied */
 	struct call_brief calls[RUN];
 };
 
@@ -100,6 +104,22 @@ void order_remove(struct order *o, struct order_source *s)
 	free(s);
 }
 
+void order_on_advance(struct order *o, uint64_t applied,
+		      uint64_t (*fn)(void *ctx, uint64_t ts), void *ctx)
+{
+	o->advance = fn;
+	o->advance_ctx = ctx;
+	o->advance_at = applied;
+}
+
+void order_resume(struct order *o, uint64_t applied, uint64_t first,
+		  uint64_t last)
+{
+	o->totals.applied = applied;
+	o->totals.first = first;
+	o->totals.last = o->newest = last;
+}
+
 struct order_totals order_totals(const struct order *o)
 {
 	struct order_totals t = o->totals;
@@ -120,6 +140,12 @@ static bool look(const struct run *r, struct order_source *s)
 	return s->ev;
 }
 
+/* Only turns at the same ts count: what came before decides nothing. */
+static uint64_t served(const struct order_source *s)
+{
+	return s->served_ts == s->ev->ts ? s->served : 0;
+}
+
 static bool goes_before(const struct order_source *a,
 			const struct order_source *b)
 {
@@ -131,7 +157,7 @@ static bool goes_before(const struct order_source *a,
 		return a->kernel;
 	if (a->sure != b->sure)
 		return a->sure;
-	return a->served < b->served;
+	return served(a) < served(b);
 }
 
 static struct order_source *first(const struct order *o,
@@ -155,14 +181,21 @@ static struct order_source *first(const struct order *o,
 	return a;
 }
 
+/* The next event, which no source has given away yet, has this ts. */
+static void reach(struct order *o, uint64_t ts)
+{
+	if (ts <= o->newest)
+		return;
+	model_settle(o->model, ts);
+	if (o->advance && o->totals.applied >= o->advance_at)
+		o->advance_at = o->advance(o->advance_ctx, ts);
+	o->newest = ts;
+}
+
 static void count(struct order *o, uint64_t ts, size_t nr)
 {
 	if (ts < o->newest)
 		o->totals.late += nr;
-	if (ts > o->newest) {
-		model_settle(o->model, ts);
-		o->newest = ts;
-	}
 	o->totals.applied += nr;
 	if (!o->totals.first)
 		o->totals.first = ts;
@@ -202,31 +235,47 @@ static void apply_one(const struct run *r, struct order_source *s)
 /* Events of one ts. Returns how many: 1 to max. */
 static size_t apply(const struct run *r, struct order_source *s, size_t max)
 {
-	size_t nr = apply_run(r, s, max);
+	size_t nr;
 
+	reach(r->o, s->ev->ts);
+	nr = apply_run(r, s, max);
 	if (nr)
 		return nr;
 	apply_one(r, s);
 	return 1;
 }
 
+/*
+ * The source comes to a ts that the next one has, too: who begins there does not
+ * depend on what was before, so that a replay may begin at any ts.
+ */
+static bool meets(const struct order_source *s, const struct order_source *next,
+		  uint64_t ts)
+{
+	return next && s->ev->ts != ts && next->ev->ts == s->ev->ts;
+}
+
 static void take_turn(const struct run *r, struct order_source *s,
 		      const struct order_source *next)
 {
 	size_t left = r->o->nr < TURN ? TURN : r->o->nr;
+	uint64_t ts;
 
 	do {
 		bool shared = next && next->ev->ts == s->ev->ts;
 
+		ts = s->ev->ts;
 		if (shared && !left) {
 			s->served = ++r->o->turns;
+			s->served_ts = ts;
 			return;
 		}
 		if (shared)
 			left -= apply(r, s, left);
 		else
 			apply(r, s, RUN);
-	} while (look(r, s) && s->sure && !(next && goes_before(next, s)));
+	} while (look(r, s) && s->sure && !meets(s, next, ts) &&
+		 !(next && goes_before(next, s)));
 }
 
 static uint64_t run_all(struct run r, bool final)

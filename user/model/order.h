@@ -64,6 +64,17 @@ uint64_t order_run_quick(struct order *o, uint64_t horizon, bool final,
 			 void (*told)(void *ctx, const struct outcome *out),
 			 void *ctx);
 
+/*
+ * Calls fn(ctx, ts) before the first event of a new ts, ts, is applied, once so
+ * many have been: what is applied then is all that is older than ts, and nothing
+ * waits. It returns at how many applied ones it wants to be called again.
+ */
+void order_on_advance(struct order *o, uint64_t applied,
+		      uint64_t (*fn)(void *ctx, uint64_t ts), void *ctx);
+/* The model has so many events already, of ts first to last. */
+void order_resume(struct order *o, uint64_t applied, uint64_t first,
+		  uint64_t last);
+
 struct order_totals {
 	uint64_t applied;
 	uint64_t first, last; /* ts of what was applied */

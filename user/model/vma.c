@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/archive.h"
 #include "model/origin.h"
 #include "model/vma.h"
 
@@ -817,4 +818,65 @@ const char *vma_map_check(const struct vma_map *m)
 		end = v->d.end;
 	}
 	return origins_cover(m);
+}
+
+/* --- as bytes */
+
+/* As far as loading has come, everything counted is whole. */
+static void archive_vmas(struct archive *a, struct vma_map *m)
+{
+	size_t nr = m->nr;
+
+	archive_array(a, (void **)&m->v, &nr, sizeof(*m->v));
+	if (a->load) {
+		m->nr = 0;
+		m->cap = nr + 1;
+	}
+	for (size_t i = 0; i < nr && !a->err; i++) {
+		struct vma *v = &m->v[i];
+
+		archive_cause(a, &v->made);
+		archive_cause(a, &v->changed);
+		m->nr = i + 1;
+		if (!v->made || !v->changed)
+			archive_fail(a, -EINVAL);
+	}
+}
+
+static void archive_origins(struct archive *a, struct origins *o)
+{
+	size_t nr = o->nr;
+
+	archive_array(a, (void **)&o->v, &nr, sizeof(*o->v));
+	if (a->load) {
+		o->nr = 0;
+		o->cap = nr + 1;
+	}
+	for (size_t i = 0; i < nr && !a->err; i++) {
+		archive_cause(a, &o->v[i].cause);
+		o->nr = i + 1;
+		if (!o->v[i].cause)
+			archive_fail(a, -EINVAL);
+	}
+}
+
+void vma_map_archive(struct archive *a, struct vma_map **m)
+{
+	if (a->load)
+		*m = vma_map_new();
+	if (!*m) {
+		archive_fail(a, -ENOMEM);
+		return;
+	}
+	archive_vmas(a, *m);
+	archive_origins(a, &(*m)->origins);
+	archive_raw(a, &(*m)->gone_from, sizeof((*m)->gone_from));
+	archive_raw(a, &(*m)->gone_tid, sizeof((*m)->gone_tid));
+	archive_cause(a, &(*m)->gone_made);
+	if (a->load && !a->err && vma_map_check(*m))
+		archive_fail(a, -EINVAL);
+	if (a->load && a->err) {
+		vma_map_free(*m);
+		*m = NULL;
+	}
 }

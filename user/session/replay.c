@@ -8,7 +8,15 @@
 
 #include "intake/records.h"
 #include "intake/words.h"
+#include "session/index.h"
 #include "session/replay.h"
+
+/*
+ * From one checkpoint to the next: so that what lies between two is replayed in
+ * well under a second, and all of them are smaller than the trace.
+ */
+#define CHECKPOINT_EVENTS (16u << 20)
+#define CHECKPOINT_PER_CHUNK 16 /* events for each live chunk that it holds */
 
 /* One stream of the trace as a source. */
 struct stream {
@@ -16,6 +24,7 @@ struct stream {
 	size_t index;
 	struct trace_block block;
 	size_t at; /* bytes of the block that are decoded */
+	struct trace_place place; /* of the block */
 	bool ended;
 	struct words_state words;
 	struct event ev;
@@ -27,7 +36,9 @@ struct replay {
 	struct model *model;
 	struct order *order;
 	struct stream *streams;
+	int dirfd;
 	uint64_t nonsense; /* bytes */
+	uint64_t first; /* ts of the trace's first event */
 };
 
 static int decode_resident(const struct trace_resident *n, struct event *ev)
@@ -132,6 +143,7 @@ static long decode(struct stream *s)
 /* The next packet; events lost before it become one event. */
 static void next_block(struct stream *s)
 {
+	s->place = trace_tell(s->r->trace, s->index);
 	if (trace_next(s->r->trace, s->index, &s->block) != 1) {
 		s->ended = true;
 		return;
@@ -239,19 +251,29 @@ static int add_streams(struct replay *r)
 	return 0;
 }
 
-static struct trace_reader *open_trace(const char *dir, char **why)
+static struct trace_reader *open_trace(struct replay *r, const char *dir,
+				       char **why)
 {
-	int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	struct trace_reader *t;
+	r->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (r->dirfd >= 0)
+		return trace_open(r->dirfd, why);
+	if (asprintf(why, "%s: %s", dir, strerror(errno)) < 0)
+		*why = NULL;
+	return NULL;
+}
 
-	if (fd < 0) {
-		if (asprintf(why, "%s: %s", dir, strerror(errno)) < 0)
-			*why = NULL;
-		return NULL;
+static uint64_t first_event(const struct replay *r)
+{
+	uint64_t first = UINT64_MAX;
+	const struct event *ev;
+	bool sure;
+
+	for (size_t i = 0; i < trace_streams(r->trace); i++) {
+		ev = stream_peek(&r->streams[i], &sure);
+		if (ev && ev->ts < first)
+			first = ev->ts;
 	}
-	t = trace_open(fd, why);
-	close(fd);
-	return t;
+	return first == UINT64_MAX ? 0 : first;
 }
 
 struct replay *replay_open(const char *dir, char **why)
@@ -261,11 +283,14 @@ struct replay *replay_open(const char *dir, char **why)
 	*why = NULL;
 	if (!r)
 		return NULL;
-	r->trace = open_trace(dir, why);
+	r->dirfd = -1;
+	r->trace = open_trace(r, dir, why);
 	r->model = r->trace ? model_new() : NULL;
 	r->order = r->model ? order_new(r->model) : NULL;
-	if (r->order && !add_streams(r))
+	if (r->order && !add_streams(r)) {
+		r->first = first_event(r);
 		return r;
+	}
 	replay_close(r);
 	return NULL;
 }
@@ -278,8 +303,120 @@ void replay_close(struct replay *r)
 		model_free(r->model);
 	if (r->trace)
 		trace_reader_free(r->trace);
+	if (r->dirfd >= 0)
+		close(r->dirfd);
 	free(r->streams);
 	free(r);
+}
+
+/* --- checkpoints */
+
+/* Where the stream goes on: at the block with its next event. */
+static struct index_stream where(const struct replay *r, const struct stream *s)
+{
+	struct index_stream x = { .ended = s->ended };
+
+	x.kind = trace_stream(r->trace, s->index, &x.tgid, &x.tid);
+	if (s->have || s->at < s->block.bytes)
+		x.place = s->place;
+	else
+		x.place = trace_tell(r->trace, s->index);
+	return x;
+}
+
+/* In how many events the next one is due. */
+static uint64_t next_checkpoint(const struct model *m)
+{
+	uint64_t chunks = 0;
+
+	for (size_t i = 0; i < model_spaces(m); i++)
+		chunks += chunk_total(model_space_at(m, i)->chunks).chunks;
+	chunks *= CHECKPOINT_PER_CHUNK;
+	return chunks > CHECKPOINT_EVENTS ? chunks : CHECKPOINT_EVENTS;
+}
+
+/* All events before ts have been applied. A trace that we may not write in has none. */
+static uint64_t checkpoint(void *ctx, uint64_t ts)
+{
+	struct replay *r = ctx;
+	struct order_totals t = order_totals(r->order);
+	struct index_head h = { .ts = ts,
+				.applied = t.applied,
+				.first = t.first,
+				.last = t.last,
+				.nonsense = replay_damage(r) };
+	size_t nr = trace_streams(r->trace), i;
+	struct index_stream *streams = calloc(nr + 1, sizeof(*streams));
+	int err = streams ? 0 : -ENOMEM;
+
+	for (i = 0; streams && i < nr; i++)
+		streams[i] = where(r, &r->streams[i]);
+	if (!err)
+		err = index_write(r->dirfd, r->trace, &h, streams, r->model);
+	free(streams);
+	if (err == -EBUSY)
+		return t.applied; /* at the next ts, then */
+	return err ? UINT64_MAX : t.applied + next_checkpoint(r->model);
+}
+
+/* The stream goes on at its first event of ts or later. */
+static void resume_stream(struct stream *s, const struct index_stream *x,
+			  uint64_t ts)
+{
+	const struct event *ev;
+	bool sure;
+
+	s->have = false;
+	s->at = s->block.bytes = 0;
+	s->ended = x->ended;
+	trace_seek(s->r->trace, s->index, &x->place);
+	while ((ev = stream_peek(s, &sure)) && ev->ts < ts)
+		stream_pop(s);
+}
+
+static int resume(struct replay *r, struct model *m, const struct index_head *h,
+		  const struct index_stream *streams)
+{
+	struct order *o = order_new(m);
+
+	if (!o)
+		return -ENOMEM;
+	order_free(r->order);
+	model_free(r->model);
+	r->model = m;
+	r->order = o;
+	order_resume(o, h->applied, h->first, h->last);
+	r->nonsense = h->nonsense;
+	for (size_t i = 0; i < trace_streams(r->trace); i++) {
+		struct stream *s = &r->streams[i];
+
+		resume_stream(s, &streams[i], h->ts);
+		if (!order_add(o, &stream_ops, s,
+			       streams[i].kind == TRACE_KERNEL))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int replay_until(struct replay *r, uint64_t ts)
+{
+	struct index_stream *streams;
+	struct index_head h;
+	struct model *m = index_read(r->dirfd, r->trace, ts, &h, &streams);
+	uint64_t from = 0;
+	int err = 0;
+
+	if (m) {
+		err = resume(r, m, &h, streams);
+		free(streams);
+		from = h.applied;
+	}
+	if (err)
+		return err;
+	order_on_advance(r->order, from + CHECKPOINT_EVENTS, checkpoint, r);
+	order_run(r->order, ts, true, NULL, NULL);
+	order_on_advance(r->order, UINT64_MAX, NULL, NULL);
+	return 0;
 }
 
 void replay_run(struct replay *r,
@@ -310,7 +447,7 @@ uint64_t replay_damage(const struct replay *r)
 
 uint64_t replay_first(const struct replay *r)
 {
-	return order_totals(r->order).first;
+	return r->first;
 }
 
 uint64_t replay_last(const struct replay *r)

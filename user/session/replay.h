@@ -18,12 +18,19 @@ void replay_close(struct replay *r);
 /* Applies everything; told() (may be NULL) hears each event. */
 void replay_run(struct replay *r,
 		void (*told)(void *ctx, const struct outcome *out), void *ctx);
+/*
+ * Applies everything up to ts, from the nearest checkpoint of the trace's index
+ * on, and leaves checkpoints behind where it can. UINT64_MAX: everything. 0 or
+ * -ENOMEM. Not after replay_run(), and not twice. The model may be another one
+ * afterwards.
+ */
+int replay_until(struct replay *r, uint64_t ts);
 const struct model *replay_model(const struct replay *r);
 const struct trace_env *replay_env(const struct replay *r);
 struct order_totals replay_order(const struct replay *r);
 /* Bytes that could not be read (a truncated trace), records that made no sense. */
 uint64_t replay_damage(const struct replay *r);
-/* ts of the first and the last event; known after replay_run(). */
+/* ts of the trace's first event, and of the last one that was applied. */
 uint64_t replay_first(const struct replay *r);
 uint64_t replay_last(const struct replay *r);
 

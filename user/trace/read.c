@@ -457,3 +457,36 @@ int trace_next(struct trace_reader *r, size_t i, struct trace_block *b)
 	close(fd);
 	return ret;
 }
+
+/* --- places */
+
+struct trace_place trace_tell(const struct trace_reader *r, size_t i)
+{
+	const struct stream *s = &r->streams[i];
+
+	return (struct trace_place){ s->offset, s->seq, s->discarded, s->ts };
+}
+
+void trace_seek(struct trace_reader *r, size_t i, const struct trace_place *p)
+{
+	struct stream *s = &r->streams[i];
+
+	s->offset = p->offset;
+	s->seq = p->seq;
+	s->discarded = p->discarded;
+	s->ts = p->ts;
+	s->broken = false;
+}
+
+enum trace_stream_kind trace_stream(const struct trace_reader *r, size_t i,
+				    uint32_t *tgid, uint32_t *tid)
+{
+	*tgid = r->streams[i].tgid;
+	*tid = r->streams[i].tid;
+	return r->streams[i].kind;
+}
+
+void trace_uuid(const struct trace_reader *r, uint8_t uuid[16])
+{
+	memcpy(uuid, r->uuid, sizeof(r->uuid));
+}

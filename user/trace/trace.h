@@ -160,6 +160,17 @@ size_t trace_streams(const struct trace_reader *r);
  * before is good.
  */
 int trace_next(struct trace_reader *r, size_t i, struct trace_block *b);
+/* Where the next packet of a stream begins, and what goes before it. */
+struct trace_place {
+	uint64_t offset, seq, discarded, ts;
+};
+struct trace_place trace_tell(const struct trace_reader *r, size_t i);
+/* A place may be any numbers: trace_next() finds out whether a packet is there. */
+void trace_seek(struct trace_reader *r, size_t i, const struct trace_place *p);
+/* Which stream that is; tgid and tid are 0 where it is no thread's. */
+enum trace_stream_kind trace_stream(const struct trace_reader *r, size_t i,
+				    uint32_t *tgid, uint32_t *tid);
+void trace_uuid(const struct trace_reader *r, uint8_t uuid[16]);
 /*
  * Bytes at the ends of the streams that were no sound packets, of those streams
  * that trace_next() has come to the end of; 0: a sound trace.
