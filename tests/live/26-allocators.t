@@ -13,7 +13,7 @@ cd "$tmp" || bail "no $tmp"
 calls() {
 	vmaheap script --json "$1" | jq -r '
 	select(.kind == "call" and .phase != "leave" and
-		(.caller.symbol // "" | test("^(victim_|_Zn[wa]|_Zd[la])"))) |
+		(.caller.symbol // "" | test("^(victim_|_Zn[wa]|_Zd[la]|operator )"))) |
 	if .phase == "free" or .phase == "realloc_enter" then select(.addr != "0x0") | "free \(.addr)"
 	else "\(.op) \(.size) \(.addr)" end'
 }
