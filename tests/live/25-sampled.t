@@ -40,6 +40,13 @@ is "$(vmaheap report --json small | jq -c '.spaces[0] | [.vmas_sampled, .kernel,
 	'[true,null,null,null,null,0]' "report: what only the module knows is null"
 is "$(babeltrace2 small 2>&1 | grep -Evc '\) (build_id|stack): ')" "$(vmaheap script small | wc -l)" "babeltrace2 reads the trace"
 
+# --- shorter than any look, and without a call
+for i in 1 2 3 4 5; do
+	as_nobody vmaheap record --kernel=none -o true$i -- true 2>true.err
+done
+is "$(for i in 1 2 3 4 5; do vmaheap report --json true$i | jq -r '.spaces[0].comm'; done | sort | uniq -c | xargs)" "5 true" \
+	"a program that ends at once is there all the same"
+
 # --- threads: all that they did
 as_nobody vmaheap record --kernel=none -o threads -- alloc_threads 20000 >threads.truth 2>threads.err
 is $? 0 "threads: exit status"

@@ -574,7 +574,7 @@ static void tell_unseen(struct sampled *k, struct target *t)
 {
 	char comm[16] = "";
 
-	if (t->mm || t->attached || k->stamps)
+	if (t->mm || t->attached)
 		return;
 	read_comm(t->tgid, comm);
 	if (comm[0] && strcmp(comm, t->comm))
