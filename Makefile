@@ -311,6 +311,23 @@ build/bench/counter.so: tests/bench/counter.c
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin $(LDFLAGS) -o $@ $<
 
+# What attaching costs a running process, by injection and by uprobes; and, for hours, whether it
+# can be done again and again.
+bench-attach: user build/bench/pairs
+	tests/bench/attach
+
+build/bench/pairs: tests/bench/pairs.c
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin -o $@ $<
+
+CYCLES ?= 10000
+attach-cycles: build/bench/inject_test $(victims)
+	VMAHEAP_CYCLES=$(CYCLES) $< test_cycles
+
+build/bench/inject_test: tests/unit/inject_test.c build/libvmaheap.a
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
+
 # What the shim's hot path costs, choice by choice.
 bench-hot: build/bench/hot $(shim)
 	build/bench/hot build/libvmaheap-shim.so
@@ -329,6 +346,7 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot clean FORCE
+	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
+	attach-cycles clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)

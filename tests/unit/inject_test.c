@@ -620,7 +620,7 @@ static void test_refused(void **state)
 	waitpid(pid, NULL, 0);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls),	cmocka_unit_test(test_threads),
@@ -630,5 +630,7 @@ int main(void)
 	};
 
 	alarm(300);
+	if (argc > 1)
+		cmocka_set_test_filter(argv[1]);
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -12,11 +12,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -50,6 +52,7 @@ struct uprobes {
 	struct bpf_link *links[LINKS];
 	unsigned int nr_links, probes;
 	bool windows;
+	double hit_ns;
 	struct uprobe_thread *threads[BUCKETS];
 	uint64_t reaped; /* when, ns */
 	bool knows_trampoline;
@@ -317,6 +320,113 @@ static bool attach(struct uprobes *u, const struct allocator *a, char **why)
 	return true;
 }
 
+/* ---- what a hit costs ---- */
+
+#define PRICE_CALLS 500
+
+/* Probed in a child of ours; it begins with an instruction that is emulated. */
+__asm__(".pushsection .text\n"
+	"uprobe_priced: nop\n"
+	"	ret\n"
+	".popsection\n");
+extern void uprobe_priced(void) __attribute__((visibility("hidden")));
+
+static uint64_t file_offset_of(uint64_t addr)
+{
+	uint64_t start, end, offset, found = 0;
+	FILE *f = fopen("/proc/self/maps", "re");
+	char line[4352];
+
+	while (f && fgets(line, sizeof(line), f))
+		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %*s %" SCNx64, &start,
+			   &end, &offset) == 3 &&
+		    addr >= start && addr < end)
+			found = addr - start + offset;
+	if (f)
+		fclose(f);
+	return found;
+}
+
+static uint64_t cpu_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* In the child: waits until the probes are there, calls, tells how long it took. */
+static void price_child(int go, int told)
+{
+	uint64_t ns;
+	char c;
+	int i;
+
+	if (read(go, &c, 1) != 1)
+		_exit(1);
+	ns = cpu_ns();
+	for (i = 0; i < PRICE_CALLS; i++)
+		uprobe_priced();
+	ns = cpu_ns() - ns;
+	_exit(write(told, &ns, sizeof(ns)) != sizeof(ns));
+}
+
+static double price_probed(struct uprobes *u, pid_t child, int go, int told)
+{
+	LIBBPF_OPTS(bpf_uprobe_opts, ret, .retprobe = true);
+	LIBBPF_OPTS(bpf_uprobe_opts, enter);
+	uint64_t offset = file_offset_of((uintptr_t)uprobe_priced), ns = 0;
+	struct bpf_program *prog = u->bpf->progs.nothing;
+	struct bpf_link *a, *b;
+
+	a = bpf_program__attach_uprobe_opts(prog, child, "/proc/self/exe",
+					    offset, &ret);
+	b = bpf_program__attach_uprobe_opts(prog, child, "/proc/self/exe",
+					    offset, &enter);
+	if (a && b && write(go, "g", 1) == 1 &&
+	    read(told, &ns, sizeof(ns)) != sizeof(ns))
+		ns = 0;
+	if (b)
+		bpf_link__destroy(b);
+	if (a)
+		bpf_link__destroy(a);
+	return (double)ns / (2.0 * PRICE_CALLS); /* entries and returns */
+}
+
+/* The trap is what costs; what is done in it is little beside it. */
+static double price(struct uprobes *u)
+{
+	int go[2] = { -1, -1 }, told[2] = { -1, -1 };
+	double ns = 0;
+	pid_t child;
+
+	if (pipe2(go, O_CLOEXEC) || pipe2(told, O_CLOEXEC))
+		goto out;
+	child = fork();
+	if (!child) {
+		close(go[1]);
+		price_child(go[0], told[1]);
+	}
+	close(told[1]);
+	told[1] = -1;
+	if (child > 0)
+		ns = price_probed(u, child, go[1], told[0]);
+	close(go[1]);
+	go[1] = -1;
+	if (child > 0)
+		waitpid(child, NULL, 0);
+out:
+	if (go[0] >= 0)
+		close(go[0]);
+	if (go[1] >= 0)
+		close(go[1]);
+	if (told[0] >= 0)
+		close(told[0]);
+	if (told[1] >= 0)
+		close(told[1]);
+	return ns;
+}
+
 static int be_silent(enum libbpf_print_level level, const char *fmt,
 		     va_list args)
 {
@@ -376,8 +486,10 @@ struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 	u->ops = ops;
 	u->ctx = ctx;
 	u->windows = windows;
-	if (start(u, file, why))
+	if (start(u, file, why)) {
+		u->hit_ns = price(u);
 		return u;
+	}
 	uprobes_close(u);
 	return NULL;
 }
@@ -489,7 +601,8 @@ void *uprobe_data(const struct uprobe_thread *t)
 
 struct uprobe_totals uprobes_totals(const struct uprobes *u)
 {
-	struct uprobe_totals totals = { .probes = u->probes };
+	struct uprobe_totals totals = { .probes = u->probes,
+					.hit_ns = u->hit_ns };
 
 	totals.hits = __atomic_load_n(&u->bpf->bss->hits, __ATOMIC_RELAXED);
 	totals.lost = __atomic_load_n(&u->bpf->bss->lost, __ATOMIC_RELAXED);

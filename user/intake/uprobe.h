@@ -42,6 +42,7 @@ void *uprobe_data(const struct uprobe_thread *t);
 
 struct uprobe_totals {
 	uint64_t hits, lost;
+	double hit_ns; /* what one costs on this machine, measured; 0: not known */
 	unsigned int probes; /* attached */
 };
 struct uprobe_totals uprobes_totals(const struct uprobes *u);

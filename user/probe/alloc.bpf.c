@@ -210,4 +210,12 @@ int leave(struct pt_regs *ctx)
 	return 0;
 }
 
+/* What a hit costs is measured with this one. */
+SEC("uprobe")
+int nothing(struct pt_regs *ctx)
+{
+	(void)ctx;
+	return 0;
+}
+
 char LICENSE[] SEC("license") = "GPL";

@@ -30,6 +30,8 @@
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
 #define LOOK_MS 200 /* for what an attached process has loaded */
+#define PRICE_LOUD \
+	0.1 /* of a CPU: uprobes that cost more are told of at once */
 #define SAMPLE_MS 1000 /* residency, at most this often */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 #define STOP_MS 100 /* how long a process may take to stop */
@@ -58,6 +60,7 @@ struct session {
 	struct attach *attach; /* the shim is in a process that ran already */
 	struct attach_cost attach_was;
 	uint64_t rings_lost; /* events that had no ring: of a program until it has the shim */
+	bool warned; /* of what the probes cost */
 	unsigned int inside; /* processes that it could not be taken out of */
 	uint64_t next_look;
 	struct uprobes *uprobes;
@@ -1143,6 +1146,8 @@ int session_fds(const struct session *s, struct pollfd *fds)
 	return n;
 }
 
+static void warn_of_price(struct session *s);
+
 static void do_due(struct session *s)
 {
 	uint64_t now = now_ns();
@@ -1151,6 +1156,8 @@ static void do_due(struct session *s)
 		verify_all(s);
 		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
 	}
+	if (s->uprobes)
+		warn_of_price(s);
 	if (s->attach && now >= s->next_look) {
 		attach_look(s->attach);
 		s->next_look = now_ns() + LOOK_MS * 1000000ull;
@@ -1279,9 +1286,54 @@ static void print_stops(const struct session *s, FILE *f)
 			s->inside);
 }
 
+/* Per second of the watch, as a part of a CPU; 0: not known. */
+static double probe_load(const struct session *s, double *ms)
+{
+	struct uprobe_totals t = uprobes_totals(s->uprobes);
+	double seconds = (double)(now_ns() - s->began) / 1e9;
+
+	*ms = (double)t.hits * t.hit_ns / 1e6;
+	return seconds > 0 ? *ms / 1e3 / seconds : 0;
+}
+
+static void print_probes(const struct session *s, FILE *f)
+{
+	struct uprobe_totals t = uprobes_totals(s->uprobes);
+	double ms, load = probe_load(s, &ms);
+
+	if (t.hit_ns > 0)
+		fprintf(f,
+			"attach: %" PRIu64
+			" hits of %u probes, at %.0f ns each (measured) %.1f ms: %.1f %% of a CPU\n",
+			t.hits, t.probes, t.hit_ns, ms, 100 * load);
+	else
+		fprintf(f,
+			"attach: %" PRIu64
+			" hits of %u probes; what they cost could not be measured\n",
+			t.hits, t.probes);
+}
+
 void session_print_price(struct session *s, FILE *f)
 {
 	print_stops(s, f);
+	if (s->uprobes)
+		print_probes(s, f);
+}
+
+/* While there is time to end it. */
+static void warn_of_price(struct session *s)
+{
+	double ms, load;
+
+	if (s->warned || now_ns() - s->began < 1000000000)
+		return;
+	load = probe_load(s, &ms);
+	if (load < PRICE_LOUD)
+		return;
+	s->warned = true;
+	say(s,
+	    "THE PROBES COST PROCESS %u %.0f %% OF A CPU (%.0f ms so far): it is slower by that; ^C ends it",
+	    s->o.pid, 100 * load, ms);
 }
 
 void session_print_losses(struct session *s, FILE *f)
