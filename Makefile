@@ -11,6 +11,7 @@
 #                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
 # make deb        Debian packages of both, in build/deb/; make clean
 # make bench      what the allocator side costs, beside its peers (half an hour), on this machine
+# make bench-attach   what attaching costs a running process (minutes), on this machine
 # make bench-kernel   what the module costs, beside its peers (minutes), in a guest
 
 MAKEFLAGS += --no-builtin-rules

@@ -398,19 +398,27 @@ static bool has_lib(const struct inject *in, const char *part)
 	return false;
 }
 
-/* The first look: everything that needs no stop. */
-static int study(struct inject *in, char **why)
+/* The linker's list, when it is not at work on it. */
+static int read_libs(struct inject *in)
 {
 	int err, tries = 0;
 
 	do {
+		if (tries)
+			nap();
 		libs_free(&in->libs);
 		err = libs_find(in->pid, in->mem, &in->r_debug);
 		if (!err)
 			err = libs_read(in->mem, in->r_debug, &in->libs);
-		if (err == -EAGAIN)
-			nap();
 	} while (err == -EAGAIN && tries++ < LOADING_TRIES);
+	return err;
+}
+
+/* The first look: everything that needs no stop. */
+static int study(struct inject *in, char **why)
+{
+	int err = read_libs(in);
+
 	if (err == -ENOEXEC)
 		return refuse(why, "it is statically linked");
 	if (err == -EAGAIN)
@@ -430,10 +438,8 @@ static int study(struct inject *in, char **why)
 /* Makes the image for the i-th place. */
 static int prepare(struct inject *in, unsigned int i, char **why)
 {
-	int err;
+	int err = read_libs(in);
 
-	libs_free(&in->libs);
-	err = libs_read(in->mem, in->r_debug, &in->libs);
 	if (err)
 		return refuse(why, "its list of libraries cannot be read: %s",
 			      strerror(-err));
