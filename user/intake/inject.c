@@ -25,7 +25,9 @@
 #include "probe/inject.h"
 
 #define PAGE 4096ull
-#define STOP_MS 200 /* how long a thread may take to stop */
+/* How long threads may take to stop: at first, and at last; on a busy machine some do. */
+#define STOP_MS 100
+#define STOP_MAX_MS 1600
 #define TRIES 15 /* stops, for what another moment may allow, TRY_NS apart */
 #define LOADING_TRIES 500 /* looks at a program that is being started */
 #define TRY_NS 2000000
@@ -659,22 +661,25 @@ static void count_stop(struct inject *in, uint64_t since)
 static int while_stopped(struct inject *in,
 			 int (*act)(struct inject *in, struct proc_stopped *st))
 {
+	unsigned int ms = STOP_MS, tries = 0;
 	struct proc_stopped st;
-	int err, tries = 0;
 	uint64_t since;
+	int err;
 
-	do {
-		if (tries)
-			nap();
+	for (;;) {
 		since = now_ns();
-		err = proc_stop(in->pid, STOP_MS, &st);
-		if (err)
-			continue;
-		err = act(in, &st);
-		proc_go(&st);
+		err = proc_stop(in->pid, ms, &st);
+		if (!err) {
+			err = act(in, &st);
+			proc_go(&st);
+		}
 		count_stop(in, since);
-	} while ((err == -EAGAIN || err == -EBUSY || err == -ETIMEDOUT) &&
-		 tries++ < (err == -ETIMEDOUT ? 5 : TRIES));
+		if (err == -ETIMEDOUT && ms < STOP_MAX_MS)
+			ms *= 2;
+		else if ((err != -EAGAIN && err != -EBUSY) || ++tries == TRIES)
+			break;
+		nap();
+	}
 	return err;
 }
 
@@ -727,20 +732,23 @@ bool inject_alive(const struct inject *in)
 	return get(in, in->image.at, &byte, 1);
 }
 
-static int act_silence(struct inject *in, struct proc_stopped *st)
+static bool write_silence(const struct inject *in)
 {
 	uint32_t silent = SHIM_SILENT;
 	const struct image *im = &in->image;
+
+	return put(in, im->at + image_symbol(im, "shim_state"), &silent, 4) &&
+	       put(in, im->at + image_symbol(im, "shim_silent"), &silent, 1);
+}
+
+static int act_silence(struct inject *in, struct proc_stopped *st)
+{
 	int err;
 
 	if (!inject_alive(in))
 		return -ESRCH;
 	err = put_back(in, st);
-	if (!put(in, im->at + image_symbol(im, "shim_state"), &silent, 4) ||
-	    !put(in, im->at + image_symbol(im, "shim_silent"), &silent, 1) ||
-	    !clear_homes(in))
-		err = -EIO;
-	return err;
+	return write_silence(in) && clear_homes(in) ? err : -EIO;
 }
 
 /* ---- is a thread inside? ---- */
@@ -828,6 +836,8 @@ static int act_leave(struct inject *in, struct proc_stopped *st)
 	int err = inject_alive(in) ? read_maps(in) : -ESRCH;
 	size_t i;
 
+	if (!err)
+		err = put_back(in, st); /* if it did not stop before */
 	for (i = 0; !err && i < st->nr; i++)
 		if (is_inside(in, st->tids[i]))
 			err = -EAGAIN;
@@ -847,7 +857,7 @@ static int act_empty(struct inject *in, struct proc_stopped *st)
 
 /* ---- in and out ---- */
 
-static void inject_free(struct inject *in)
+void inject_free(struct inject *in)
 {
 	if (in->mem >= 0)
 		close(in->mem);
@@ -1064,19 +1074,34 @@ void inject_look(struct inject *in)
 	forget_unset(in);
 }
 
+/*
+ * Pointers are not written while threads may be reading them: what does not stop
+ * keeps them for now, and the shim passes its calls on.
+ */
 int inject_silence(struct inject *in)
 {
-	return while_stopped(in, act_silence);
+	int err = while_stopped(in, act_silence);
+
+	if (err == -ETIMEDOUT)
+		write_silence(in);
+	return err;
 }
 
-bool inject_close(struct inject *in)
+bool inject_leave(struct inject *in)
 {
 	int err = while_stopped(in, act_leave);
 
 	if (err && err != -ESRCH)
 		while_stopped(in, act_empty);
-	inject_free(in);
 	return !err || err == -ESRCH;
+}
+
+bool inject_close(struct inject *in)
+{
+	bool left = inject_leave(in);
+
+	inject_free(in);
+	return left;
 }
 
 struct inject_totals inject_totals(const struct inject *in)

@@ -53,15 +53,18 @@ bool inject_alive(const struct inject *in);
 
 /*
  * Puts all pointers back: no new call comes to the shim. What is in the rings may
- * be read then, before inject_close() takes their memory away. 0 or -errno.
+ * be read then, before inject_leave() takes their memory away. 0 or -errno.
  */
 int inject_silence(struct inject *in);
 
 /*
- * Takes away what the shim has mapped but its image, and frees. Call it when
- * nobody listens at the socket any more. False: a thread may still be inside of
- * the shim, so that some address space stays mapped, without contents.
+ * Takes away what the shim has mapped but its image. Call it when nobody listens
+ * at the socket any more. False: a thread may still be inside of the shim, so that
+ * some address space stays mapped, without contents; or one did not stop.
  */
+bool inject_leave(struct inject *in);
+void inject_free(struct inject *in);
+/* Both. */
 bool inject_close(struct inject *in);
 
 struct inject_totals {

@@ -119,13 +119,24 @@ void attach_silence(struct attach *a, uint32_t pid)
 	}
 }
 
-unsigned int attach_close(struct attach *a)
+static struct attach_cost cost_of(const struct inject *in)
+{
+	struct inject_totals t = inject_totals(in);
+
+	return (struct attach_cost){ t.pointers, t.stops, t.stopped_ns,
+				     t.longest_ns };
+}
+
+unsigned int attach_close(struct attach *a, struct attach_cost *cost)
 {
 	unsigned int inside = 0;
 	size_t i;
 
-	if (a->main)
-		inside += !inject_close(a->main);
+	if (a->main) {
+		inside += !inject_leave(a->main);
+		*cost = cost_of(a->main);
+		inject_free(a->main);
+	}
 	for (i = 0; i < a->nr; i++)
 		inside += !inject_close(a->others[i]);
 	if (a->dir >= 0)
@@ -133,14 +144,4 @@ unsigned int attach_close(struct attach *a)
 	free(a->others);
 	free(a);
 	return inside;
-}
-
-struct attach_cost attach_cost(const struct attach *a)
-{
-	struct inject_totals t = { 0 };
-
-	if (a->main)
-		t = inject_totals(a->main);
-	return (struct attach_cost){ t.pointers, t.stops, t.stopped_ns,
-				     t.longest_ns };
 }

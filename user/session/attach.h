@@ -28,16 +28,17 @@ void attach_look(struct attach *a);
 
 /* No new call comes to the shim from process pid, which is watched. */
 void attach_silence(struct attach *a, uint32_t pid);
-/*
- * Takes the shim out of all that were silenced, and frees. The socket is closed
- * already. Returns in how many processes a thread may still be inside.
- */
-unsigned int attach_close(struct attach *a);
-
+/* Of the process that it was put into. */
 struct attach_cost {
 	unsigned int pointers, stops;
 	uint64_t stopped_ns, longest_ns;
 };
-struct attach_cost attach_cost(const struct attach *a);
+
+/*
+ * Takes the shim out of all that were silenced, and frees. The socket is closed
+ * already. Returns how many processes it could not be taken out of wholly. *cost
+ * is set if the process is there.
+ */
+unsigned int attach_close(struct attach *a, struct attach_cost *cost);
 
 #endif

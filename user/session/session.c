@@ -1089,8 +1089,7 @@ static void detach_end(struct session *s)
 	if (!s->attach)
 		return;
 	close_rings(s);
-	s->attach_was = attach_cost(s->attach);
-	s->inside = attach_close(s->attach);
+	s->inside = attach_close(s->attach, &s->attach_was);
 	s->attach = NULL;
 }
 
@@ -1282,7 +1281,7 @@ static void print_stops(const struct session *s, FILE *f)
 		(double)c->longest_ns / 1e6, c->pointers);
 	if (s->inside)
 		fprintf(f,
-			"attach: in %u processes a thread may still be inside of the shim: address space without contents stays mapped there\n",
+			"attach: in %u processes a thread may still be inside of the shim, or did not stop: what is left of it there is silent\n",
 			s->inside);
 }
 
