@@ -330,10 +330,11 @@ build/bench/inject_test: tests/unit/inject_test.c build/libvmaheap.a
 	$(CC) $(CPPFLAGS) $(CFLAGS) -o $@ $^ -lcmocka $(LDLIBS)
 
 # What the shim's hot path costs, choice by choice.
-bench-hot: build/bench/hot $(shim)
+bench-hot: build/bench/hot build/bench/stacks $(shim)
 	build/bench/hot build/libvmaheap-shim.so
+	build/bench/stacks build/libvmaheap-shim.so
 
-build/bench/hot: tests/bench/hot.c build/libvmaheap.a
+build/bench/hot build/bench/stacks: build/bench/%: tests/bench/%.c build/libvmaheap.a
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) -fno-builtin-malloc -fno-builtin-free -o $@ $^ $(LDLIBS)
 
