@@ -515,8 +515,10 @@ static void test_cycles(void **state)
 		run.rings = rings_open(run.sock, 65536, false, &ops, &run);
 		assert_non_null(run.rings);
 		run.inject = inject_open(run.pid, run.sock, &why);
-		if (!run.inject) { /* a thread did not stop in time */
-			assert_non_null(strstr(why, "does not stop"));
+		if (!run.inject) {
+			if (!strstr(why, "does not stop") &&
+			    !strstr(why, "at work all the time"))
+				fail_msg("%s", why);
 			free(why);
 			refusals++;
 			close_rings(&run);
