@@ -515,14 +515,18 @@ void slot_put(struct slot_loan *loan)
 
 /*
  * Only the process that did a handshake says goodbye: a vfork child that calls
- * exit() would else speak for its parent.
+ * exit() would else speak for its parent. And a process in which nobody has ever
+ * called us, for its VMAs can be compared as any other's.
  */
 __attribute__((destructor)) static void process_exit(void)
 {
+	bool first = shim_state == SHIM_NEW;
 	int saved = errno;
 
-	if (shim_state == SHIM_ACTIVE && process->has_rings &&
-	    process->pid == sys_getpid())
+	if (first)
+		start();
+	if (shim_state == SHIM_ACTIVE &&
+	    (first || (process->has_rings && process->pid == sys_getpid())))
 		link_bye(sock_path);
 	errno = saved;
 }
