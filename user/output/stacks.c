@@ -179,15 +179,24 @@ static size_t with_stack(const struct output *o, struct rows *r)
 	return nr;
 }
 
+/* What is shown of a space, in its order. To be freed, on an error too. */
+static int chosen_rows(const struct output *o, const struct space *s,
+		       enum stack_order by, struct rows *r)
+{
+	int err = make_rows(o, s, r);
+
+	r->nr = with_stack(o, r);
+	sort_rows(r, by);
+	return err;
+}
+
 static int space_text(const struct output *o, const struct space *s,
 		      enum stack_order by)
 {
 	struct rows r = { 0 };
-	int err = make_rows(o, s, &r);
+	int err = chosen_rows(o, s, by, &r);
 	size_t i;
 
-	r.nr = with_stack(o, &r);
-	sort_rows(&r, by);
 	if (!err)
 		text_head(o, s, &r, by);
 	for (i = 0; !err && i < r.nr && i < TOP; i++)
@@ -249,11 +258,9 @@ static int space_folded(const struct output *o, const struct space *s,
 			enum stack_order by)
 {
 	struct rows r = { 0 };
-	int err = make_rows(o, s, &r);
+	int err = chosen_rows(o, s, by, &r);
 	size_t i;
 
-	r.nr = with_stack(o, &r);
-	sort_rows(&r, by);
 	for (i = 0; !err && i < r.nr; i++)
 		if (value_of(&r.at[i], by))
 			put_folded(o, s, &r.at[i], value_of(&r.at[i], by));
@@ -281,13 +288,11 @@ static json_t *json_space(const struct output *o, const struct space *s,
 	json_t *rows = json_array();
 	size_t i;
 
-	if (make_rows(o, s, &r)) {
+	if (chosen_rows(o, s, by, &r)) {
 		rows_free(&r);
 		json_decref(rows);
 		return NULL;
 	}
-	r.nr = with_stack(o, &r);
-	sort_rows(&r, by);
 	for (i = 0; i < r.nr; i++)
 		json_array_append_new(rows, json_row(o, s, &r.at[i]));
 	rows_free(&r);

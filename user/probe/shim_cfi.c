@@ -44,7 +44,8 @@ static uint64_t get(struct bytes *b, size_t n)
 	return v;
 }
 
-static uint64_t get_uleb(struct bytes *b)
+/* LEB128 (DWARF 5, 7.6); `extend`: the signed kind. */
+static uint64_t get_leb(struct bytes *b, bool extend)
 {
 	unsigned int shift = 0;
 	uint64_t v = 0, byte;
@@ -55,23 +56,19 @@ static uint64_t get_uleb(struct bytes *b)
 			v |= (byte & 127) << shift;
 		shift += 7;
 	} while (byte & 128 && !b->bad);
+	if (extend && byte & 64 && shift < 64)
+		v |= ~0ull << shift;
 	return v;
+}
+
+static uint64_t get_uleb(struct bytes *b)
+{
+	return get_leb(b, false);
 }
 
 static int64_t get_sleb(struct bytes *b)
 {
-	unsigned int shift = 0;
-	uint64_t v = 0, byte;
-
-	do {
-		byte = get(b, 1);
-		if (shift < 64)
-			v |= (byte & 127) << shift;
-		shift += 7;
-	} while (byte & 128 && !b->bad);
-	if (byte & 64 && shift < 64)
-		v |= ~0ull << shift;
-	return (int64_t)v;
+	return (int64_t)get_leb(b, true);
 }
 
 static void skip(struct bytes *b, uint64_t n)
