@@ -307,6 +307,9 @@ int vh_netlink_init(void);
 void vh_netlink_exit(void);
 int vh_send_records(u32 port, const void *records, u32 len);
 
+/* trace.c */
+void vh_trace(u32 session, const struct vmaheap_record *rec);
+
 /* proc.c, events.c */
 extern struct vh_session *vh_proc_session; /* vh_control */
 bool vh_may_look(void);
