@@ -20,6 +20,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -555,6 +556,162 @@ static void test_cycles(void **state)
 	end(&run);
 }
 
+/* ---- the injector is killed ---- */
+
+static long calls_left = -1; /* until it is killed; below 0: it is not */
+
+static void may_end(void)
+{
+	if (!calls_left--)
+		kill(getpid(), SIGKILL);
+}
+
+/* These stand before the C library's own in all that is linked into the test. */
+long ptrace(enum __ptrace_request request, ...)
+{
+	va_list ap;
+	long a, b, c, rc;
+
+	may_end();
+	va_start(ap, request);
+	a = va_arg(ap, int);
+	b = va_arg(ap, long);
+	c = va_arg(ap, long);
+	va_end(ap);
+	rc = syscall(SYS_ptrace, (long)request, a, b, c);
+	may_end();
+	return rc;
+}
+
+ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
+{
+	may_end();
+	return syscall(SYS_pwrite64, fd, buf, n, at);
+}
+
+/* In and out; its socket is not served. */
+static int in_and_out(uint32_t pid)
+{
+	char *why = NULL;
+	struct inject *in = inject_open(pid, "/nowhere/sock", &why);
+
+	if (!in) {
+		print_error("%s\n", why);
+		return 1;
+	}
+	return inject_silence(in) || !inject_close(in);
+}
+
+/* A child that does it and is killed after so many calls: how it ended. */
+static int killed_after(uint32_t pid, long calls)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child) {
+		calls_left = calls;
+		_exit(in_and_out(pid));
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	return status;
+}
+
+static void start_state(struct run *run, const char *name)
+{
+	char *argv[] = { victim("states"), (char *)(uintptr_t)name, NULL };
+
+	memset(run, 0, sizeof(*run));
+	start(run, argv);
+	await_start(run);
+	assert_int_equal(write(run->in, "g", 1), 1);
+	free(argv[0]);
+}
+
+static void end_state(struct run *run)
+{
+	assert_int_equal(killed_after(run->pid, -1), 0);
+	finish(run);
+	assert_int_equal(run->status, 0);
+	free(run->text);
+}
+
+/*
+ * Every step-th moment from the first on, of one victim, or of its own each: how
+ * many moments there are.
+ */
+static long each_moment(const char *name, bool fresh, long first, long step)
+{
+	int status = SIGKILL;
+	struct run run;
+	long n;
+
+	for (n = first; status == SIGKILL; n += step) {
+		assert_true(n < 5000);
+		if (n == first || fresh)
+			start_state(&run, name);
+		status = killed_after(run.pid, n);
+		if (status != SIGKILL || fresh)
+			end_state(&run);
+	}
+	assert_int_equal(status, 0);
+	return n - step;
+}
+
+/*
+ * Killed at each of the moments that an injection has, the victim goes on as if
+ * nothing had been, and the next injector finds its way. With $VMAHEAP_CYCLES in
+ * each state at all of them, else they are dealt out.
+ */
+static void test_killed(void **state)
+{
+	static const char *const states[] = { "compute", "sleep", "poll",
+					      "read", "suspend" };
+	bool all = getenv("VMAHEAP_CYCLES");
+	long i;
+
+	(void)state;
+	for (i = 0; i < 5; i++)
+		assert_true(each_moment(states[i], true, all ? 0 : i,
+					all ? 1 : 5) > 100);
+	for (i = 0; i < (all ? 5 : 1); i++)
+		each_moment(states[i], false, 0, 1);
+}
+
+/* Kills it when so much time has passed since it began. */
+static void kill_within(uint32_t pid, unsigned int us)
+{
+	pid_t child = fork();
+	int status;
+
+	if (!child)
+		for (;;)
+			if (in_and_out(pid))
+				_exit(1);
+	usleep(us);
+	assert_int_equal(kill(child, SIGKILL), 0);
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, SIGKILL);
+}
+
+/* At any time, while all kinds of things go on; $VMAHEAP_CYCLES: how often. */
+static void test_killed_at_random(void **state)
+{
+	const char *env = getenv("VMAHEAP_CYCLES");
+	unsigned long n = env ? strtoul(env, NULL, 0) : 30;
+	char *argv[] = { victim("alloc_storm"), "8", NULL };
+	struct run run = { 0 };
+
+	(void)state;
+	alarm(300 + (unsigned int)n);
+	start(&run, argv);
+	await_start(&run);
+	assert_int_equal(write(run.in, "g", 1), 1);
+	while (n--)
+		kill_within(run.pid, (unsigned int)(random() % 40000));
+	end_state(&run);
+	free(argv[0]);
+}
+
 static void refused(uint32_t pid, const char *sentence)
 {
 	char *why = NULL;
@@ -633,9 +790,14 @@ static void test_refused(void **state)
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_calls),	cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_churn),	cmocka_unit_test(test_out),
-		cmocka_unit_test(test_orphan),	cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_out),
+		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_at_random),
 		cmocka_unit_test(test_refused),
 	};
 

@@ -61,7 +61,8 @@ struct inject {
 	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
 	uint64_t r_debug;
 	uint64_t sum; /* of the objects that were looked through */
-	uint64_t syscall_at;
+	uint64_t gap; /* where system calls are made from (intake/remote.h) */
+	struct remote_note left; /* what one that was killed was mapping */
 	struct libs libs; /* only while they are looked through */
 	const struct lib *reading; /* the one that is */
 	struct proc_map *maps; /* as well */
@@ -172,7 +173,7 @@ static int check_program(uint32_t pid, char **why)
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return refuse(why,
+		return refuse(why, "%s",
 			      errno == ENOENT ?
 				      "it has no program (a kernel thread)" :
 				      "its program cannot be read");
@@ -359,35 +360,37 @@ static void find_originals(struct inject *in)
 	in->nr_functions = i;
 }
 
-/*
- * The instruction in a wrapper of libc's, one that is over at once when nothing
- * is wrong: glibc's (sysdeps/unix/sysv/linux/x86_64/sysdep.h, PSEUDO) is looked
- * for first.
- */
-static uint64_t find_syscall(struct inject *in)
+static bool is_code(const struct proc_map *m)
 {
-	static const unsigned char glibc[] = { 0x0f, 0x05, 0x48, 0x3d,
-					       0x01, 0xf0, 0xff, 0xff,
-					       0x73, 0x01, 0xc3 };
-	static const size_t lengths[] = { sizeof(glibc), 2 };
-	static const char *const names[] = { "mprotect", "munmap", "getppid" };
-	unsigned char code[64];
-	size_t i, j, where;
+	const uint32_t has = VMA_FILE | VMA_READ | VMA_EXEC;
 
-	for (j = 0; j < 2; j++) {
-		for (i = 0; i < 3; i++) {
-			uint64_t fn = libs_symbol(in->mem, &in->libs, names[i],
-						  &where);
-			unsigned char *at;
+	return m && (m->d.flags & (has | VMA_WRITE | VMA_SHARED)) == has;
+}
 
-			if (!fn || !get(in, fn, code, sizeof(code)))
-				continue;
-			at = memmem(code, sizeof(code), glibc, lengths[j]);
-			if (at)
-				return fn + (uint64_t)(at - code);
-		}
-	}
-	return 0;
+/* A gap behind the code of one object. */
+static bool try_gap(struct inject *in, uint64_t base)
+{
+	uint64_t at = lib_gap(in->mem, base, REMOTE_BYTES);
+
+	if (!at || !is_code(map_of(in, at)) ||
+	    remote_gap(in->mem, at, &in->left) == REMOTE_GAP_USED)
+		return false;
+	in->gap = at;
+	return true;
+}
+
+/* Of an object that is never unloaded: libc, the linker, the program. */
+static bool find_gap(struct inject *in)
+{
+	size_t where;
+
+	if (read_maps(in))
+		return false;
+	if (libs_symbol(in->mem, &in->libs, "mprotect", &where) &&
+	    try_gap(in, in->libs.at[where].base))
+		return true;
+	return try_gap(in, in->libs.linker) ||
+	       (in->libs.nr && try_gap(in, in->libs.at[0].base));
 }
 
 static bool has_lib(const struct inject *in, const char *part)
@@ -431,9 +434,10 @@ static int study(struct inject *in, char **why)
 			      strerror(-err));
 	if (has_lib(in, "libvmaheap-shim"))
 		return refuse(why, "it has the shim already, preloaded");
-	in->syscall_at = find_syscall(in);
-	if (!in->syscall_at)
-		return refuse(why, "its libc is not known to us");
+	if (!find_gap(in))
+		return refuse(
+			why,
+			"no room behind the code of its libc, linker or program");
 	return 0;
 }
 
@@ -590,15 +594,42 @@ static long call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c,
 	return remote_call(r, nr, a, b, c, d, ~0ull, 0);
 }
 
-/* Maps the image writable and fills it; then each part gets its protection. */
+/*
+ * Is there what one that was killed had begun to map for an image? No pointer was
+ * set to it yet, so no thread is in it. Its limits and that none of it is code
+ * tell it from what the process may have put there since.
+ */
+static bool is_half(const struct inject *in)
+{
+	uint64_t at = in->left.at, end = at + in->left.size;
+	const struct proc_map *m = map_of(in, at);
+
+	if (!m || at != in->image.at || m->d.start != at)
+		return false;
+	for (; m < in->maps + in->nr_maps && m->d.start < end; m++)
+		if (m->d.flags & (VMA_FILE | VMA_SHARED | VMA_EXEC) ||
+		    m->d.end > end)
+			return false;
+	return m[-1].d.end == end;
+}
+
+/*
+ * Maps the image writable and fills it; then each part gets its protection, the
+ * code last: what is executable is complete.
+ */
 static int map_image(struct inject *in, struct remote *r)
 {
 	const struct image *im = &in->image;
 	uint64_t homes = im->at + image_symbol(im, "inject_homes");
-	long got = call(r, SYS_mmap, im->at, im->size, PROT_READ | PROT_WRITE,
-			MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
-				MAP_FIXED_NOREPLACE);
+	long got = 0;
 
+	if (is_half(in))
+		got = call(r, SYS_munmap, in->left.at, in->left.size, 0, 0);
+	if (!got)
+		got = call(r, SYS_mmap, im->at, im->size,
+			   PROT_READ | PROT_WRITE,
+			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
+				   MAP_FIXED_NOREPLACE);
 	if (got < 0)
 		return (int)got;
 	if ((uint64_t)got != im->at) { /* before Linux 4.17 only a hint */
@@ -610,11 +641,11 @@ static int map_image(struct inject *in, struct remote *r)
 	else
 		got = -EIO;
 	if (!got)
-		got = call(r, SYS_mprotect, im->at + im->text, im->text_size,
-			   PROT_READ | PROT_EXEC, 0);
-	if (!got)
 		got = call(r, SYS_madvise, homes, INJECT_HOME_BYTES,
 			   MADV_WIPEONFORK, 0);
+	if (!got)
+		got = call(r, SYS_mprotect, im->at + im->text, im->text_size,
+			   PROT_READ | PROT_EXEC, 0);
 	if (got)
 		call(r, SYS_munmap, im->at, im->size, 0, 0);
 	else
@@ -631,7 +662,7 @@ static int find_image(struct inject *in)
 
 	if (read_maps(in))
 		return -ESRCH;
-	if (!map_of(in, im->at))
+	if (!map_of(in, im->at) || is_half(in))
 		return 0;
 	text = malloc(im->text_size);
 	if (text && get(in, im->at + im->text, text, im->text_size) &&
@@ -640,6 +671,69 @@ static int find_image(struct inject *in)
 	free(text);
 	in->mapped = rc == 1;
 	return rc;
+}
+
+/* ---- is a thread inside? ---- */
+
+struct code {
+	uint64_t at, size;
+};
+
+static const struct code images = { INJECT_AREA,
+				    INJECT_PLACES *INJECT_PLACE_BYTES };
+
+static bool in_code(const struct code *c, uint64_t addr)
+{
+	return addr - c->at < c->size;
+}
+
+/*
+ * From the stack pointer to the end of its mapping, every word that could be a
+ * return address into that code counts, so "no" is sure and "yes" is not: there
+ * may be words that nobody has written since.
+ */
+static bool stack_enters(const struct inject *in, const struct code *c,
+			 uint64_t sp)
+{
+	const struct proc_map *m = map_of(in, sp);
+	uint64_t words[1024], end;
+	size_t i, n;
+
+	if (!m)
+		return true;
+	end = m->d.end - sp > STACK_MAX ? sp + STACK_MAX : m->d.end;
+	for (sp &= ~7ull; sp < end; sp += 8 * n) {
+		n = (end - sp) / 8 < 1024 ? (end - sp) / 8 : 1024;
+		if (!n)
+			break;
+		if (!get(in, sp, words, 8 * n))
+			return true;
+		for (i = 0; i < n; i++)
+			if (in_code(c, words[i]))
+				return true;
+	}
+	return false;
+}
+
+static bool is_inside(const struct inject *in, const struct code *c, pid_t tid)
+{
+	struct user_regs_struct regs;
+
+	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
+		return true;
+	return in_code(c, regs.rip) || stack_enters(in, c, regs.rsp);
+}
+
+/* May any of them be? */
+static bool any_inside(const struct inject *in, const struct code *c,
+		       const struct proc_stopped *st)
+{
+	size_t i;
+
+	for (i = 0; i < st->nr; i++)
+		if (is_inside(in, c, st->tids[i]))
+			return true;
+	return false;
 }
 
 /* ---- stops ---- */
@@ -692,12 +786,38 @@ static int check_libs(struct inject *in)
 	return err || sum == in->sum ? err : gather(in);
 }
 
+/*
+ * Where one was killed a thread may still be on its way out of what it left, or
+ * in a signal handler that began there. -EAGAIN: so it is; -EBUSY: at work.
+ */
+static int check_gap(struct inject *in, const struct proc_stopped *st)
+{
+	struct code gap = { in->gap, REMOTE_BYTES };
+	struct remote_note note;
+
+	switch (remote_gap(in->mem, in->gap, &note)) {
+	case REMOTE_GAP_FREE:
+		return 0;
+	case REMOTE_GAP_LEFT:
+		return read_maps(in)		? -ESRCH :
+		       any_inside(in, &gap, st) ? -EAGAIN :
+						  0;
+	default:
+		return -EBUSY;
+	}
+}
+
 static int with_remote(struct inject *in, struct proc_stopped *st,
 		       int (*act)(struct inject *in, struct remote *r))
 {
+	struct remote_note note = { 0 };
 	struct remote r;
-	int err = remote_begin(&r, st, in->mem, in->syscall_at);
+	int err = check_gap(in, st);
 
+	if (!err && !in->mapped)
+		note = (struct remote_note){ in->image.at, in->image.size };
+	if (!err)
+		err = remote_begin(&r, st, in->mem, in->gap, note);
 	if (err)
 		return err;
 	err = act(in, &r);
@@ -751,49 +871,6 @@ static int act_silence(struct inject *in, struct proc_stopped *st)
 	return write_silence(in) && clear_homes(in) ? err : -EIO;
 }
 
-/* ---- is a thread inside? ---- */
-
-static bool in_image(uint64_t addr)
-{
-	return addr - INJECT_AREA < INJECT_PLACES * INJECT_PLACE_BYTES;
-}
-
-/*
- * From the stack pointer to the end of its mapping, every word that could be a
- * return address into an image counts, so "no" is sure and "yes" is not: there
- * may be words that nobody has written since.
- */
-static bool stack_enters(const struct inject *in, uint64_t sp)
-{
-	const struct proc_map *m = map_of(in, sp);
-	uint64_t words[1024], end;
-	size_t i, n;
-
-	if (!m)
-		return true;
-	end = m->d.end - sp > STACK_MAX ? sp + STACK_MAX : m->d.end;
-	for (sp &= ~7ull; sp < end; sp += 8 * n) {
-		n = (end - sp) / 8 < 1024 ? (end - sp) / 8 : 1024;
-		if (!n)
-			break;
-		if (!get(in, sp, words, 8 * n))
-			return true;
-		for (i = 0; i < n; i++)
-			if (in_image(words[i]))
-				return true;
-	}
-	return false;
-}
-
-static bool is_inside(const struct inject *in, pid_t tid)
-{
-	struct user_regs_struct regs;
-
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
-		return true;
-	return in_image(regs.rip) || stack_enters(in, regs.rsp);
-}
-
 /* ---- taking it out ---- */
 
 static bool is_of_shim(const struct proc_map *m)
@@ -834,13 +911,11 @@ static int empty_all(struct inject *in, struct remote *r)
 static int act_leave(struct inject *in, struct proc_stopped *st)
 {
 	int err = inject_alive(in) ? read_maps(in) : -ESRCH;
-	size_t i;
 
 	if (!err)
 		err = put_back(in, st); /* if it did not stop before */
-	for (i = 0; !err && i < st->nr; i++)
-		if (is_inside(in, st->tids[i]))
-			err = -EAGAIN;
+	if (!err && any_inside(in, &images, st))
+		err = -EAGAIN;
 	if (!err)
 		err = with_remote(in, st, unmap_all);
 	if (!err && !(clear_homes(in) && write_data(in, true)))
@@ -967,12 +1042,10 @@ static int find_place(struct inject *in, char **why)
 		"threads of it may still be inside of the shims of earlier watches");
 }
 
-static int start(struct inject *in, const char *sock, char **why)
+static int put_in(struct inject *in, const char *sock, char **why)
 {
-	int err = study(in, why);
+	int err = find_place(in, why);
 
-	if (!err)
-		err = find_place(in, why);
 	if (err)
 		return err;
 	memcpy(in->image.bytes + image_symbol(&in->image, "inject_sock"), sock,
@@ -980,19 +1053,30 @@ static int start(struct inject *in, const char *sock, char **why)
 	if (in->mapped && !write_data(in, false))
 		return refuse(why, "its memory cannot be written");
 	gather(in); /* what can be done before the stop */
-	err = while_stopped(in, act_attach);
+	return while_stopped(in, act_attach);
+}
+
+static int start(struct inject *in, const char *sock, char **why)
+{
+	int tries = 0, err = study(in, why);
+
 	if (err)
-		return refuse(
-			why,
-			err == -ETIMEDOUT ?
-				"a thread of it does not stop: it waits in the kernel (for a vfork child?)" :
-			err == -EAGAIN ?
-				"its dynamic linker is at work all the time" :
-			err == -EBUSY ?
-				"none of its threads can be used (restartable sequences)" :
-				strerror(-err));
+		return err;
+	/* The process may still be mapping for one that was killed. */
+	do
+		err = put_in(in, sock, why);
+	while (err == -EEXIST && ++tries < TRIES);
+	if (err && !*why)
+		refuse(why, "%s",
+		       err == -ETIMEDOUT ?
+			       "a thread of it does not stop: it waits in the kernel (for a vfork child?)" :
+		       err == -EAGAIN ?
+			       "its dynamic linker is at work all the time" :
+		       err == -EBUSY ?
+			       "none of its threads can be used (restartable sequences)" :
+			       strerror(-err));
 	forget_unset(in);
-	return 0;
+	return err;
 }
 
 struct inject *inject_open(uint32_t pid, const char *sock, char **why)

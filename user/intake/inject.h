@@ -10,7 +10,8 @@
  * No code of the process is run for this but system calls (intake/remote.h), so
  * it does not matter where its threads are: in malloc, in the dynamic linker, in
  * a signal handler. Writes go through /proc/PID/mem, which does not mind that the
- * dynamic linker has made pages read-only (RELRO).
+ * dynamic linker has made pages read-only (RELRO). We may be killed at any moment:
+ * the process goes on, and the next injection finds its way.
  *
  * What it cannot see: functions whose address the program itself has put
  * elsewhere (dlsym, tables filled at run time); a library loaded later, until

@@ -338,6 +338,33 @@ uint64_t libs_symbol(int mem, const struct libs *l, const char *name,
 	return 0;
 }
 
+/* ---- code ---- */
+
+static uint64_t gap_of(uint64_t base, const Elf64_Phdr *ph, size_t bytes)
+{
+	uint64_t end = base + ph->p_vaddr + ph->p_memsz;
+	uint64_t at = (end + 15) & ~15ull, page = (end + 4095) & ~4095ull;
+
+	return ph->p_filesz == ph->p_memsz && at + bytes <= page ? at : 0;
+}
+
+uint64_t lib_gap(int mem, uint64_t base, size_t bytes)
+{
+	uint64_t at = 0, i;
+	Elf64_Ehdr e;
+	Elf64_Phdr ph;
+
+	if (!get(mem, base, &e, sizeof(e)) ||
+	    memcmp(e.e_ident, ELFMAG, SELFMAG) || e.e_phentsize != sizeof(ph))
+		return 0;
+	for (i = 0; !at && i < e.e_phnum; i++)
+		if (get(mem, base + e.e_phoff + i * sizeof(ph), &ph,
+			sizeof(ph)) &&
+		    ph.p_type == PT_LOAD && ph.p_flags == (PF_R | PF_X))
+			at = gap_of(base, &ph, bytes);
+	return at;
+}
+
 /* ---- relocations ---- */
 
 static void *read_table(int mem, uint64_t addr, uint64_t bytes)

@@ -45,6 +45,12 @@ uint64_t libs_symbol(int mem, const struct libs *l, const char *name,
 		     size_t *where);
 
 /*
+ * The first of `bytes` bytes between the end of the object's code and the end of
+ * that page, which is mapped with it; aligned to 16. 0: so much is not there.
+ */
+uint64_t lib_gap(int mem, uint64_t base, size_t bytes);
+
+/*
  * Calls found() for each pointer to a function that the linker binds or has
  * bound: R_X86_64_JUMP_SLOT (`lazy`), GLOB_DAT, 64 without addend. 0 or -errno.
  */
