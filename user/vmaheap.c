@@ -35,6 +35,7 @@ struct args {
 	bool json; /* --json */
 	bool bins; /* --bins */
 	bool chunks; /* --chunks */
+	bool bytes; /* --bytes */
 	bool stop; /* --stop */
 	bool no_symbols; /* --no-symbols */
 	unsigned int verify_ms; /* --verify */
@@ -62,6 +63,7 @@ enum {
 	OPT_FOLDED,
 	OPT_SYMFS,
 	OPT_BINS,
+	OPT_BYTES,
 	OPT_CHUNKS,
 	OPT_STOP,
 	OPT_NO_SYMBOLS,
@@ -82,6 +84,7 @@ static const struct option longopts[] = {
 	{ "folded", required_argument, NULL, OPT_FOLDED },
 	{ "symfs", required_argument, NULL, OPT_SYMFS },
 	{ "bins", no_argument, NULL, OPT_BINS },
+	{ "bytes", no_argument, NULL, OPT_BYTES },
 	{ "chunks", no_argument, NULL, OPT_CHUNKS },
 	{ "stop", no_argument, NULL, OPT_STOP },
 	{ "no-symbols", no_argument, NULL, OPT_NO_SYMBOLS },
@@ -339,7 +342,7 @@ static int run_maps(const struct command *c, const struct args *a)
 	if (a->at && !a->nr_rest)
 		return usage_of(c, stderr);
 	if (a->pid && !a->nr_rest)
-		return client_ask("maps", a->pid, NULL, a->json);
+		return client_ask("maps", a->pid, a->json);
 	if (a->nr_rest != 1)
 		return usage_of(c, stderr);
 	return each_space(a, a->rest[0], show_maps);
@@ -347,39 +350,46 @@ static int run_maps(const struct command *c, const struct args *a)
 
 static int show_why(struct view *v, const struct space *s, const struct args *a)
 {
-	return output_why(&v->o, s, strtoull(a->rest[0], NULL, 16));
+	uint64_t addr = 0;
+
+	address_parse(a->rest[0], a->bytes, &addr);
+	return output_why(&v->o, s, addr, NULL);
 }
 
 /* Whoever watches it knows more of its chunks than we would. */
+static int ask_why_of(const char *what, uint64_t addr, const struct args *a)
+{
+	int rc = client_why(what, addr, a->pid, a->json);
+
+	return rc >= 0 ? rc : ask_stranger(what, addr, a->pid, a->json);
+}
+
 static int why_look(const struct command *c, const struct args *a)
 {
-	int rc;
-
 	if (!a->pid || a->nr_rest != 1)
 		return a->nr_rest == 2 ?
 			       fail("why %s: it needs the process itself, a trace does not hold malloc's book-keeping",
 				    a->rest[0]) :
 			       usage_of(c, stderr);
-	rc = client_look(a->rest[0], a->pid, a->json);
-	return rc >= 0 ? rc : ask_stranger(a->rest[0], a->pid, a->json);
+	return ask_why_of(a->rest[0], 0, a);
 }
 
 static int run_why(const struct command *c, const struct args *a)
 {
-	char *end;
+	uint64_t addr;
 
 	if (a->nr_rest && ask_is_known(a->rest[0]))
 		return why_look(c, a);
 	if (a->nr_rest < 1 || a->nr_rest > 2 || (a->nr_rest == 1 && !a->pid))
 		return usage_of(c, stderr);
-	errno = 0;
-	strtoull(a->rest[0], &end, 16);
-	if (errno || end == a->rest[0] || *end)
-		return fail("%s: it is no address (hexadecimal)", a->rest[0]);
+	if (address_parse(a->rest[0], a->bytes, &addr))
+		return fail(
+			"%s: it is no address (hexadecimal), nor the 4 or 8 bytes of one",
+			a->rest[0]);
 	if (a->nr_rest == 1 && a->at)
 		return usage_of(c, stderr);
 	if (a->nr_rest == 1)
-		return client_ask("why", a->pid, a->rest[0], a->json);
+		return ask_why_of(NULL, addr, a);
 	return each_space(a, a->rest[1], show_why);
 }
 
@@ -443,7 +453,7 @@ static int run_report(const struct command *c, const struct args *a)
 	if (a->pid && !a->nr_rest && (a->stacks || a->folded))
 		return client_ask_stacks(a->pid, name, a->folded, a->json);
 	if (a->pid && !a->nr_rest)
-		return client_ask("report", a->pid, NULL, a->json);
+		return client_ask("report", a->pid, a->json);
 	if (a->nr_rest != 1)
 		return usage_of(c, stderr);
 	return report_trace(a, a->rest[0]);
@@ -534,7 +544,7 @@ static int run_verify(const struct command *c, const struct args *a)
 {
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
-	return client_ask("verify", a->pid, NULL, false);
+	return client_ask("verify", a->pid, false);
 }
 
 static int run_doctor(const struct command *c, const struct args *a)
@@ -574,15 +584,18 @@ static const struct command commands[] = {
 	  "  --at SECONDS     of a trace: as it was so long after its first event",
 	  "p:", run_maps },
 	{ "why",
-	  "[--json] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID",
-	  "ADDR: the chain from an address (hexadecimal) to its chunk, its VMA, the event that\n"
-	  "created it, and its pages. --at as for maps.\n"
+	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID",
+	  "ADDR: the chain from an address to its chunk, its VMA, the event that created it, and\n"
+	  "of a process its page: present, swapped, its frame, who else has it. Hexadecimal, or\n"
+	  "the bytes of a pointer as they lie in memory, \"d0 cf ae 30 00 00 00 00\". --at as for\n"
+	  "maps. What no allocator event tells of is asked of malloc's own book-keeping.\n"
+	  "  --bytes  ADDR is bytes in the order of memory, with or without blanks between them\n"
 	  "  held     what keeps free memory from going back to the kernel, arena by arena: the\n"
 	  "           chunks that pin it, what malloc_trim(0) would return, and what it would if\n"
 	  "           they were freed\n"
 	  "  arena    what the 64 MiB blocks are: threads, who made them, live, free, resident\n"
 	  "  rss      what resident memory consists of, each term with its VMAs, and the rest\n"
-	  "These read malloc's own book-keeping (glibc) and stop the process for it. It need not\n"
+	  "These three read malloc's own book-keeping (glibc) and stop the process for it. It need not\n"
 	  "be watched; but only then is it known who allocated what, and what was asked for.",
 	  "p:", run_why },
 	{ "report",
@@ -683,6 +696,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_BINS:
 		a->bins = true;
+		return 0;
+	case OPT_BYTES:
+		a->bytes = true;
 		return 0;
 	case OPT_CHUNKS:
 		a->chunks = true;

@@ -183,7 +183,7 @@ static void show(struct replay *r, bool json)
 		const struct space *s = model_space_at(o.model, i);
 
 		output_maps(&o, s);
-		output_why(&o, s, 0x10000);
+		output_why(&o, s, 0x10000, NULL);
 	}
 }
 

@@ -64,6 +64,22 @@ pid=$!
 until_true 60 grep -q ready out || bail "python3 does not start"
 small "python3, unwatched" $pid
 like "$(vmaheap why held -p $pid)" 'not known: no allocator event' "why held: what is not known is said"
+# any address, down to its page, by malloc's own books
+vmaheap heap --chunks --json -p $pid >chunks
+for state in used tcache top; do
+	read -r addr size < <(jq -r --arg s $state '[.chunks[] | select(.state == $s and .arena != null)][0] | "\(.addr) \(.size)"' chunks)
+	is "$(vmaheap why --json "$(printf %x $((addr + 20)))" -p $pid | jq -c '[.chunk, .malloc.state, .malloc.size, .malloc.offset, .malloc.arena, .page.state, .page.alone, .page.mapped, (.page.flags | index("ANON") != null)]')" \
+		"[null,\"$state\",$((size - 8)),4,0,\"present\",true,1,true]" "why ADDR: a chunk that is $state, and its page"
+done
+like "$(vmaheap why "$addr" -p $pid)" '^  frame +0x[0-9a-f]+, mapped 1 time, flags .*ANON' "and in words"
+bytes=$(printf '%016x\n' "$((addr))" | fold -w 2 | tac | xargs)
+is "$(vmaheap why --json "$bytes" -p $pid | jq -r .addr)" "$(printf '0x%x' "$addr")" "an address as a dump shows its bytes"
+is "$(vmaheap why --json --bytes "${bytes// /}" -p $pid | jq -r .addr)" "$(printf '0x%x' "$addr")" "and without blanks"
+exits 125 "three bytes" vmaheap why "d0 cf ae" -p $pid
+like "$(cat "$tmp/said")" 'no address' "are refused"
+code=$(awk '/r-xp.*libc\.so/ { split($1, a, "-"); print a[1]; exit }' /proc/$pid/maps)
+is "$(vmaheap why --json "$code" -p $pid | jq --argjson me $$ '.page | .file == true and (.shared.users >= 1) and ([.shared.with[].addr] | length > 0)')" true \
+	"code of libc: who else has it"
 kill $pid
 sqlite3 -batch :memory: "create table t(a integer primary key, b text);" ".system echo ready >out2" \
 	"$(printf 'insert into t(b) values (hex(randomblob(90)));%.0s' {1..200})" ".read $tmp/to" >/dev/null &

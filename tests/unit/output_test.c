@@ -652,17 +652,17 @@ static void test_why(void **state)
 	for (size_t i = 0; i < sizeof(addrs) / sizeof(addrs[0]); i++) {
 		st.o.f = f;
 		st.o.json = false;
-		assert_int_equal(output_why(&st.o, s, addrs[i]), 0);
+		assert_int_equal(output_why(&st.o, s, addrs[i], NULL), 0);
 		st.o.f = j;
 		st.o.json = true;
-		assert_int_equal(output_why(&st.o, s, addrs[i]), 0);
+		assert_int_equal(output_why(&st.o, s, addrs[i], NULL), 0);
 	}
 	model_free(st.model);
 	st = attached(true);
 	st.o.f = f;
 	s = model_space(st.model, MM);
-	assert_int_equal(output_why(&st.o, s, HEAP + 0x10), 0);
-	assert_int_equal(output_why(&st.o, s, HEAP + 0x5000), 0);
+	assert_int_equal(output_why(&st.o, s, HEAP + 0x10, NULL), 0);
+	assert_int_equal(output_why(&st.o, s, HEAP + 0x5000, NULL), 0);
 	model_free(st.model);
 	fclose(f);
 	fclose(j);
@@ -776,7 +776,7 @@ static void test_full_stream(void **state)
 				 json ? -ENOSPC : -EIO);
 		fclose(st.o.f);
 		st.o.f = fopen("/dev/full", "w");
-		assert_int_equal(output_why(&st.o, s, HEAP), -ENOSPC);
+		assert_int_equal(output_why(&st.o, s, HEAP, NULL), -ENOSPC);
 		fclose(st.o.f);
 	}
 	model_free(st.model);
@@ -788,7 +788,7 @@ static void test_no_space(void **state)
 
 	(void)state;
 	assert_int_equal(output_maps(&st.o, NULL), -ESRCH);
-	assert_int_equal(output_why(&st.o, NULL, 1), -ESRCH);
+	assert_int_equal(output_why(&st.o, NULL, 1, NULL), -ESRCH);
 	model_free(st.model);
 }
 

@@ -441,7 +441,7 @@ bool proc_entry_resident(uint64_t entry, uint32_t flags)
  * ones of the 32 are no swap files: migration, poison, markers of userfaultfd and
  * of guard regions (include/linux/swap.h, MAX_SWAPFILES: at least 23).
  */
-static bool is_swapped(uint64_t entry)
+bool proc_entry_swapped(uint64_t entry)
 {
 	return entry & PAGEMAP_SWAPPED && (entry & 31) < 23;
 }
@@ -488,6 +488,14 @@ static int scan_huge(int fd, uint64_t start, uint64_t end, uint64_t *huge)
 		arg.start = arg.walk_end;
 	}
 	return 0;
+}
+
+int proc_is_huge(int pagemap, uint64_t addr)
+{
+	uint64_t huge;
+	int err = scan_huge(pagemap, addr, addr + PAGE, &huge);
+
+	return err ? err : huge > 0;
 }
 
 /*
@@ -548,7 +556,7 @@ int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		for (i = 0; i < got / 8; i++, addr += PAGE) {
 			bool resident = is_resident(entries[i], d->flags);
 
-			n->swapped += is_swapped(entries[i]) ? PAGE : 0;
+			n->swapped += proc_entry_swapped(entries[i]) ? PAGE : 0;
 			n->huge += next_frame(&f, addr, entries[i], resident);
 			if (!resident)
 				continue;

@@ -12,6 +12,8 @@
 #include <stdio.h>
 
 #include "model/model.h"
+#include "model/page.h"
+#include "model/ptmalloc.h"
 #include "output/symbol.h"
 
 struct output {
@@ -37,8 +39,22 @@ int output_stacks(const struct output *o, const struct space *only,
 		  enum stack_order by);
 int output_folded(const struct output *o, const struct space *only,
 		  enum stack_order by);
-/* address -> chunk -> VMA -> the event that created it -> resident or not. */
-int output_why(const struct output *o, const struct space *s, uint64_t addr);
+/* What the process itself said of an address, when it still runs. */
+struct why_look {
+	const struct page_look *page; /* NULL: not mapped, or not to be read */
+	const struct pt_book *book; /* malloc's own; NULL: not asked, or none */
+};
+/*
+ * address -> chunk -> VMA -> the event that created it -> page. `l` may be NULL: of
+ * a trace.
+ */
+int output_why(const struct output *o, const struct space *s, uint64_t addr,
+	       const struct why_look *l);
+/*
+ * "7f00c0de", or, with `bytes` or blanks or commas between them, 4 or 8 bytes as a
+ * dump of memory shows them: "d0 cf ae 30 00 00 00 00". 0, or -EINVAL.
+ */
+int address_parse(const char *text, bool bytes, uint64_t *addr);
 /* One line for one applied event, in strace's spirit. */
 int output_event(const struct output *o, const struct outcome *out);
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * What backs this pointer: address -> chunk -> VMA -> the event that made it,
- * the last one that changed it -> resident or not.
+ * the last one that changed it -> resident or not -> the page itself. Where the
+ * events tell of no chunk, malloc's own books may.
  *
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
  *   addr, pid, comm, mm, now, start
@@ -13,6 +14,10 @@
  *     (of addr in it), made, part { start, end } (what `made` brought of it),
  *     changed (null: nothing came after `made`) }
  *   resident: null (not known), or { bytes, swapped, sampled_at } of the VMA
+ *   malloc: null (the events told of a chunk, or malloc's books do not know one), or
+ *     { addr, size (usable), state (used, tcache, fastbin ... as in heap), arena
+ *     (null: mmapped), thread (tcache: whose; null: not known), offset }: by these
+ *   page: null (a trace, not mapped, not to be read), or see output/page.h
  *   before, after: null, or { start, end, perms, name }: the neighbours of an
  *     address that is not mapped
  */
@@ -20,6 +25,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "output/page.h"
 #include "output/syscall.h"
 #include "output/text.h"
 #include "output/view.h"
@@ -34,6 +40,9 @@ struct answer {
 		*made; /* the part [from, to) of the VMA that addr is in */
 	uint64_t from, to;
 	const struct vma *before, *after; /* when not; may be NULL */
+	const struct page_look *page; /* may be NULL */
+	const struct pt_book *book;
+	const struct pt_chunk *own; /* of `book`; NULL: none */
 };
 
 /* Could a chunk be there that we do not know of? */
@@ -61,9 +70,30 @@ static void find_part(const struct space *s, struct answer *a)
 		a->to = v->d.end;
 }
 
-static struct answer find(const struct space *s, uint64_t addr)
+/* The last word of a chunk in use is where the header of the next one begins. */
+static const struct pt_chunk *owner(const struct pt_book *b, uint64_t addr)
 {
-	struct answer a = { .addr = addr };
+	const struct pt_chunk *c = pt_find(b, addr);
+
+	if (c && c > b->chunks && addr < c->addr + 8 && c->heap != PT_NOWHERE &&
+	    c[-1].heap == c->heap && pt_in_use(&c[-1]) &&
+	    c[-1].addr + pt_size(&c[-1]) == c->addr)
+		return c - 1;
+	return c;
+}
+
+/* Not when a chunk is known by its events: they tell more of it. */
+static void ask_book(struct answer *a, const struct pt_book *b)
+{
+	a->book = b;
+	if (b && !a->has_chunk)
+		a->own = owner(b, a->addr);
+}
+
+static struct answer find(const struct space *s, uint64_t addr,
+			  const struct why_look *l)
+{
+	struct answer a = { .addr = addr, .page = l ? l->page : NULL };
 	size_t i = vma_map_lower(s->vmas, addr);
 	const struct vma *v =
 		i < vma_map_count(s->vmas) ? vma_map_at(s->vmas, i) : NULL;
@@ -78,6 +108,7 @@ static struct answer find(const struct space *s, uint64_t addr)
 		a.before = i ? vma_map_at(s->vmas, i - 1) : NULL;
 	}
 	a.chunks_known = chunks_known(s, &a);
+	ask_book(&a, l ? l->book : NULL);
 	return a;
 }
 
@@ -93,11 +124,69 @@ static void put_age(const struct output *o, FILE *f, uint64_t ts)
 			(o->now - ts) % 1000000000 / 1000);
 }
 
+/* What the program may use of it: its last word belongs to the next one, but for mapped ones. */
+static uint64_t usable(const struct answer *a)
+{
+	const struct pt_chunk *c = a->own;
+
+	if (c->state == PT_MMAPPED)
+		return c->addr - c->link + pt_mapping(a->book, c) -
+		       (c->addr + 16);
+	return pt_size(c) - 8;
+}
+
+static void put_book_state(FILE *f, const struct answer *a)
+{
+	static const char *const texts[PT_STATES] = {
+		[PT_USED] = "in use",
+		[PT_META] = "in use by malloc itself: a thread's cache",
+		[PT_MMAPPED] = "in use, with a mapping of its own",
+		[PT_TCACHE] = "free, in the cache of thread ",
+		[PT_FAST] = "free, in a fastbin",
+		[PT_SMALL] = "free, in a bin of small chunks",
+		[PT_LARGE] = "free, in a bin of large chunks",
+		[PT_UNSORTED] = "free, not sorted into a bin yet",
+		[PT_TOP] = "free, at the top of its heap",
+		[PT_FENCE] = "the end of a piece of the heap",
+	};
+	const struct pt_chunk *c = a->own;
+
+	fputs(texts[c->state], f);
+	if (c->state != PT_TCACHE)
+		return;
+	if (c->thread != UINT16_MAX && a->book->threads[c->thread].tid)
+		fprintf(f, "%u", a->book->threads[c->thread].tid);
+	else
+		fputc('?', f);
+}
+
+static void text_book(const struct output *o, const struct answer *a)
+{
+	const struct pt_chunk *c = a->own;
+	int64_t offset = (int64_t)(a->addr - (c->addr + 16));
+
+	fprintf(o->f,
+		"  chunk     %#" PRIx64 ", %" PRIu64 " bytes usable, %+" PRIi64
+		"%s\n  malloc    by its own books: ",
+		c->addr + 16, usable(a), offset,
+		offset < 0 ? " (in its header)" : "");
+	put_book_state(o->f, a);
+	if (c->heap != PT_NOWHERE)
+		fprintf(o->f, "; arena %u", a->book->heaps[c->heap].arena);
+	if (pt_in_use(c))
+		fputs("; caller unknown: no event tells of it", o->f);
+	fputc('\n', o->f);
+}
+
 static void text_chunk(const struct output *o, const struct space *s,
 		       const struct answer *a)
 {
 	const struct chunk *c = &a->chunk;
 
+	if (a->own) {
+		text_book(o, a);
+		return;
+	}
 	if (!a->has_chunk) {
 		fprintf(o->f, "  chunk     %s\n",
 			!a->chunks_known && !s->has_calls ?
@@ -201,6 +290,8 @@ static void text_mapped(const struct output *o, const struct space *s,
 	if (v->changed != a->made)
 		text_cause(o, s, "  last by   ", v->changed);
 	text_resident(o, s, &a->view);
+	if (a->page)
+		put_page(o->f, a->page);
 }
 
 static void text_neighbour(const struct output *o, const struct space *s,
@@ -257,6 +348,25 @@ static json_t *json_chunk(const struct output *o, const struct space *s,
 			 json_caller(o, s, c->caller), "stack",
 			 json_stack(o, s, c->caller), "tid", json_u64(c->tid),
 			 "ts", json_u64(c->ts));
+}
+
+static json_t *json_book(const struct answer *a)
+{
+	const struct pt_chunk *c = a->own;
+	uint32_t tid = c && c->state == PT_TCACHE && c->thread != UINT16_MAX ?
+			       a->book->threads[c->thread].tid :
+			       0;
+
+	if (!c)
+		return json_null();
+	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "addr",
+			 json_addr(c->addr + 16), "size", json_u64(usable(a)),
+			 "state", pt_state_name(c->state), "arena",
+			 c->heap == PT_NOWHERE ?
+				 json_null() :
+				 json_u64(a->book->heaps[c->heap].arena),
+			 "thread", tid ? json_u64(tid) : json_null(), "offset",
+			 json_integer((json_int_t)(a->addr - (c->addr + 16))));
 }
 
 static json_t *json_place(const struct output *o, const struct space *s,
@@ -320,19 +430,23 @@ static int why_json(const struct output *o, const struct space *s,
 	json_object_set_new(j, "chunks_known", json_boolean(a->chunks_known));
 	json_object_set_new(j, "vma", json_vma(o, s, a));
 	json_object_set_new(j, "resident", json_resident(s, a));
+	json_object_set_new(j, "malloc", json_book(a));
+	json_object_set_new(j, "page",
+			    a->page ? json_page(a->page) : json_null());
 	json_object_set_new(j, "before", json_place(o, s, a->before));
 	json_object_set_new(j, "after", json_place(o, s, a->after));
 	return json_print(o, j, false);
 }
 
-int output_why(const struct output *o, const struct space *s, uint64_t addr)
+int output_why(const struct output *o, const struct space *s, uint64_t addr,
+	       const struct why_look *l)
 {
 	struct answer a;
 	int err = 0;
 
 	if (!s)
 		return -ESRCH;
-	a = find(s, addr);
+	a = find(s, addr, l);
 	if (o->json)
 		err = why_json(o, s, &a);
 	else

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "intake/page.h"
 #include "output/held.h"
 #include "session/ask.h"
 #include "session/client.h"
@@ -75,6 +76,34 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 	return ret;
 }
 
+/* Could malloc's memory lie there? Only then is it worth a stop of the process. */
+static bool may_be_malloced(const struct vma *v)
+{
+	return v->d.flags & VMA_WRITE &&
+	       !(v->d.flags & (VMA_SHARED | VMA_FILE));
+}
+
+int ask_why(const struct output *o, const struct space *s, uint64_t addr,
+	    bool trusted)
+{
+	const struct vma *v = s && !s->died ? vma_map_find(s->vmas, addr) :
+					      NULL;
+	struct why_look w = { NULL };
+	struct page_look page;
+	struct look l = { 0 };
+	const char *why;
+	int ret;
+
+	if (v && !page_look(s->owner, &v->d, addr, trusted, &page))
+		w.page = &page;
+	if (v && may_be_malloced(v) && chunk_find(s->chunks, addr, NULL) &&
+	    !look_open(&l, s->owner, true, true, &why))
+		w.book = &l.book;
+	ret = output_why(o, s, addr, &w);
+	look_close(&l);
+	return ret;
+}
+
 static uint64_t now_ns(void)
 {
 	struct timespec ts;
@@ -83,7 +112,7 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-int ask_stranger(const char *what, uint32_t pid, bool json)
+int ask_stranger(const char *what, uint64_t addr, uint32_t pid, bool json)
 {
 	struct session_opts so = { .pid = pid,
 				   .no_module = true,
@@ -103,8 +132,10 @@ int ask_stranger(const char *what, uint32_t pid, bool json)
 	o.model = session_model(s);
 	o.start = session_began(s);
 	o.now = now_ns();
-	if (!err)
+	if (!err && what)
 		err = ask_look(what, &o, model_process(o.model, pid), stderr);
+	else if (!err)
+		err = ask_why(&o, model_process(o.model, pid), addr, true);
 	symbols_free(o.symbols);
 	session_stop(s);
 	return err ? STATUS_FAILED : 0;

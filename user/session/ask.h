@@ -13,7 +13,16 @@ bool ask_is_known(const char *what);
  */
 int ask_look(const char *what, const struct output *o, const struct space *s,
 	     FILE *err);
-/* The same of a process that nobody watches. The exit status. */
-int ask_stranger(const char *what, uint32_t pid, bool json);
+/*
+ * What backs addr: down to its page, and with malloc's own books where the events
+ * know of no chunk. `trusted`: who asks may know of frames and of other processes.
+ * 0 or -errno.
+ */
+int ask_why(const struct output *o, const struct space *s, uint64_t addr,
+	    bool trusted);
+/*
+ * The same of a process that nobody watches; `what` NULL: of addr. The exit status.
+ */
+int ask_stranger(const char *what, uint64_t addr, uint32_t pid, bool json);
 
 #endif

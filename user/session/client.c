@@ -676,29 +676,27 @@ static int ask_about(uint32_t pid, const char *const *args)
 	return STATUS_FAILED;
 }
 
-int client_ask(const char *question, uint32_t pid, const char *addr, bool json)
+int client_ask(const char *question, uint32_t pid, bool json)
 {
-	char pid_arg[32], addr_arg[64];
+	char pid_arg[32];
 	const char *args[WIRE_ARGS] = { question, pid_arg };
-	size_t n = 2;
 
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
-	if (addr) {
-		snprintf(addr_arg, sizeof(addr_arg), "addr=%s", addr);
-		args[n++] = addr_arg;
-	}
 	if (json)
-		args[n++] = "json=1";
+		args[2] = "json=1";
 	return ask_about(pid, args);
 }
 
-int client_look(const char *what, uint32_t pid, bool json)
+int client_why(const char *what, uint64_t addr, uint32_t pid, bool json)
 {
 	char pid_arg[32], what_arg[64];
 	const char *args[WIRE_ARGS] = { "why", pid_arg, what_arg };
 
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
-	snprintf(what_arg, sizeof(what_arg), "what=%s", what);
+	if (what)
+		snprintf(what_arg, sizeof(what_arg), "what=%s", what);
+	else
+		snprintf(what_arg, sizeof(what_arg), "addr=%" PRIx64, addr);
 	if (json)
 		args[3] = "json=1";
 	return ask_all(args);

@@ -34,18 +34,18 @@ int client_record(const struct record_opts *o);
 int client_attach(const struct record_opts *o);
 
 /*
- * Asks the daemon that watches process pid: maps, report, why, verify. `addr`
- * may be NULL. Prints the answer; the exit status.
+ * Asks the daemon that watches process pid: maps, report, verify. Prints the answer;
+ * the exit status.
  */
-int client_ask(const char *question, uint32_t pid, const char *addr, bool json);
+int client_ask(const char *question, uint32_t pid, bool json);
 /* The stacks of process pid; `by`: what stack_order_parse() knows. */
 int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json);
 
 /*
- * `why WHAT` of a process that a daemon watches. As client_ask(); but -errno, and
- * nothing printed, when none does.
+ * `why WHAT`, or with NULL `why ADDR`, of a process that a daemon watches. As
+ * client_ask(); but -errno, and nothing printed, when none does.
  */
-int client_look(const char *what, uint32_t pid, bool json);
+int client_why(const char *what, uint64_t addr, uint32_t pid, bool json);
 
 /* The path of libvmaheap-shim.so: beside the program or in ../lib/vmaheap. */
 int client_shim_path(char *path, size_t size); /* 0 or -ENOENT */

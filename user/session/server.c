@@ -90,6 +90,7 @@ struct question {
 	size_t len;
 	uint32_t pid;
 	bool json;
+	bool trusted; /* who asks is root, or runs this daemon */
 	struct session *session; /* that watches pid */
 };
 
@@ -154,7 +155,8 @@ static int answer_why(struct server *sv, const struct question *q, FILE *f)
 		return ask_look(what, &o, question_space(q), f) ? 125 : 0;
 	if (!addr)
 		return 125;
-	return output_why(&o, question_space(q), strtoull(addr, NULL, 16)) ?
+	return ask_why(&o, question_space(q), strtoull(addr, NULL, 16),
+		       q->trusted) ?
 		       125 :
 		       0;
 }
@@ -227,6 +229,7 @@ static void ask(struct server *sv, struct client *c, size_t which,
 
 	q.pid = pid ? (uint32_t)strtoul(pid, NULL, 10) : 0;
 	q.json = wire_value(buf, len, "json");
+	q.trusted = c->peer.trusted;
 	q.session = session_of(sv, q.pid);
 	/* Who may not see it learns nothing, not even that it is watched. */
 	if (!q.session || !peer_may_see(&c->peer, q.pid)) {
