@@ -30,7 +30,7 @@ CLANG = clang
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # _GNU_SOURCE is empty, so that a source may define it as well.
 CPPFLAGS = -D_GNU_SOURCE= -Iuser -Ikmod -Ibuild
-LDLIBS = -lmnl -lcap-ng -ljansson -liberty -ldw -lelf -lbpf -lpthread
+LDLIBS = -lmnl -lcap-ng -ljansson -lprotobuf-c -lsqlite3 -lz -liberty -ldw -lelf -lbpf -lpthread
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEPS = -MMD -MP
 
@@ -38,6 +38,7 @@ shim_src := $(filter-out %/shim_inject.c,$(wildcard user/probe/shim*.c))
 inject_src := $(filter-out %/shim_next.c %/shim_cxx.c,$(wildcard user/probe/shim*.c))
 bpf_src := $(wildcard user/probe/*.bpf.c)
 lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
+pb_src := $(patsubst user/%.proto,build/%.pb-c.c,$(wildcard user/export/*.proto))
 main_src := $(wildcard user/vmaheap.c user/vmaheapd.c)
 unit_src := $(wildcard tests/unit/*_test.c)
 victim_src := $(wildcard tests/victims/*.c)
@@ -45,8 +46,9 @@ live_src := $(wildcard tests/live/*.c)
 fuzz_src := $(wildcard tests/fuzz/*_fuzz.c)
 
 skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
-lib_obj := $(lib_src:%.c=build/%.o)
-san_obj := $(lib_src:%.c=build/san/%.o)
+lib_obj := $(lib_src:%.c=build/%.o) $(pb_src:.c=.o)
+san_obj := $(lib_src:%.c=build/san/%.o) $(pb_src:%.c=build/san/%.o)
+generated := $(skels) $(pb_src)
 programs := $(main_src:user/%.c=build/%)
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
@@ -68,8 +70,16 @@ build/libvmaheap.a: $(lib_obj)
 $(programs): build/%: build/user/%.o build/libvmaheap.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 
-build/user/%.o: user/%.c | $(skels)
+build/user/%.o: user/%.c | $(generated)
 	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<
+
+# X.proto becomes export/X.pb-c.h and .c.
+build/export/%.pb-c.c: user/export/%.proto
+	@mkdir -p $(@D)
+	protoc-c --proto_path=user/export --c_out=$(@D) $<
+
+build/export/%.o: build/export/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<
 
 # The shim lives in other people's programs: nothing of ours but its own files, every internal
@@ -106,7 +116,7 @@ build/probe/%.skel.h: build/probe/%.bpf.o
 
 # --- tests
 
-build/san/%.o: %.c | $(skels)
+build/san/%.o: %.c | $(generated)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) $(DEPS) -c -o $@ $<
 
@@ -167,11 +177,11 @@ check: $(unit) $(shim) $(victims)
 FUZZ = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 SECONDS ?= 60
 
-build/fuzz/%.o: %.c | $(skels)
+build/fuzz/%.o: %.c | $(generated)
 	@mkdir -p $(@D)
 	$(CLANG) $(CPPFLAGS) -std=gnu11 -O1 -g -Wall $(FUZZ) -fsanitize=fuzzer-no-link $(DEPS) -c -o $@ $<
 
-build/fuzz/libvmaheap.a: $(lib_src:%.c=build/fuzz/%.o)
+build/fuzz/libvmaheap.a: $(lib_src:%.c=build/fuzz/%.o) $(pb_src:%.c=build/fuzz/%.o)
 	$(RM) $@
 	$(AR) rcs $@ $^
 
@@ -263,7 +273,7 @@ install: user
 	install -D -t $(DESTDIR)$(PREFIX)/bin build/vmaheap
 	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
-	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1
+	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1 user/vmaheap-export.1
 	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
 
 # Not in a package's scratch root: depmod runs where the module is used.
@@ -281,7 +291,7 @@ install-source:
 uninstall:
 	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
 	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap
-	$(RM) $(MANDIR)/man1/vmaheap.1 $(MANDIR)/man8/vmaheapd.8
+	$(RM) $(MANDIR)/man1/vmaheap.1 $(MANDIR)/man1/vmaheap-export.1 $(MANDIR)/man8/vmaheapd.8
 	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
 
 deb: user

@@ -11,6 +11,7 @@ rules() {
 		user/intake/        ^intake/|^model/(event|page)\.h$|^uapi/|^probe/(words|alloc|inject)\.h$|^probe/[a-z_]+\.skel\.h$
 		user/trace/         ^trace/|^model/event\.h$|^uapi/|^probe/words\.h$
 		user/output/        ^output/|^model/|^probe/words\.h$|^uapi/
+		user/export/        ^export/|^output/|^model/
 	END
 	# user/session/ joins them all; user/vmaheap.c and user/vmaheapd.c sit on top.
 }

@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "export/export.h"
 #include "output/heap.h"
 #include "output/output.h"
 #include "session/ask.h"
@@ -31,6 +33,7 @@ struct args {
 	const char *stacks; /* --stacks; "": without a value */
 	const char *folded; /* --folded */
 	const char *symfs; /* --symfs */
+	const char *format; /* --format */
 	bool follow; /* -f */
 	bool json; /* --json */
 	bool bins; /* --bins */
@@ -62,6 +65,7 @@ enum {
 	OPT_STACKS,
 	OPT_FOLDED,
 	OPT_SYMFS,
+	OPT_FORMAT,
 	OPT_BINS,
 	OPT_BYTES,
 	OPT_CHUNKS,
@@ -83,6 +87,7 @@ static const struct option longopts[] = {
 	{ "stacks", optional_argument, NULL, OPT_STACKS },
 	{ "folded", required_argument, NULL, OPT_FOLDED },
 	{ "symfs", required_argument, NULL, OPT_SYMFS },
+	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "bins", no_argument, NULL, OPT_BINS },
 	{ "bytes", no_argument, NULL, OPT_BYTES },
 	{ "chunks", no_argument, NULL, OPT_CHUNKS },
@@ -489,6 +494,114 @@ static int run_script(const struct command *c, const struct args *a)
 	return view_close(&v, st.err == -EPIPE ? 0 : st.err);
 }
 
+/* --- export ----------------------------------------------------------------- */
+
+/* NULL: why is said. */
+static const struct export_format *parse_format(const struct args *a)
+{
+	const struct export_format *f = export_format(a->format), *known;
+
+	if (f)
+		return f;
+	fprintf(stderr, "vmaheap: --format=%s: it is one of", a->format);
+	for (size_t i = 0; (known = export_format_at(i)); i++)
+		fprintf(stderr, "%s %s", i ? "," : "", known->name);
+	putc('\n', stderr);
+	return NULL;
+}
+
+/* Where it goes to: standard output becomes FILE. 0, or the exit status. */
+static int export_to(const struct args *a, const struct export_format *f)
+{
+	if (f->file && !a->out)
+		return fail("--format=%s: it needs -o FILE", f->name);
+	if (f->binary && !a->out && isatty(STDOUT_FILENO))
+		return fail("--format=%s is nothing for a terminal: -o FILE",
+			    f->name);
+	if (a->out && !f->file && !freopen(a->out, "we", stdout))
+		return fail("%s: %s", a->out, strerror(errno));
+	return 0;
+}
+
+static void export_replay(void *ctx,
+			  void (*told)(void *ctx, const struct outcome *out),
+			  void *told_ctx)
+{
+	replay_run(ctx, told, told_ctx);
+}
+
+static int export_view(struct view *v, const struct args *a,
+		       const struct export_format *f)
+{
+	struct export x = { .o = &v->o,
+			    .clock_offset = replay_env(v->r)->clock_offset_ns,
+			    .replay = export_replay,
+			    .replay_ctx = v->r,
+			    .path = a->out };
+
+	v->o.start = replay_first(v->r);
+	if (f->story)
+		return f->story(&x);
+	if (view_run(v, a))
+		return STATUS_FAILED;
+	if (a->pid) {
+		x.only = model_process(v->o.model, a->pid);
+		if (!x.only)
+			return fail("%s: process %u is not in this trace",
+				    a->rest[0], a->pid);
+	}
+	return f->state(&x);
+}
+
+static int export_trace(const struct args *a, const struct export_format *f)
+{
+	struct view v;
+	int err;
+
+	if (f->story && (a->pid || a->at))
+		return fail(
+			"--format=%s is of a whole trace: neither -p nor --at",
+			f->name);
+	if (view_open(&v, a, a->rest[0]))
+		return STATUS_FAILED;
+	err = export_view(&v, a, f);
+	if (err == -ENODATA)
+		err = fail(
+			"%s: there are no allocator events in it, and %s tells of nothing else",
+			a->rest[0], f->name);
+	if (err > 0) {
+		view_close(&v, 0);
+		return err;
+	}
+	return view_close(&v, err);
+}
+
+static int run_export(const struct command *c, const struct args *a)
+{
+	const struct export_format *f;
+	int status;
+
+	if (!a->format || a->nr_rest > 1 || (!a->nr_rest && (!a->pid || a->at)))
+		return usage_of(c, stderr);
+	f = parse_format(a);
+	if (!f)
+		return STATUS_FAILED;
+	if (!a->nr_rest && !f->state)
+		return fail(
+			"--format=%s is of a trace: give its DIR, which may still be being written",
+			f->name);
+	status = export_to(a, f);
+	if (status)
+		return status;
+	if (a->nr_rest)
+		status = export_trace(a, f);
+	else
+		status = client_ask_export(a->pid, f->name);
+	if (status && a->out)
+		unlink(a->out);
+	return status;
+}
+
 /* --- heap ------------------------------------------------------------------ */
 
 static void read_comm(uint32_t pid, char comm[64])
@@ -608,6 +721,14 @@ static const struct command commands[] = {
 	  "                   by build id (DIR/.build-id)\n"
 	  "  --at SECONDS     as for maps",
 	  "p:", run_report },
+	{ "export",
+	  "--format=FORMAT [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "In the format of another program, to FILE or standard output.\n"
+	  "Of a moment, from a process that is watched, or a trace (--at as for maps):\n"
+	  "  pprof        for go tool pprof, Pyroscope, Parca\n"
+	  "  folded       live bytes by stack, for flame graphs\n"
+	  "vmaheap-export(1) tells what is in them.",
+	  "p:o:", run_export },
 	{ "heap", "[--bins] [--chunks] [--stop] [--no-symbols] [--json] -p PID",
 	  "The heap by malloc's own book-keeping (glibc), read from outside: arenas and their\n"
 	  "threads, thresholds, what is used and what is free. PID need not be watched.\n"
@@ -687,6 +808,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_SYMFS:
 		a->symfs = optarg;
+		return 0;
+	case OPT_FORMAT:
+		a->format = optarg;
 		return 0;
 	case OPT_AT:
 		a->at = optarg;

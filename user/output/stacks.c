@@ -17,123 +17,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/hash.h"
+#include "output/rows.h"
 #include "output/text.h"
 
 #define TOP 10 /* stacks in the text */
 
-/* What was allocated from one place: a stack, or a return address alone. */
-struct row {
-	uint64_t where; /* as a chunk's caller; CALLER_STACK: a stack not known */
-	uint64_t live_bytes, live_chunks, allocs, asked;
-};
-
-struct rows {
-	struct row *at;
-	size_t nr, room;
-	struct hash index; /* where -> place in `at` + 1 */
-};
-
-static struct row *get_row(struct rows *r, uint64_t where)
-{
-	uintptr_t nr = (uintptr_t)hash_get(&r->index, where, 0);
-
-	if (nr)
-		return &r->at[nr - 1];
-	if (r->nr == r->room) {
-		size_t room = r->room ? 2 * r->room : 64;
-		void *p = realloc(r->at, room * sizeof(*r->at));
-
-		if (!p)
-			return NULL;
-		r->at = p;
-		r->room = room;
-	}
-	if (hash_put(&r->index, where, 0, (void *)(uintptr_t)(r->nr + 1)))
-		return NULL;
-	r->at[r->nr] = (struct row){ .where = where };
-	return &r->at[r->nr++];
-}
-
-static void rows_free(struct rows *r)
-{
-	free(r->at);
-	hash_destroy(&r->index);
-}
-
-static int add_live(const struct output *o, const struct space *s,
-		    struct rows *r)
-{
-	struct chunk c;
-	uint64_t at = 0;
-
-	for (; !chunk_next(s->chunks, at, UINT64_MAX, &c); at = c.addr + 1) {
-		bool known = !(c.caller & CALLER_STACK) ||
-			     model_stack(o->model, c.caller);
-		struct row *row = get_row(r, known ? c.caller : CALLER_STACK);
-
-		if (!row)
-			return -ENOMEM;
-		row->live_bytes += c.size;
-		row->live_chunks++;
-	}
-	return 0;
-}
-
-/* Where stacks were recorded, rows without one are left out: they have no sums. */
-static int make_rows(const struct output *o, const struct space *s,
-		     struct rows *r)
-{
-	size_t i;
-	int err = add_live(o, s, r);
-
-	for (i = 0; !err && i < s->nr_stacks; i++) {
-		const struct stack_tally *t = &s->stacks[i];
-		struct row *row = get_row(r, t->stack);
-
-		if (!row)
-			return -ENOMEM;
-		row->allocs = t->allocs;
-		row->asked = t->bytes;
-	}
-	return err;
-}
-
-static uint64_t value_of(const struct row *r, enum stack_order by)
-{
-	switch (by) {
-	case STACKS_ALLOCS:
-		return r->allocs;
-	case STACKS_BYTES:
-		return r->asked;
-	default:
-		return r->live_bytes;
-	}
-}
-
-static int by_value(const void *va, const void *vb, void *ctx)
-{
-	const struct row *a = va, *b = vb;
-	enum stack_order by = *(const enum stack_order *)ctx;
-	uint64_t x = value_of(a, by), y = value_of(b, by);
-
-	if (x != y)
-		return x > y ? -1 : 1;
-	if (a->asked != b->asked)
-		return a->asked > b->asked ? -1 : 1;
-	return a->where < b->where ? -1 : a->where > b->where;
-}
-
-static void sort_rows(struct rows *r, enum stack_order by)
-{
-	if (r->nr)
-		qsort_r(r->at, r->nr, sizeof(*r->at), by_value, &by);
-}
-
 /* --- text */
 
 static void text_row(const struct output *o, const struct space *s,
-		     const struct row *r)
+		     const struct stack_row *r)
 {
 	char live[32], asked[32];
 
@@ -153,7 +45,7 @@ static void text_row(const struct output *o, const struct space *s,
 }
 
 static void text_head(const struct output *o, const struct space *s,
-		      const struct rows *r, enum stack_order by)
+		      const struct stack_rows *r, enum stack_order by)
 {
 	static const char *const names[] = { "live bytes", "bytes asked for",
 					     "allocations" };
@@ -169,7 +61,7 @@ static void text_head(const struct output *o, const struct space *s,
 	fputs(".\n", o->f);
 }
 
-static size_t with_stack(const struct output *o, struct rows *r)
+static size_t with_stack(const struct output *o, struct stack_rows *r)
 {
 	size_t i, nr = 0;
 
@@ -181,19 +73,19 @@ static size_t with_stack(const struct output *o, struct rows *r)
 
 /* What is shown of a space, in its order. To be freed, on an error too. */
 static int chosen_rows(const struct output *o, const struct space *s,
-		       enum stack_order by, struct rows *r)
+		       enum stack_order by, struct stack_rows *r)
 {
-	int err = make_rows(o, s, r);
+	int err = stack_rows_add(o, s, r);
 
 	r->nr = with_stack(o, r);
-	sort_rows(r, by);
+	stack_rows_sort(r, by);
 	return err;
 }
 
 static int space_text(const struct output *o, const struct space *s,
 		      enum stack_order by)
 {
-	struct rows r = { 0 };
+	struct stack_rows r = { 0 };
 	int err = chosen_rows(o, s, by, &r);
 	size_t i;
 
@@ -201,7 +93,7 @@ static int space_text(const struct output *o, const struct space *s,
 		text_head(o, s, &r, by);
 	for (i = 0; !err && i < r.nr && i < TOP; i++)
 		text_row(o, s, &r.at[i]);
-	rows_free(&r);
+	stack_rows_free(&r);
 	return err;
 }
 
@@ -238,7 +130,7 @@ static void put_folded_frame(const struct output *o, const struct space *s,
 }
 
 static void put_folded(const struct output *o, const struct space *s,
-		       const struct row *r, uint64_t value)
+		       const struct stack_row *r, uint64_t value)
 {
 	const struct stack *st = model_stack(o->model, r->where);
 	uint32_t i;
@@ -257,21 +149,22 @@ static void put_folded(const struct output *o, const struct space *s,
 static int space_folded(const struct output *o, const struct space *s,
 			enum stack_order by)
 {
-	struct rows r = { 0 };
+	struct stack_rows r = { 0 };
 	int err = chosen_rows(o, s, by, &r);
 	size_t i;
 
 	for (i = 0; !err && i < r.nr; i++)
-		if (value_of(&r.at[i], by))
-			put_folded(o, s, &r.at[i], value_of(&r.at[i], by));
-	rows_free(&r);
+		if (stack_row_value(&r.at[i], by))
+			put_folded(o, s, &r.at[i],
+				   stack_row_value(&r.at[i], by));
+	stack_rows_free(&r);
 	return err;
 }
 
 /* --- JSON */
 
 static json_t *json_row(const struct output *o, const struct space *s,
-			const struct row *r)
+			const struct stack_row *r)
 {
 	return json_pack("{s:o, s:o, s:{s:o, s:o}, s:o, s:o}", "stack",
 			 json_stack(o, s, r->where), "caller",
@@ -284,18 +177,18 @@ static json_t *json_row(const struct output *o, const struct space *s,
 static json_t *json_space(const struct output *o, const struct space *s,
 			  enum stack_order by)
 {
-	struct rows r = { 0 };
+	struct stack_rows r = { 0 };
 	json_t *rows = json_array();
 	size_t i;
 
 	if (chosen_rows(o, s, by, &r)) {
-		rows_free(&r);
+		stack_rows_free(&r);
 		json_decref(rows);
 		return NULL;
 	}
 	for (i = 0; i < r.nr; i++)
 		json_array_append_new(rows, json_row(o, s, &r.at[i]));
-	rows_free(&r);
+	stack_rows_free(&r);
 	return json_pack("{s:o, s:o, s:o, s:o}", "pid", json_u64(s->owner),
 			 "comm", json_name(s->comm), "mm", json_u64(s->mm),
 			 "stacks", rows);

@@ -716,3 +716,13 @@ int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json)
 		args[n++] = "json=1";
 	return ask_about(pid, args);
 }
+
+int client_ask_export(uint32_t pid, const char *format)
+{
+	char pid_arg[32], format_arg[64];
+	const char *args[WIRE_ARGS] = { "export", pid_arg, format_arg };
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	snprintf(format_arg, sizeof(format_arg), "format=%s", format);
+	return ask_about(pid, args);
+}

@@ -41,6 +41,9 @@ int client_ask(const char *question, uint32_t pid, bool json);
 /* The stacks of process pid; `by`: what stack_order_parse() knows. */
 int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json);
 
+/* Process pid in a format that export_format() knows, of a state. */
+int client_ask_export(uint32_t pid, const char *format);
+
 /*
  * `why WHAT`, or with NULL `why ADDR`, of a process that a daemon watches. As
  * client_ask(); but -errno, and nothing printed, when none does.

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "export/export.h"
+#include "intake/memory.h"
 #include "output/output.h"
 #include "session/ask.h"
 #include "session/peer.h"
@@ -146,6 +148,38 @@ static int answer_stacks(struct server *sv, const struct question *q, FILE *f)
 		       0;
 }
 
+static int64_t clock_offset(void)
+{
+	struct timespec real;
+
+	clock_gettime(CLOCK_REALTIME, &real);
+	return (int64_t)real.tv_sec * 1000000000 + real.tv_nsec -
+	       (int64_t)now_ns();
+}
+
+static int answer_export(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+	const char *name = arg(q, "format");
+	const struct export_format *fmt = name ? export_format(name) : NULL;
+	struct export x = { .o = &o,
+			    .only = question_space(q),
+			    .clock_offset = clock_offset(),
+			    .resident = memory_resident };
+	int err;
+
+	if (!fmt || !fmt->state)
+		return 125;
+	/* What has ended has no pages. */
+	x.resident_ctx = x.only->died ? NULL : memory_open(q->pid);
+	if (!x.resident_ctx)
+		x.resident = NULL;
+	err = fmt->state(&x);
+	if (x.resident_ctx)
+		memory_close(x.resident_ctx);
+	return err ? 125 : 0;
+}
+
 static int answer_why(struct server *sv, const struct question *q, FILE *f)
 {
 	struct output o = question_output(sv, q, f);
@@ -185,9 +219,9 @@ static const struct {
 	int (*answer)(struct server *sv, const struct question *q, FILE *f);
 	bool refresh;
 } questions[] = {
-	{ "maps", answer_maps, true },	    { "report", answer_report, true },
-	{ "stacks", answer_stacks, true },  { "why", answer_why, true },
-	{ "verify", answer_verify, false },
+	{ "maps", answer_maps, true },	   { "report", answer_report, true },
+	{ "stacks", answer_stacks, true }, { "why", answer_why, true },
+	{ "export", answer_export, true }, { "verify", answer_verify, false },
 };
 
 static struct session *session_of(struct server *sv, uint32_t pid)

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A model in the formats of other programs, whose readers are good at what we are
+ * not. Some show a state: a trace up to some moment, or a live process; others a
+ * whole trace, event by event.
+ *
+ * All write to the output's stream (or to a file of their own) and return 0 or
+ * -errno (-ENODATA: nothing that this format could tell is known). What is not
+ * known is left out, never 0.
+ */
+#ifndef EXPORT_EXPORT_H
+#define EXPORT_EXPORT_H
+
+#include "output/output.h"
+
+struct export
+{
+	const struct output *o;
+	const struct space *only; /* NULL: all */
+	int64_t clock_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC, ns */
+	/*
+	 * Of a state, may be NULL: resident bytes of whole pages of `only`, or -errno.
+	 */
+	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
+	void *resident_ctx;
+	/* Of a trace: runs through it, telling each event. */
+	void (*replay)(void *ctx,
+		       void (*told)(void *ctx, const struct outcome *out),
+		       void *told_ctx);
+	void *replay_ctx;
+	const char *path; /* where the format needs a file: its name */
+};
+
+struct export_format {
+	const char *name;
+	int (*state)(const struct export *x); /* or NULL, and then: */
+	int (*story)(const struct export *x);
+	bool binary; /* nothing for a terminal */
+	bool file; /* it needs x->path, not a stream */
+};
+
+/* NULL: there is none of this name. */
+const struct export_format *export_format(const char *name);
+/* The i-th; NULL: there are no more. */
+const struct export_format *export_format_at(size_t i);
+
+/*
+ * profile.proto, gzipped (go tool pprof, Pyroscope, Parca, speedscope). A sample
+ * for each place that allocated, with the label pid. Its values: live chunks and
+ * bytes; all allocations and bytes asked for, where each had its stack recorded
+ * (what had none is a sample of its own, so that the sums are those of the
+ * report); and of a live process its live bytes on resident pages, and on those
+ * that are not there.
+ */
+int export_pprof(const struct export *x);
+/* Live bytes by stack, as output_folded(). */
+int export_folded(const struct export *x);
+
+#endif
