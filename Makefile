@@ -334,6 +334,7 @@ build/bench/pairs: tests/bench/pairs.c
 CYCLES ?= 10000
 attach-cycles: build/bench/inject_test $(victims)
 	VMAHEAP_CYCLES=$(CYCLES) $< test_cycles
+	VMAHEAP_CYCLES=$(CYCLES) $< 'test_killed*'
 
 build/bench/inject_test: tests/unit/inject_test.c build/libvmaheap.a
 	@mkdir -p $(@D)

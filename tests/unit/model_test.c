@@ -638,10 +638,43 @@ static void test_names(void **state)
 	assert_string_equal(call_op_name(CALL_POSIX_MEMALIGN),
 			    "posix_memalign");
 	assert_string_equal(call_op_name(4711), "?");
-	assert_true(vma_is_ours(
-		&(struct vma_desc){ .start = OURS_START, .end = OURS_END }));
-	assert_false(vma_is_ours(&v.d[0]));
 	model_free(f.m);
+}
+
+/* The process itself may have memory in the region. */
+static void test_ours(void **state)
+{
+	const uint32_t rw = VMA_READ | VMA_WRITE;
+	const uint32_t ring = rw | VMA_FILE | VMA_SHARED;
+	const uint64_t image = OURS_END - OURS_PLACE + OURS_IMAGE_PLACE;
+	const struct {
+		uint64_t start, size;
+		uint32_t flags;
+		bool ours;
+	} vmas[] = {
+		{ OURS_START, 8 << 20, rw, true },
+		{ OURS_START + 17 * OURS_PLACE, 1 << 20, ring, true },
+		{ image, 4096, VMA_READ, true },
+		{ image + 4096, 4096, VMA_READ | VMA_EXEC, true },
+		{ OURS_START - OURS_PLACE, 4096, ring, false },
+		{ OURS_END, 4096, ring, false },
+		{ OURS_START + (256 << 10), 256 << 10, rw, false },
+		{ OURS_START, 2 * OURS_PLACE, rw, false },
+		{ OURS_START, OURS_PLACE, 0, false },
+		{ OURS_START, 4096, rw | VMA_EXEC, false },
+		{ OURS_START, 4096, rw | VMA_FILE, false },
+		{ image + OURS_IMAGE, 4096, rw, false },
+	};
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(vmas) / sizeof(*vmas); i++) {
+		struct vma_desc d = { .start = vmas[i].start,
+				      .end = vmas[i].start + vmas[i].size,
+				      .flags = vmas[i].flags };
+
+		assert_int_equal(vma_is_ours(&d), vmas[i].ours);
+	}
 }
 
 static void test_samples_and_losses(void **state)
@@ -838,6 +871,7 @@ int main(void)
 		cmocka_unit_test(test_vfork_shares),
 		cmocka_unit_test(test_attach_knows_not_all),
 		cmocka_unit_test(test_names),
+		cmocka_unit_test(test_ours),
 		cmocka_unit_test(test_samples_and_losses),
 		cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_build_id),

@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -154,6 +155,37 @@ static void suspends(void)
 		fail("sigsuspend without a signal");
 }
 
+/* Memory of our own where the shim has its: in the middle of places, and at a start. */
+static const uint64_t neighbours[] = { 0x100000040000, 0x100050000000,
+				       0x10ffffff0000 };
+
+static void map_neighbours(void)
+{
+	size_t i;
+
+	for (i = 0; i < 3; i++) {
+		uint64_t *p = mmap((void *)neighbours[i], 4096,
+				   PROT_READ | PROT_WRITE,
+				   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p != (void *)neighbours[i])
+			fail("mmap");
+		*p = neighbours[i];
+	}
+}
+
+static void check_memory(void)
+{
+	char *p = malloc(100);
+	size_t i;
+
+	memset(p, 1, 100);
+	free(p);
+	for (i = 0; i < 3; i++)
+		if (*(uint64_t *)neighbours[i] != neighbours[i])
+			fail("memory has changed");
+}
+
 static void check_mask(void)
 {
 	sigset_t now;
@@ -186,10 +218,12 @@ int main(int argc, char **argv)
 	if (argc != 2 || i == 5)
 		return 2;
 	sigprocmask(SIG_SETMASK, NULL, &usual);
+	map_neighbours();
 	wait_for_start();
 	do {
 		states[i].once();
 		check_mask();
+		check_memory();
 		times++;
 	} while (poll(&in, 1, 0) <= 0);
 	printf("%s %lu\n", argv[1], times);

@@ -873,18 +873,45 @@ static int act_silence(struct inject *in, struct proc_stopped *st)
 
 /* ---- taking it out ---- */
 
-static bool is_of_shim(const struct proc_map *m)
+/*
+ * What the shim has mapped and nobody else: rings and stamp, by their names;
+ * anonymous memory, where struct process says.
+ */
+static bool is_shared_by_shim(const struct proc_map *m)
 {
-	return m->d.start >= SHIM_REGION && m->d.end <= INJECT_AREA;
+	return m->d.flags & VMA_SHARED &&
+	       (!strncmp(m->name, "/memfd:vmaheap-", 15) ||
+		!strcmp(m->name, "/proc/vmaheap/stamp"));
 }
 
+static bool is_of_shim(const struct inject *in, const struct proc_map *m)
+{
+	uint64_t process = get_word(in, in->image.at + image_symbol(&in->image,
+								    "process"));
+	uint64_t place = (m->d.start - SHIM_REGION) / SHIM_PLACE_BYTES;
+	uint32_t tried = 0;
+
+	if (m->d.start < SHIM_REGION || m->d.end > INJECT_AREA ||
+	    m->d.start % SHIM_PLACE_BYTES ||
+	    m->d.end - m->d.start > SHIM_PLACE_BYTES)
+		return false;
+	if (m->d.flags & (VMA_FILE | VMA_SHARED))
+		return is_shared_by_shim(m);
+	if (!process)
+		return false;
+	get(in, process + INJECT_PROCESS_PLACE, &tried, 4);
+	return m->d.start == process || (place >= SHIM_WIPED_PLACES &&
+					 place < SHIM_WIPED_PLACES + tried);
+}
+
+/* From the last on: struct process, which the others are known by, is the first. */
 static int unmap_all(struct inject *in, struct remote *r)
 {
 	long err = 0;
 	size_t i;
 
-	for (i = 0; !err && i < in->nr_maps; i++)
-		if (is_of_shim(&in->maps[i]))
+	for (i = in->nr_maps; !err && i--;)
+		if (is_of_shim(in, &in->maps[i]))
 			err = call(r, SYS_munmap, in->maps[i].d.start,
 				   in->maps[i].d.end - in->maps[i].d.start, 0,
 				   0);
@@ -898,8 +925,8 @@ static int empty_all(struct inject *in, struct remote *r)
 	size_t i;
 
 	for (i = 0; got >= 0 && i < in->nr_maps; i++)
-		if (is_of_shim(&in->maps[i]) &&
-		    in->maps[i].d.flags & VMA_SHARED)
+		if (in->maps[i].d.flags & VMA_SHARED &&
+		    is_of_shim(in, &in->maps[i]))
 			got = call(r, SYS_mmap, in->maps[i].d.start,
 				   in->maps[i].d.end - in->maps[i].d.start,
 				   PROT_READ | PROT_WRITE,
@@ -982,7 +1009,7 @@ static bool has_leftovers(const struct inject *in)
 	size_t i;
 
 	for (i = 0; i < in->nr_maps; i++)
-		if (is_of_shim(&in->maps[i]))
+		if (is_of_shim(in, &in->maps[i]))
 			return true;
 	return false;
 }

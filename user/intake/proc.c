@@ -199,20 +199,34 @@ static bool is_held(pid_t tid)
 	return false;
 }
 
-/* Is it in uninterruptible sleep (a vfork parent, a read from disk)? */
-static bool in_kernel_sleep(uint32_t pid, pid_t tid)
+/* As /proc/PID/stat has it; 'X': there is none (any more). */
+static char state_of(uint32_t pid, pid_t tid)
 {
-	char path[64], line[256], state = 0;
+	char path[64], line[256], state = 'X';
 	FILE *f;
 
 	snprintf(path, sizeof(path), "/proc/%u/task/%d/stat", pid, tid);
 	f = fopen(path, "re");
 	if (!f)
-		return false;
+		return 'X';
 	if (fgets(line, sizeof(line), f) && strrchr(line, ')'))
 		sscanf(strrchr(line, ')') + 1, " %c", &state);
 	fclose(f);
-	return state == 'D';
+	return state;
+}
+
+/* In uninterruptible sleep: a vfork parent, a read from disk? */
+static bool in_kernel_sleep(uint32_t pid, pid_t tid)
+{
+	return state_of(pid, tid) == 'D';
+}
+
+/* EPERM means as well that it has exited (kernel/ptrace.c, ptrace_attach()). */
+static int seize_error(uint32_t pid, pid_t tid, int err)
+{
+	char state = err == EPERM ? state_of(pid, tid) : 0;
+
+	return state == 'X' || state == 'Z' ? -ESRCH : -err;
 }
 
 static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
@@ -231,7 +245,7 @@ static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
 		proc_reap();
 	}
 	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
-		return -errno;
+		return seize_error(pid, tid, errno);
 	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0))
 		rc = -errno; /* it has been killed meanwhile */
 	else

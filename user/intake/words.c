@@ -8,6 +8,7 @@
 #include <assert.h>
 #include <errno.h>
 
+#include "probe/inject.h"
 #include "probe/words.h"
 
 static_assert((int)OP_NONE == CALL_NONE, "call_op is alloc_op");
@@ -24,6 +25,12 @@ static_assert((int)OP_POSIX_MEMALIGN == CALL_POSIX_MEMALIGN,
 static_assert((int)OP_VALLOC == CALL_VALLOC, "call_op is alloc_op");
 static_assert((int)OP_PVALLOC == CALL_PVALLOC, "call_op is alloc_op");
 static_assert((int)OP_MAX == CALL_OP_MAX, "call_op is alloc_op");
+static_assert(OURS_START == SHIM_REGION &&
+		      OURS_END == SHIM_REGION + SHIM_REGION_BYTES &&
+		      OURS_PLACE == SHIM_PLACE_BYTES &&
+		      OURS_IMAGE_PLACE == INJECT_PLACE_BYTES &&
+		      OURS_IMAGE == INJECT_IMAGE_BYTES,
+	      "what is ours");
 static_assert(WORD_STACK == CALLER_STACK, "callers are numbered alike");
 
 /* Words of a header: 0 when the id is none. */

@@ -65,6 +65,17 @@ struct rss {
 	uint64_t file, anon, shmem, swap;
 };
 
+/*
+ * The shim's own mappings lie in a region that the process may use as well. Each
+ * begins a place and can be read and written, or is of an image, at the end of
+ * the region. As in probe/words.h and inject.h (checked in intake/words.c).
+ */
+#define OURS_START 0x100000000000ull
+#define OURS_END 0x110000000000ull
+#define OURS_PLACE (1ull << 26)
+#define OURS_IMAGE_PLACE (1ull << 22)
+#define OURS_IMAGE (1ull << 20)
+
 enum mm_cause { MM_ATTACH = 1, MM_FORK = 2, MM_EXEC = 3 };
 
 enum range_flag {

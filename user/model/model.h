@@ -221,12 +221,7 @@ struct model_totals {
 struct model_totals model_totals(const struct model *m);
 
 const char *call_op_name(enum call_op op);
-/*
- * True when it is one of the shim's own mappings, which lie in a region of
- * their own: SHIM_REGION of probe/words.h (checked in intake/words.c).
- */
-#define OURS_START 0x100000000000ull
-#define OURS_END 0x110000000000ull
+/* Is it one of the shim's own mappings (OURS_START)? By where it lies, and how. */
 bool vma_is_ours(const struct vma_desc *d);
 
 /* NULL when everything is sound, else what is wrong. */

@@ -23,7 +23,16 @@ const char *call_op_name(enum call_op op)
 
 bool vma_is_ours(const struct vma_desc *d)
 {
-	return d->start >= OURS_START && d->end <= OURS_END;
+	const uint32_t rw = VMA_READ | VMA_WRITE;
+	uint64_t at = d->start % OURS_IMAGE_PLACE;
+
+	if (d->start < OURS_START || d->end > OURS_END)
+		return false;
+	if (d->start >= OURS_END - OURS_PLACE)
+		return at + (d->end - d->start) <= OURS_IMAGE;
+	return d->start % OURS_PLACE == 0 && d->end - d->start <= OURS_PLACE &&
+	       (d->flags & (rw | VMA_EXEC)) == rw &&
+	       !(d->flags & VMA_FILE) == !(d->flags & VMA_SHARED);
 }
 
 /*

@@ -18,9 +18,13 @@
  * there is one; another is needed where a thread may be inside of the first, or
  * that one is of another version.
  */
-#define INJECT_AREA (SHIM_REGION + SHIM_REGION_BYTES - (1ull << 26))
+#define INJECT_AREA (SHIM_REGION + SHIM_REGION_BYTES - SHIM_PLACE_BYTES)
 #define INJECT_PLACES 16
-#define INJECT_PLACE_BYTES (1ull << 22)
+#define INJECT_PLACE_BYTES (SHIM_PLACE_BYTES / INJECT_PLACES)
+#define INJECT_IMAGE_BYTES (1ull << 20) /* no image is larger */
+
+/* Offset of `place` in struct process, which tells what places were tried. */
+#define INJECT_PROCESS_PLACE 8
 
 /* inject_homes: of pages of its own, wiped by fork. */
 #define INJECT_HOME_BITS 12

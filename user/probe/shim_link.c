@@ -17,9 +17,7 @@
 #define BYE_SECONDS 1
 
 /* The region: what is wiped by fork lies first, then the rings and the stamp. */
-#define PLACE_BYTES (1ull << 26) /* larger than any ring */
-#define PLACES (SHIM_REGION_BYTES / PLACE_BYTES)
-#define WIPED_PLACES 16u
+#define PLACES (SHIM_REGION_BYTES / SHIM_PLACE_BYTES)
 
 /*
  * Maps at the next free place of the region. After a fork in the middle of
@@ -31,10 +29,11 @@ static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot,
 {
 	for (;;) {
 		uint32_t n = __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
-		uint64_t want = SHIM_REGION + (WIPED_PLACES + n) * PLACE_BYTES;
+		uint64_t want = SHIM_REGION +
+				(SHIM_WIPED_PLACES + n) * SHIM_PLACE_BYTES;
 		long got;
 
-		if (WIPED_PLACES + n >= PLACES || bytes > PLACE_BYTES)
+		if (SHIM_WIPED_PLACES + n >= PLACES || bytes > SHIM_PLACE_BYTES)
 			return 0;
 		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE,
 			       fd);
@@ -55,15 +54,15 @@ void *link_wiped_memory(size_t bytes)
 	uint32_t n;
 
 	/* Another copy of the shim (dlmopen) may sit at the first place. */
-	for (n = 0; n < WIPED_PLACES; n++) {
-		at = SHIM_REGION + n * PLACE_BYTES;
+	for (n = 0; n < SHIM_WIPED_PLACES; n++) {
+		at = SHIM_REGION + n * SHIM_PLACE_BYTES;
 		if (sys_mmap(at, bytes, PROT_READ | PROT_WRITE,
 			     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE |
 				     MAP_FIXED_NOREPLACE,
 			     -1) == (long)at)
 			break;
 	}
-	if (n == WIPED_PLACES)
+	if (n == SHIM_WIPED_PLACES)
 		return NULL;
 	if (sys_madvise(at, bytes, MADV_WIPEONFORK)) {
 		sys_munmap(at, bytes);

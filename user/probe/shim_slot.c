@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <limits.h>
 #include <pthread.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,8 @@ struct process {
 	struct slot *free;
 	struct slot slots[] __attribute__((aligned(64)));
 };
+_Static_assert(offsetof(struct process, place) == INJECT_PROCESS_PLACE,
+	       "the injector reads it");
 
 enum shim_state shim_state;
 bool shim_silent; /* shim_state is SHIM_SILENT */

@@ -314,9 +314,13 @@ struct shim_reply {
 /*
  * Where the shim puts its own mappings: far from the brk heap and from
  * mmap_base, so that they cannot keep the target's own VMAs from merging.
- * The region is [SHIM_REGION, SHIM_REGION + SHIM_REGION_BYTES).
+ * The region is [SHIM_REGION, SHIM_REGION + SHIM_REGION_BYTES). The process may
+ * have memory of its own there; each mapping of the shim begins a place, none is
+ * larger than one, and all but images (probe/inject.h) can be read and written.
  */
 #define SHIM_REGION 0x100000000000ull
 #define SHIM_REGION_BYTES 0x010000000000ull
+#define SHIM_PLACE_BYTES (1ull << 26) /* larger than any ring */
+#define SHIM_WIPED_PLACES 16u /* by fork: the first ones */
 
 #endif
