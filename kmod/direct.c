@@ -113,6 +113,7 @@ STACK_FRAME_NON_STANDARD(vh_call_stub);
 STACK_FRAME_NON_STANDARD(vh_call_function);
 
 static DEFINE_PER_CPU(long, in_flight);
+static bool ever_armed; /* vh_control */
 
 /* Called by the stubs alone. */
 asmlinkage void vh_release_direct(struct rw_semaphore *sem);
@@ -187,6 +188,8 @@ int vh_direct_arm(struct vh_direct *d)
 		err = register_ftrace_direct(&d->ops, (unsigned long)d->stub);
 	if (err)
 		ftrace_free_filter(&d->ops);
+	else
+		ever_armed = true;
 	return err;
 }
 
@@ -203,10 +206,13 @@ void vh_direct_disarm(struct vh_direct *d)
 /*
  * After the last disarm, which has waited for those who were on their way in:
  * first those who are inside, then those on their way out. What is called by way
- * of vh_call_stub sleeps no longer than for memory and files.
+ * of vh_call_stub sleeps no longer than for memory and files. A module that never
+ * watched anything need not wait.
  */
 void vh_direct_exit(void)
 {
+	if (!ever_armed)
+		return;
 	while (nr_in_flight())
 		msleep(20);
 	synchronize_rcu_tasks();

@@ -35,10 +35,11 @@ cycles() {
 		else
 			rmmod vmaheap || return
 		fi 2>/dev/null
+		[ $((i % 50)) != 0 ] || echo "# $i times, $SECONDS s" >&3
 	done
 	kill -0 $target $stress
 }
-ok "$(times 1000) times insmod and rmmod under load" cycles
+ok "$(times 1000) times insmod and rmmod under load" cycles 3>&1
 : >"$tmp/enough"
 wait $cpus
 is "$(cat "$tmp/cpus")" "" "a CPU came and went meanwhile"
