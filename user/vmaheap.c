@@ -16,6 +16,7 @@
 #include "export/export.h"
 #include "output/heap.h"
 #include "output/output.h"
+#include "output/waste.h"
 #include "session/ask.h"
 #include "session/client.h"
 #include "session/look.h"
@@ -32,6 +33,7 @@ struct args {
 	const char *ring; /* --ring */
 	const char *stacks; /* --stacks; "": without a value */
 	const char *folded; /* --folded */
+	const char *waste; /* --waste; "": without a value */
 	const char *symfs; /* --symfs */
 	const char *format; /* --format */
 	bool follow; /* -f */
@@ -66,6 +68,7 @@ enum {
 	OPT_FOLDED,
 	OPT_SYMFS,
 	OPT_FORMAT,
+	OPT_WASTE,
 	OPT_BINS,
 	OPT_BYTES,
 	OPT_CHUNKS,
@@ -88,6 +91,7 @@ static const struct option longopts[] = {
 	{ "folded", required_argument, NULL, OPT_FOLDED },
 	{ "symfs", required_argument, NULL, OPT_SYMFS },
 	{ "format", required_argument, NULL, OPT_FORMAT },
+	{ "waste", optional_argument, NULL, OPT_WASTE },
 	{ "bins", no_argument, NULL, OPT_BINS },
 	{ "bytes", no_argument, NULL, OPT_BYTES },
 	{ "chunks", no_argument, NULL, OPT_CHUNKS },
@@ -398,29 +402,56 @@ static int run_why(const struct command *c, const struct args *a)
 	return each_space(a, a->rest[1], show_why);
 }
 
-/* --stacks[=BY], --folded=BY: 0, or why it cannot be, said. */
-static int parse_order(const struct args *a, const char **name,
-		       enum stack_order *by)
+/* What report --stacks, --waste and --folded show, and in which order. */
+struct sites {
+	bool waste;
+	enum stack_order by;
+	enum waste_order waste_by;
+	const char *name; /* of the order */
+};
+
+/* 0, or why it cannot be, said. --folded takes the orders of both. */
+static int parse_sites(const struct args *a, struct sites *n)
 {
-	*name = a->folded		? a->folded :
-		a->stacks && *a->stacks ? a->stacks :
-					  "live";
-	if (!stack_order_parse(*name, by))
+	n->name = a->folded ? a->folded : a->stacks ? a->stacks : a->waste;
+	if (!n->name || !*n->name)
+		n->name = a->waste && !a->nr_rest ? "hostage" : "live";
+	n->waste = a->waste || stack_order_parse(n->name, &n->by);
+	if (!n->waste || !waste_order_parse(n->name, &n->waste_by))
 		return 0;
-	return fail("%s: it is live, bytes or allocs", *name);
+	return fail(
+		"%s: it is live, bytes or allocs (stacks), or live, resident, untouched, spare, slack, hostage or calls (waste)",
+		n->name);
+}
+
+static int waste_view(struct view *v, const struct args *a,
+		      const struct space *only, enum waste_order by)
+{
+	struct look_view l = { .o = &v->o };
+	size_t i, nr = only ? 1 : model_spaces(v->o.model);
+	int err = 0;
+
+	for (i = 0; i < nr && !err; i++) {
+		l.s = only ? only : model_space_at(v->o.model, i);
+		if (i && !a->folded && !a->json)
+			putchar('\n');
+		err = (a->folded ? output_waste_folded : output_waste)(&l, by);
+	}
+	return err;
 }
 
 static int report_view(struct view *v, const struct args *a,
 		       const struct space *only)
 {
-	enum stack_order by;
-	const char *name;
+	struct sites n;
 
-	parse_order(a, &name, &by);
+	parse_sites(a, &n);
+	if (n.waste)
+		return waste_view(v, a, only, n.waste_by);
 	if (a->folded)
-		return output_folded(&v->o, only, by);
+		return output_folded(&v->o, only, n.by);
 	if (a->stacks)
-		return output_stacks(&v->o, only, by);
+		return output_stacks(&v->o, only, n.by);
 	return output_report(&v->o, only);
 }
 
@@ -428,6 +459,7 @@ static int report_trace(const struct args *a, const char *dir)
 {
 	struct view v;
 	const struct space *only = NULL;
+	int err;
 
 	if (view_open(&v, a, dir))
 		return STATUS_FAILED;
@@ -443,20 +475,24 @@ static int report_trace(const struct args *a, const char *dir)
 				    a->pid);
 		}
 	}
-	return view_close(&v, report_view(&v, a, only));
+	err = report_view(&v, a, only);
+	if (err != -ENODATA)
+		return view_close(&v, err);
+	view_close(&v, 0);
+	return fail("%s: " WASTE_UNKNOWN, a->folded);
 }
 
 static int run_report(const struct command *c, const struct args *a)
 {
-	enum stack_order by;
-	const char *name;
+	struct sites n;
 
-	if (a->at && !a->nr_rest)
+	if ((a->at && !a->nr_rest) || (a->waste && a->stacks))
 		return usage_of(c, stderr);
-	if (parse_order(a, &name, &by))
+	if (parse_sites(a, &n))
 		return STATUS_FAILED;
-	if (a->pid && !a->nr_rest && (a->stacks || a->folded))
-		return client_ask_stacks(a->pid, name, a->folded, a->json);
+	if (a->pid && !a->nr_rest && (a->stacks || a->folded || a->waste))
+		return client_ask_sites(n.waste ? "waste" : "stacks", a->pid,
+					n.name, a->folded, a->json);
 	if (a->pid && !a->nr_rest)
 		return client_ask("report", a->pid, a->json);
 	if (a->nr_rest != 1)
@@ -712,11 +748,14 @@ static const struct command commands[] = {
 	  "be watched; but only then is it known who allocated what, and what was asked for.",
 	  "p:", run_why },
 	{ "report",
-	  "[--stacks[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "[--stacks[=BY] | --waste[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
 	  "  --stacks[=BY]    what was allocated by which call stack, most first: BY is live\n"
 	  "                   (default), bytes or allocs\n"
-	  "  --folded=BY      the same, one line a stack, for flame graphs\n"
+	  "  --waste[=BY]     by who allocated it (stack, or caller): what is live, resident, never\n"
+	  "                   touched, rounding, held hostage by pins, system calls; BY is\n"
+	  "                   hostage (default; of a trace live), live, resident, untouched, spare, slack, calls\n"
+	  "  --folded=BY      either of them, one line a stack, for flame graphs\n"
 	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
 	  "                   by build id (DIR/.build-id)\n"
 	  "  --at SECONDS     as for maps",
@@ -805,6 +844,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_FOLDED:
 		a->folded = optarg;
+		return 0;
+	case OPT_WASTE:
+		a->waste = optarg ? optarg : "";
 		return 0;
 	case OPT_SYMFS:
 		a->symfs = optarg;

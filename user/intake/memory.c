@@ -15,10 +15,12 @@
 
 #include "intake/memory.h"
 #include "intake/proc.h"
+#include "model/page.h"
 
 #define PAGE 4096ull
 #define WINDOW (1ull << 20)
 #define PAGES (WINDOW / PAGE)
+#define HUGE (2ull << 20)
 #define PRESENT (1ull << 63)
 #define SWAPPED (1ull << 62)
 #define BITS 65536 /* pagemap entries at once */
@@ -34,6 +36,8 @@ struct memory {
 	uint64_t bits_at; /* first page of `bits`, as address */
 	size_t nr_bits;
 	uint64_t *bits;
+	uint64_t huge_at; /* the last well-aligned 2 MiB that were asked for */
+	bool huge;
 };
 enum { UNREAD, READ };
 
@@ -80,6 +84,7 @@ void memory_forget(struct memory *m)
 {
 	m->window = UINT64_MAX;
 	m->nr_bits = 0;
+	m->huge_at = UINT64_MAX;
 }
 
 /* 0 or -errno; a part is -EFAULT. */
@@ -229,4 +234,42 @@ int64_t memory_resident(void *ctx, uint64_t lo, uint64_t hi)
 			bytes += PAGE;
 	}
 	return bytes;
+}
+
+static bool is_huge(struct memory *m, uint64_t addr)
+{
+	addr &= ~(HUGE - 1);
+	if (m->huge_at != addr)
+		m->huge = proc_is_huge(m->pagemap, addr) > 0;
+	m->huge_at = addr;
+	return m->huge;
+}
+
+static bool is_zeroes(struct memory *m, uint64_t addr)
+{
+	uint8_t *data;
+
+	addr &= ~(PAGE - 1);
+	return !read_page(m, addr, &data) && !*data &&
+	       !memcmp(data, data + 1, PAGE - 1);
+}
+
+int memory_page(void *ctx, uint64_t addr)
+{
+	struct memory *m = ctx;
+	uint64_t bits;
+	int is = get_bits(m, addr, &bits);
+
+	if (is)
+		return is;
+	if (bits & PRESENT) {
+		if (!proc_entry_resident(bits, 0))
+			return 0;
+		is = PAGE_IS_RESIDENT;
+		if (is_huge(m, addr))
+			is |= PAGE_IS_HUGE |
+			      (is_zeroes(m, addr) ? PAGE_IS_SPARE : 0);
+		return is;
+	}
+	return proc_entry_swapped(bits) ? PAGE_IS_SWAPPED : 0;
 }

@@ -28,5 +28,10 @@ int memory_read(void *m, uint64_t addr, void *buf, size_t len);
 uint64_t memory_next(void *m, uint64_t addr, uint64_t end);
 /* Bytes of [lo, hi) on resident pages, rounded to whole pages; -errno. */
 int64_t memory_resident(void *m, uint64_t lo, uint64_t hi);
+/*
+ * PAGE_IS_* of the page at addr (model/page.h); -errno. Pages of huge pages are read.
+ * As old as the last memory_forget().
+ */
+int memory_page(void *m, uint64_t addr);
 
 #endif

@@ -504,14 +504,6 @@ static int scan_huge(int fd, uint64_t start, uint64_t end, uint64_t *huge)
 	return 0;
 }
 
-int proc_is_huge(int pagemap, uint64_t addr)
-{
-	uint64_t huge;
-	int err = scan_huge(pagemap, addr, addr + PAGE, &huge);
-
-	return err ? err : huge > 0;
-}
-
 /*
  * Before: 512 frames in a row, well aligned, that belong to a huge page. One that
  * was split up in the page table and not in memory looks the same and is counted.
@@ -545,6 +537,37 @@ static uint64_t next_frame(struct frames *f, uint64_t addr, uint64_t entry,
 	if (!f->whole || at != HUGE_PAGES - 1 || !is_huge_frame(f->first))
 		return 0;
 	return HUGE;
+}
+
+/* Before 6.7, by the frames of the 2 MiB around addr. -EPERM: they cannot be seen. */
+static int frames_are_huge(int pagemap, uint64_t addr)
+{
+	uint64_t entries[HUGE_PAGES], huge = 0, i;
+	struct frames f = { 0 };
+
+	addr &= ~(HUGE - 1);
+	if (pread(pagemap, entries, sizeof(entries),
+		  (off_t)(addr / PAGE * 8)) != sizeof(entries))
+		return -EFAULT;
+	for (i = 0; i < HUGE_PAGES; i++) {
+		if (entries[i] & PAGEMAP_PRESENT && !(entries[i] & PAGEMAP_PFN))
+			return -EPERM;
+		huge += next_frame(&f, addr + i * PAGE, entries[i],
+				   entries[i] & PAGEMAP_PRESENT);
+	}
+	return huge > 0;
+}
+
+int proc_is_huge(int pagemap, uint64_t addr)
+{
+	uint64_t huge;
+	int err;
+
+	addr &= ~(PAGE - 1);
+	err = scan_huge(pagemap, addr, addr + PAGE, &huge);
+	return err == -ENOTTY ? frames_are_huge(pagemap, addr) :
+	       err	      ? err :
+				huge > 0;
 }
 
 int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,

@@ -72,7 +72,7 @@ int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
 bool proc_entry_resident(uint64_t entry, uint32_t vma_flags);
 /* Of one that is not present: is the page in a swap file? */
 bool proc_entry_swapped(uint64_t entry);
-/* Is the page at addr mapped by a huge page? -errno: the kernel cannot say (before 6.7). */
+/* Is the page at addr mapped by a huge page (1, 0)? -errno: it cannot be told. */
 int proc_is_huge(int pagemap, uint64_t addr);
 
 #endif

@@ -21,6 +21,13 @@ enum page_state {
 
 enum page_answer { PAGE_NO, PAGE_YES, PAGE_UNKNOWN };
 
+/* What one of many pages is, as bits. */
+#define PAGE_IS_RESIDENT 1
+#define PAGE_IS_SWAPPED 2
+#define PAGE_IS_HUGE 4 /* resident, mapped by a huge page, */
+#define PAGE_IS_SPARE \
+	8 /* and nothing but zeroes: resident through that alone, it seems */
+
 /* Another process that maps the same part of a file, or has the same frame. */
 struct page_user {
 	uint32_t pid;

@@ -433,6 +433,31 @@ static int held_json(const struct look_view *v, const struct holds *all)
 	return json_print(v->o, j, false);
 }
 
+int held_pins(const struct look_view *v,
+	      void (*pin)(void *ctx, uint64_t addr, int64_t bytes), void *ctx)
+{
+	struct holds all = { NULL };
+	int err = find_out(v, &all);
+	unsigned int j;
+	size_t i;
+
+	for (i = 0; !err && i < v->book->nr_arenas; i++) {
+		const struct hold *h = &all.arena[i];
+		uint64_t before = h->now;
+
+		for (j = 0; j < h->nr; j++) {
+			const struct pin *p = &h->pins[j];
+
+			if (can_be_freed(v->book, p->chunk))
+				pin(ctx, memory_of(&v->book->chunks[p->chunk]),
+				    (int64_t)(p->back - before));
+			before = p->back;
+		}
+	}
+	free(all.arena);
+	return err;
+}
+
 int output_held(const struct look_view *v)
 {
 	struct holds all = { NULL };

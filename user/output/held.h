@@ -18,11 +18,20 @@ struct look_view {
 	int64_t page_tables; /* bytes; -1: not known */
 	/* Resident bytes of whole pages; -errno: cannot be told. */
 	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
+	/* PAGE_IS_* of the page at addr (model/page.h); -errno: cannot be told. */
+	int (*page)(void *ctx, uint64_t addr);
 	void *ctx;
 };
 
 /* Why free memory does not go back: what pins it. 0 or -errno. */
 int output_held(const struct look_view *v);
+/*
+ * Calls pin(ctx, addr, bytes) for each pin that output_held() names: the address that
+ * malloc returned, and what goes back when it is freed after those before it. The sum
+ * is that of (the last pin's `back` - trim_now) of all arenas. 0 or -errno.
+ */
+int held_pins(const struct look_view *v,
+	      void (*pin)(void *ctx, uint64_t addr, int64_t bytes), void *ctx);
 /* What the arenas are, who uses them, what of them is resident. */
 int output_arenas(const struct look_view *v);
 /* What resident memory consists of, to the last page. */

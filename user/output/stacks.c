@@ -129,10 +129,10 @@ static void put_folded_frame(const struct output *o, const struct space *s,
 	}
 }
 
-static void put_folded(const struct output *o, const struct space *s,
-		       const struct stack_row *r, uint64_t value)
+void put_folded(const struct output *o, const struct space *s, uint64_t caller,
+		uint64_t number)
 {
-	const struct stack *st = model_stack(o->model, r->where);
+	const struct stack *st = model_stack(o->model, caller);
 	uint32_t i;
 
 	put_folded_name(o->f, s->comm);
@@ -141,9 +141,9 @@ static void put_folded(const struct output *o, const struct space *s,
 	if (st)
 		for (i = st->nr; i-- > 0;)
 			put_folded_frame(o, s, st->frames[i]);
-	else if (r->where && r->where != CALLER_STACK)
-		put_folded_frame(o, s, r->where);
-	fprintf(o->f, " %" PRIu64 "\n", value);
+	else if (caller && caller != CALLER_STACK)
+		put_folded_frame(o, s, caller);
+	fprintf(o->f, " %" PRIu64 "\n", number);
 }
 
 static int space_folded(const struct output *o, const struct space *s,
@@ -155,7 +155,7 @@ static int space_folded(const struct output *o, const struct space *s,
 
 	for (i = 0; !err && i < r.nr; i++)
 		if (stack_row_value(&r.at[i], by))
-			put_folded(o, s, &r.at[i],
+			put_folded(o, s, r.at[i].where,
 				   stack_row_value(&r.at[i], by));
 	stack_rows_free(&r);
 	return err;

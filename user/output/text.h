@@ -29,6 +29,9 @@ void put_caller(const struct output *o, const struct space *s, FILE *f,
 /* The frames of a caller that is a stack, a line each; of another one nothing. */
 void put_stack(const struct output *o, const struct space *s, FILE *f,
 	       uint64_t caller);
+/* "COMM;OUTERMOST;...;INNERMOST NUMBER", a line for flame graphs. */
+void put_folded(const struct output *o, const struct space *s, uint64_t caller,
+		uint64_t number);
 /* "brk in malloc(400) from main+0x12 (a.out)", "exec", "stack growth" */
 void put_cause(const struct output *o, const struct space *s, FILE *f,
 	       const struct cause *c);

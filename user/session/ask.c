@@ -37,41 +37,74 @@ bool ask_is_known(const char *what)
 	return question(what) < NR_QUESTIONS;
 }
 
-int ask_look(const char *what, const struct output *o, const struct space *s,
-	     FILE *err)
+/* 0 or -errno, told on `err`; `opaque`: another allocator than glibc's will do. */
+static int open_view(struct look *l, struct look_view *v,
+		     const struct output *o, const struct space *s, bool opaque,
+		     FILE *err)
 {
-	size_t q = question(what);
-	struct look l;
 	const char *why;
 	int ret;
 
-	if (q == NR_QUESTIONS || !s)
-		return -EINVAL;
 	if (s->died) {
 		fprintf(err,
 			"vmaheap: process %u has ended: its heap cannot be read any more\n",
 			s->owner);
 		return -ESRCH;
 	}
-	ret = look_open(&l, s->owner, true, true, &why);
-	if (ret && !(l.opaque && questions[q].opaque)) {
+	ret = look_open(l, s->owner, true, true, &why);
+	if (ret && !(l->opaque && opaque)) {
 		fprintf(err, "vmaheap: process %u: %s\n", s->owner,
 			why ? why : strerror(-ret));
-		look_close(&l);
+		look_close(l);
 		return ret;
 	}
-	memory_forget(l.memory);
-	ret = questions[q].answer(
-		&(struct look_view){ .o = o,
-				     .s = s,
-				     .book = &l.book,
-				     .opaque = l.opaque,
-				     .stopped = l.stopped,
-				     .incomplete = why,
-				     .rss = l.rss,
-				     .page_tables = l.page_tables,
-				     .resident = memory_resident,
-				     .ctx = l.memory });
+	memory_forget(l->memory);
+	*v = (struct look_view){ .o = o,
+				 .s = s,
+				 .book = &l->book,
+				 .opaque = l->opaque,
+				 .stopped = l->stopped,
+				 .incomplete = why,
+				 .rss = l->rss,
+				 .page_tables = l->page_tables,
+				 .resident = memory_resident,
+				 .page = memory_page,
+				 .ctx = l->memory };
+	return 0;
+}
+
+int ask_look(const char *what, const struct output *o, const struct space *s,
+	     FILE *err)
+{
+	size_t q = question(what);
+	struct look_view v;
+	struct look l;
+	int ret;
+
+	if (q == NR_QUESTIONS || !s)
+		return -EINVAL;
+	ret = open_view(&l, &v, o, s, questions[q].opaque, err);
+	if (ret)
+		return ret;
+	ret = questions[q].answer(&v);
+	look_close(&l);
+	return ret;
+}
+
+int ask_waste(const struct output *o, const struct space *s,
+	      enum waste_order by, bool folded, FILE *err)
+{
+	struct look_view v;
+	struct look l;
+	int ret = s ? open_view(&l, &v, o, s, true, err) : -EINVAL;
+
+	if (ret)
+		return ret;
+	if (v.opaque)
+		v.book = NULL;
+	ret = (folded ? output_waste_folded : output_waste)(&v, by);
+	if (ret == -ENODATA)
+		fprintf(err, "vmaheap: %s\n", WASTE_UNKNOWN);
 	look_close(&l);
 	return ret;
 }

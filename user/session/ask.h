@@ -4,6 +4,7 @@
 #define SESSION_ASK_H
 
 #include "output/output.h"
+#include "output/waste.h"
 
 /* Is it one: "held", "arena", "rss"? */
 bool ask_is_known(const char *what);
@@ -13,6 +14,9 @@ bool ask_is_known(const char *what);
  */
 int ask_look(const char *what, const struct output *o, const struct space *s,
 	     FILE *err);
+/* Waste by who allocated. As ask_look(). */
+int ask_waste(const struct output *o, const struct space *s,
+	      enum waste_order by, bool folded, FILE *err);
 /*
  * What backs addr: down to its page, and with malloc's own books where the events
  * know of no chunk. `trusted`: who asks may know of frames and of other processes.

@@ -702,10 +702,11 @@ int client_why(const char *what, uint64_t addr, uint32_t pid, bool json)
 	return ask_all(args);
 }
 
-int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json)
+int client_ask_sites(const char *question, uint32_t pid, const char *by,
+		     bool folded, bool json)
 {
 	char pid_arg[32], by_arg[64];
-	const char *args[WIRE_ARGS] = { "stacks", pid_arg, by_arg };
+	const char *args[WIRE_ARGS] = { question, pid_arg, by_arg };
 	size_t n = 3;
 
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);

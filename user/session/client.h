@@ -38,8 +38,12 @@ int client_attach(const struct record_opts *o);
  * the exit status.
  */
 int client_ask(const char *question, uint32_t pid, bool json);
-/* The stacks of process pid; `by`: what stack_order_parse() knows. */
-int client_ask_stacks(uint32_t pid, const char *by, bool folded, bool json);
+/*
+ * Who allocated it, of process pid: "stacks", `by` what stack_order_parse() knows, or
+ * "waste", waste_order_parse().
+ */
+int client_ask_sites(const char *question, uint32_t pid, const char *by,
+		     bool folded, bool json);
 
 /* Process pid in a format that export_format() knows, of a state. */
 int client_ask_export(uint32_t pid, const char *format);

@@ -180,6 +180,18 @@ static int answer_export(struct server *sv, const struct question *q, FILE *f)
 	return err ? 125 : 0;
 }
 
+static int answer_waste(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+	const char *order = arg(q, "by");
+	enum waste_order by;
+
+	if (!order || waste_order_parse(order, &by))
+		return 125;
+	return ask_waste(&o, question_space(q), by, arg(q, "folded"), f) ? 125 :
+									   0;
+}
+
 static int answer_why(struct server *sv, const struct question *q, FILE *f)
 {
 	struct output o = question_output(sv, q, f);
@@ -221,7 +233,8 @@ static const struct {
 } questions[] = {
 	{ "maps", answer_maps, true },	   { "report", answer_report, true },
 	{ "stacks", answer_stacks, true }, { "why", answer_why, true },
-	{ "export", answer_export, true }, { "verify", answer_verify, false },
+	{ "export", answer_export, true }, { "waste", answer_waste, true },
+	{ "verify", answer_verify, false },
 };
 
 static struct session *session_of(struct server *sv, uint32_t pid)
