@@ -551,7 +551,7 @@ static json_t *json_rss(const struct space *s)
 			 json_u64(s->rss.shmem), "swap", json_u64(s->rss.swap));
 }
 
-static json_t *json_totals(const struct space *s)
+json_t *json_totals(const struct space *s)
 {
 	struct totals sum = sum_up(s);
 	struct chunk_sum live = chunk_total(s->chunks);

@@ -55,6 +55,11 @@ int output_why(const struct output *o, const struct space *s, uint64_t addr,
  * dump of memory shows them: "d0 cf ae 30 00 00 00 00". 0, or -EINVAL.
  */
 int address_parse(const char *text, bool bytes, uint64_t *addr);
+/*
+ * One of the array of list --json (output/list.c), in one line; what it costs does
+ * not depend on what was allocated. o->json is not asked for: there is no text.
+ */
+int output_list_entry(const struct output *o, const struct space *s);
 /* One line for one applied event, in strace's spirit. */
 int output_event(const struct output *o, const struct outcome *out);
 

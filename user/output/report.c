@@ -754,7 +754,7 @@ static const char *mm_cause_name(enum mm_cause c)
 	return c == MM_FORK ? "fork" : c == MM_EXEC ? "exec" : "attach";
 }
 
-static json_t *json_space(const struct output *o, const struct space *s)
+json_t *json_books(const struct output *o, const struct space *s, bool callers)
 {
 	struct sums n = { 0 };
 	json_t *j = json_object();
@@ -779,7 +779,9 @@ static json_t *json_space(const struct output *o, const struct space *s)
 	json_object_set_new(j, "syscalls", json_kernels(s, json_syscalls(s)));
 	json_object_set_new(j, "kernel", json_kernels(s, json_kernel(s)));
 	json_object_set_new(j, "failed", json_kernels(s, json_failed(s)));
-	json_object_set_new(j, "callers", json_kernels(s, json_sites(o, s)));
+	if (callers)
+		json_object_set_new(j, "callers",
+				    json_kernels(s, json_sites(o, s)));
 	json_object_set_new(j, "doubts", json_doubts(s));
 	return j;
 }
@@ -826,8 +828,8 @@ static int report_json(const struct output *o, const struct space *only)
 	for (i = 0; i < nr; i++)
 		json_array_append_new(
 			spaces,
-			json_space(o,
-				   only ? only : model_space_at(o->model, i)));
+			json_books(o, only ? only : model_space_at(o->model, i),
+				   true));
 	json_object_set_new(j, "alloc", json_string(o->alloc));
 	json_object_set_new(j, "now", json_u64(o->now));
 	json_object_set_new(j, "start", json_u64(o->start));

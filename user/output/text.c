@@ -36,6 +36,9 @@ void put_name(FILE *f, const char *name)
 
 		if (c < ' ' || c == 0x7f)
 			fprintf(f, "\\%03o", c);
+		else if (c == 0xc2 && (name[1] & 0xe0) == 0x80)
+			/* U+0080 to U+009F: terminals obey some of them */
+			fprintf(f, "\\%03o\\%03o", c, *++name & 0xff);
 		else
 			fputc(c, f);
 	}

@@ -70,6 +70,10 @@ json_t *json_stack(const struct output *o, const struct space *s,
 		   uint64_t caller);
 json_t *json_cause(const struct output *o, const struct space *s,
 		   const struct cause *c);
+/* The object `totals` of maps --json. */
+json_t *json_totals(const struct space *s);
+/* One of the `spaces` of report --json; without `callers` no symbol is looked for. */
+json_t *json_books(const struct output *o, const struct space *s, bool callers);
 /* Prints (indented, or one line) and frees. 0 or -errno. */
 int json_print(const struct output *o, json_t *root, bool line);
 

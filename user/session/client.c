@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -515,7 +514,8 @@ static int prepare(struct run *r)
 			" is not beside vmaheap nor in ../lib/vmaheap\n");
 		return -ENOENT;
 	}
-	if (need_module(r) || reach_daemon(r) || make_dir(r))
+	if (need_module(r) || reach_daemon(r) ||
+	    (!r->o->no_trace && make_dir(r)))
 		return -1;
 	return 0;
 }
@@ -618,6 +618,39 @@ int client_attach(const struct record_opts *o)
 	return status;
 }
 
+/* The same, as long as somebody else wants it. */
+struct watch {
+	struct record_opts o;
+	struct run run;
+};
+
+struct watch *client_watch(const struct record_opts *o)
+{
+	struct watch *w = malloc(sizeof(*w));
+
+	if (!w)
+		return NULL;
+	*w = (struct watch){ .o = *o };
+	w->o.no_trace = true;
+	w->run = (struct run){ .o = &w->o, .fd = -1, .dirfd = -1 };
+	if (!prepare(&w->run) && !request_start(&w->run, o->pid)) {
+		privilege_client();
+		return w;
+	}
+	clean_up(&w->run);
+	free(w);
+	return NULL;
+}
+
+int client_watch_end(struct watch *w)
+{
+	int rc = request_finish(&w->run);
+
+	clean_up(&w->run);
+	free(w);
+	return rc;
+}
+
 /* --- questions ---------------------------------------------------------------- */
 
 static int ask_one(const char *path, const char *const *args)
@@ -634,27 +667,26 @@ static int ask_one(const char *path, const char *const *args)
 	return r.gone ? -ESRCH : rc;
 }
 
+struct asking {
+	const char *const *args;
+	int rc;
+};
+
+static bool ask_next(void *ctx, const char *path)
+{
+	struct asking *a = ctx;
+
+	a->rc = ask_one(path, a->args);
+	return a->rc != -ESRCH && a->rc != -EACCES;
+}
+
 /* Each daemon is asked in turn: the one that watches the process answers. */
 static int ask_all(const char *const *args)
 {
-	DIR *dir = opendir(wire_dir());
-	struct dirent *d;
-	char path[PATH_MAX];
-	/* root finds it in its directory */
-	int rc = geteuid() ? ask_one(WIRE_SYSTEM_SOCKET, args) : -ESRCH;
-	size_t len;
+	struct asking a = { .args = args, .rc = -ESRCH };
 
-	while (dir && (rc == -ESRCH || rc == -EACCES) && (d = readdir(dir))) {
-		len = strlen(d->d_name);
-		if (len < 6 || strcmp(d->d_name + len - 5, ".sock") ||
-		    !strncmp(d->d_name, "shim-", 5))
-			continue;
-		snprintf(path, sizeof(path), "%s/%s", wire_dir(), d->d_name);
-		rc = ask_one(path, args);
-	}
-	if (dir)
-		closedir(dir);
-	return rc;
+	wire_each(ask_next, &a);
+	return a.rc;
 }
 
 /* Asks about process pid, and says what is the matter when nobody answers. */

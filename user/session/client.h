@@ -21,6 +21,7 @@ struct record_opts {
 	const char *alloc; /* "shim", "uprobe", "none" */
 	bool alloc_given; /* it was asked for: choose no other */
 	bool no_module; /* --kernel=none */
+	bool no_trace; /* to be asked only */
 	bool follow;
 	unsigned int verify_ms; /* 0: no verification */
 	uint32_t pid; /* attach; 0: launch argv */
@@ -32,6 +33,15 @@ struct record_opts {
 /* Both return the exit status of the command. */
 int client_record(const struct record_opts *o);
 int client_attach(const struct record_opts *o);
+
+/*
+ * As attach, but it comes back when process o->pid is watched, and no trace is
+ * written. NULL: it could not be, and it has been said why.
+ */
+struct watch;
+struct watch *client_watch(const struct record_opts *o);
+/* Lets the process go, tells what was lost, and frees. The exit status. */
+int client_watch_end(struct watch *w);
 
 /*
  * Asks the daemon that watches process pid: maps, report, verify. Prints the answer;

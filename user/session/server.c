@@ -120,6 +120,46 @@ static struct output question_output(struct server *sv,
 					session_alloc(q->session)) };
 }
 
+/* The processes of one session that live and that this client may see. */
+static size_t list_session(struct server *sv, const struct client *c,
+			   struct session *session, size_t nr, FILE *f)
+{
+	const struct model *m = session_model(session);
+	struct question q = { .session = session };
+	struct output o = question_output(sv, &q, f);
+	size_t i;
+
+	for (i = 0; i < model_spaces(m); i++) {
+		const struct space *s = model_space_at(m, i);
+
+		if (s->died || s != model_process(m, s->owner) ||
+		    !peer_may_see(&c->peer, s->owner))
+			continue;
+		fputc(nr++ ? ',' : '[', f);
+		output_list_entry(&o, s);
+	}
+	return nr;
+}
+
+static void list(struct server *sv, struct client *c)
+{
+	char *text = NULL;
+	size_t len, i, nr = 0;
+	FILE *f = open_memstream(&text, &len);
+	bool failed;
+
+	for (i = 0; f && i < sv->nr; i++)
+		if (sv->clients[i].session)
+			nr = list_session(sv, c, sv->clients[i].session, nr, f);
+	if (f)
+		fputs(nr ? "]\n" : "[]\n", f);
+	failed = !f || fclose(f);
+	if (!failed)
+		wire_send(c->fd, WIRE_OUT, text, len);
+	free(text);
+	wire_exit(c->fd, failed ? 125 : 0);
+}
+
 static int answer_maps(struct server *sv, const struct question *q, FILE *f)
 {
 	struct output o = question_output(sv, q, f);
@@ -441,6 +481,10 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 	}
 	if (!strcmp(buf, "finish") && c->session) {
 		c->finishing = true;
+		return;
+	}
+	if (!strcmp(buf, "list")) {
+		list(sv, c);
 		return;
 	}
 	for (i = 0; i < sizeof(questions) / sizeof(questions[0]); i++) {

@@ -15,6 +15,7 @@
 #ifndef SESSION_WIRE_H
 #define SESSION_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -43,6 +44,9 @@ const char *wire_dir(void);
  */
 int wire_listen(const char *path, gid_t group);
 int wire_connect(const char *path);
+
+/* Calls each() with every socket at which a daemon may listen, until it returns true. */
+bool wire_each(bool (*each)(void *ctx, const char *path), void *ctx);
 
 /* How long a peer may not read; 10 s for what wire_connect() returns. */
 void wire_patience(int fd, unsigned int ms);
