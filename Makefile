@@ -30,7 +30,7 @@ CLANG = clang
 CFLAGS = -std=gnu11 -O2 -g -Wall -Wextra -Wshadow -Wstrict-prototypes -Werror
 # _GNU_SOURCE is empty, so that a source may define it as well.
 CPPFLAGS = -D_GNU_SOURCE= -Iuser -Ikmod -Ibuild
-LDLIBS = -lmnl -lcap-ng -ljansson -lprotobuf-c -lsqlite3 -lz -liberty -ldw -lelf -lbpf -lpthread
+LDLIBS = -lmnl -lcap-ng -ljansson -lprotobuf-c -lsqlite3 -lz -lncursesw -liberty -ldw -lelf -lbpf -lpthread
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 DEPS = -MMD -MP
 

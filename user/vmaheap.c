@@ -22,6 +22,7 @@
 #include "session/look.h"
 #include "session/module.h"
 #include "session/replay.h"
+#include "top/top.h"
 
 #define VERIFY_DEFAULT_MS 100
 
@@ -43,6 +44,9 @@ struct args {
 	bool bytes; /* --bytes */
 	bool stop; /* --stop */
 	bool no_symbols; /* --no-symbols */
+	bool batch; /* -b */
+	unsigned int count; /* -n; 0: not given */
+	const char *delay; /* -d: seconds */
 	unsigned int verify_ms; /* --verify */
 	const char *
 		at; /* --at: seconds since the trace's first event; NULL: the end */
@@ -703,6 +707,38 @@ static int run_doctor(const struct command *c, const struct args *a)
 	return doctor(stdout) ? 1 : 0;
 }
 
+/* --- top ------------------------------------------------------------------- */
+
+static int run_top(const struct command *c, const struct args *a)
+{
+	struct record_opts attach = { .alloc = a->alloc ? a->alloc : "auto",
+				      .no_module = is_no_module(a),
+				      .pid = a->pid };
+	struct top_opts o = { .pid = a->pid,
+			      .batch = a->batch || a->json,
+			      .json = a->json,
+			      .count = a->count,
+			      .ms = 1000,
+			      .attach = &attach };
+	uint64_t ns;
+
+	if (a->nr_rest || (a->count && !o.batch))
+		return usage_of(c, stderr);
+	if (a->delay) {
+		if (!parse_seconds(a->delay, &ns) || ns < 100000000 ||
+		    ns > 3600000000000)
+			return fail(
+				"-d %s: it is no number of seconds from 0.1 to 3600",
+				a->delay);
+		o.ms = ns / 1000000;
+	}
+	if (a->alloc && !valid_alloc(a->alloc))
+		return fail("--alloc=%s: it is shim, uprobe or none", a->alloc);
+	if (check_kernel(a, attach.alloc))
+		return STATUS_FAILED;
+	return top_run(&o);
+}
+
 /* --- the table --------------------------------------------------------------- */
 
 static const struct command commands[] = {
@@ -782,6 +818,16 @@ static const struct command commands[] = {
 	  "Stops a watched process, compares the model with /proc/PID/maps, lets it go on.\n"
 	  "The exit status is 123 when they differ.",
 	  "p:", run_verify },
+	{ "top",
+	  "[-p PID [--alloc=shim|uprobe|none] [--kernel=module|none]] [-d SECONDS] [-b | --json] [-n COUNT]",
+	  "What is watched, live: processes, and the VMAs, arenas, calls, callers and pins of one;\n"
+	  "? tells the keys.\n"
+	  "  -p PID           this process; if nobody watches it, as attach does, but no trace is\n"
+	  "                   written\n"
+	  "  -d SECONDS       between two looks (1)\n"
+	  "  -b               lines instead of a screen, for scripts; --json: one text a look\n"
+	  "  -n COUNT         of these only so many",
+	  "p:d:bn:", run_top },
 	{ "doctor", "",
 	  "What is missing on this machine, and what to do about it.", "",
 	  run_doctor },
@@ -830,6 +876,16 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 	case 'f':
 		a->follow = true;
 		return 0;
+	case 'b':
+		a->batch = true;
+		return 0;
+	case 'd':
+		a->delay = optarg;
+		return 0;
+	case 'n':
+		if (!parse_number(optarg, &a->count))
+			return 0;
+		return fail("-n %s: it is no number of looks", optarg) + 1;
 	case OPT_ALLOC:
 		a->alloc = optarg;
 		return 0;

@@ -698,8 +698,7 @@ static void test_identity(void **state)
 	assert_int_equal(sum, number(totals, "resident"));
 	assert_int_equal(number(totals, "allocator"),
 			 number(totals, "live") + number(totals, "held"));
-	json_array_foreach(json_object_get(j, "vmas"), i, v)
-	{
+	json_array_foreach(json_object_get(j, "vmas"), i, v) {
 		size += number(v, "size");
 		resident += number(v, "resident");
 		live_size += number(v, "live");
@@ -719,7 +718,8 @@ static uint64_t column_sum(const json_t *array, const char *key)
 	size_t i;
 	json_t *v;
 
-	json_array_foreach(array, i, v) sum += number(v, key);
+	json_array_foreach(array, i, v)
+		sum += number(v, key);
 	return sum;
 }
 
@@ -733,8 +733,7 @@ static void test_report_sums(void **state)
 	size_t i;
 
 	(void)state;
-	json_array_foreach(spaces, i, s)
-	{
+	json_array_foreach(spaces, i, s) {
 		json_t *functions = json_object_get(s, "functions");
 		json_t *syscalls = json_object_get(s, "syscalls");
 		json_t *kernel = json_object_get(s, "kernel");
