@@ -271,9 +271,9 @@ static const struct {
 	int (*answer)(struct server *sv, const struct question *q, FILE *f);
 	bool refresh;
 } questions[] = {
-	{ "maps", answer_maps, true },	   { "report", answer_report, true },
-	{ "stacks", answer_stacks, true }, { "why", answer_why, true },
-	{ "export", answer_export, true }, { "waste", answer_waste, true },
+	{ "maps", answer_maps, true },	    { "report", answer_report, true },
+	{ "stacks", answer_stacks, true },  { "why", answer_why, true },
+	{ "export", answer_export, true },  { "waste", answer_waste, true },
 	{ "verify", answer_verify, false },
 };
 
