@@ -39,125 +39,26 @@
 
 #include "output/table.h"
 #include "output/text.h"
+#include "output/total.h"
 #include "output/view.h"
 
-enum term {
-	TERM_LIVE,
-	TERM_HELD,
-	TERM_STACK,
-	TERM_FILE,
-	TERM_SHARED,
-	TERM_KERNEL,
-	TERM_OURS,
-	TERM_OTHER,
-	TERM_UNKNOWN,
-	TERMS,
-};
-
 static const struct {
-	const char *key, *text, *note;
+	const char *text, *note;
 } terms[TERMS] = {
-	[TERM_LIVE] = { "live", "  live", "under chunks that are allocated" },
-	[TERM_HELD] = { "held", "  held, not live",
+	[TERM_LIVE] = { "  live", "under chunks that are allocated" },
+	[TERM_HELD] = { "  held, not live",
 			"free memory, slack and book-keeping of the allocator" },
-	[TERM_STACK] = { "stack", "  stack", "" },
-	[TERM_FILE] = { "file", "  file",
+	[TERM_STACK] = { "  stack", "" },
+	[TERM_FILE] = { "  file",
 			"private mappings, what was written to included" },
-	[TERM_SHARED] = { "shared", "  shared", "" },
-	[TERM_KERNEL] = { "kernel", "  kernel-provided", "vdso, vvar" },
-	[TERM_OURS] = { "vmaheap", "  vmaheap's own", "the shim's rings" },
-	[TERM_OTHER] = { "other", "  other anonymous",
+	[TERM_SHARED] = { "  shared", "" },
+	[TERM_KERNEL] = { "  kernel-provided", "vdso, vvar" },
+	[TERM_OURS] = { "  vmaheap's own", "the shim's rings" },
+	[TERM_OTHER] = { "  other anonymous",
 			 "bss, and what was mapped outside the allocator" },
-	[TERM_UNKNOWN] = { "unknown", "  unknown",
+	[TERM_UNKNOWN] = { "  unknown",
 			   "anonymous memory that nothing explains" },
 };
-
-struct totals {
-	uint64_t vmas, size;
-	uint64_t unsampled, unsampled_size;
-	uint64_t resident, swapped, huge, untouched;
-	uint64_t term[TERMS]; /* of resident */
-};
-
-/* Where resident bytes belong that are not under a live chunk. */
-static enum term term_of(const struct view *w)
-{
-	switch (w->kind) {
-	case VIEW_HEAP:
-	case VIEW_ARENA:
-	case VIEW_RESERVE:
-	case VIEW_MAPPED:
-	case VIEW_POOL:
-		return TERM_HELD;
-	case VIEW_STACK:
-	case VIEW_THREAD_STACK:
-	case VIEW_GUARD:
-		return TERM_STACK;
-	case VIEW_FILE:
-		return TERM_FILE;
-	case VIEW_SHARED:
-		return TERM_SHARED;
-	case VIEW_KERNEL:
-		return TERM_KERNEL;
-	case VIEW_OURS:
-		return TERM_OURS;
-	case VIEW_BSS:
-		return TERM_OTHER;
-	case VIEW_ANON:
-		break;
-	}
-	switch (w->made->kind) {
-	case CAUSE_SYSCALL:
-	case CAUSE_EXEC:
-	case CAUSE_FAULT:
-		return TERM_OTHER;
-	default:
-		return TERM_UNKNOWN;
-	}
-}
-
-/* Bytes that have no page. */
-static uint64_t untouched(const struct vma_resident *r)
-{
-	uint64_t size = r->end - r->start, has = r->resident + r->swapped;
-
-	return size > has ? size - has : 0;
-}
-
-static void add_resident(struct totals *t, const struct view *w)
-{
-	uint64_t live = w->res->live_resident;
-
-	if (live > w->res->resident)
-		live = w->res->resident;
-	t->resident += w->res->resident;
-	t->swapped += w->res->swapped;
-	t->huge += w->res->huge;
-	t->untouched += untouched(w->res);
-	t->term[TERM_LIVE] += live;
-	t->term[term_of(w)] += w->res->resident - live;
-}
-
-static struct totals sum_up(const struct space *s)
-{
-	struct totals t = { 0 };
-	size_t i;
-
-	t.vmas = vma_map_count(s->vmas);
-	for (i = 0; i < t.vmas; i++) {
-		struct view w = view_of(s, i);
-		uint64_t size = w.v->d.end - w.v->d.start;
-
-		t.size += size;
-		if (w.res) {
-			add_resident(&t, &w);
-		} else {
-			t.unsampled++;
-			t.unsampled_size += size;
-		}
-	}
-	return t;
-}
 
 /* --- text */
 
@@ -481,7 +382,7 @@ static void print_counters(const struct output *o, const struct space *s)
 
 static int maps_text(const struct output *o, const struct space *s)
 {
-	struct totals sum = sum_up(s);
+	struct totals sum = totals_of(s);
 	int err;
 
 	print_head(o, s);
@@ -528,7 +429,7 @@ static json_t *json_vma(const struct output *o, const struct space *s, size_t i)
 	json_object_set_new(j, "huge",
 			    json_known(w.res, w.res ? w.res->huge : 0));
 	json_object_set_new(j, "untouched",
-			    json_known(w.res, w.res ? untouched(w.res) : 0));
+			    json_known(w.res, w.res ? view_untouched(&w) : 0));
 	json_object_set_new(j, "live", json_known(s->has_calls, w.live.bytes));
 	json_object_set_new(j, "chunks",
 			    json_known(s->has_calls, w.live.chunks));
@@ -553,7 +454,7 @@ static json_t *json_rss(const struct space *s)
 
 json_t *json_totals(const struct space *s)
 {
-	struct totals sum = sum_up(s);
+	struct totals sum = totals_of(s);
 	struct chunk_sum live = chunk_total(s->chunks);
 	bool sampled = s->sampled_at;
 	json_t *j = json_object();
@@ -577,7 +478,7 @@ json_t *json_totals(const struct space *s)
 		json_known(sampled, sum.term[TERM_LIVE] + sum.term[TERM_HELD]));
 	for (i = 0; i < TERMS; i++)
 		json_object_set_new(
-			j, terms[i].key,
+			j, term_key(i),
 			json_known(sampled && (s->has_calls || i > TERM_HELD),
 				   sum.term[i]));
 	json_object_set_new(j, "rss", json_rss(s));

@@ -140,7 +140,13 @@ static enum view_kind mapped_kind(const struct space *s)
 		       VIEW_MAPPED;
 }
 
-static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
+/* A live chunk lies in it, or a part of one. */
+static bool has_chunk(const struct space *s, const struct vma_desc *d)
+{
+	return !chunk_overlap(s->chunks, d->start, d->end - d->start, NULL);
+}
+
+static enum view_kind anon_kind(const struct space *s, size_t i)
 {
 	const struct vma *v = vma_map_at(s->vmas, i);
 	const struct vma_desc *d = &v->d;
@@ -154,7 +160,7 @@ static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 		return VIEW_ARENA;
 	if (is_arena_reserve(s, i))
 		return VIEW_RESERVE;
-	if (live)
+	if (has_chunk(s, d))
 		return mapped_kind(s);
 	if (is_thread_stack(s, i))
 		return d->flags & RWX ? VIEW_THREAD_STACK : VIEW_GUARD;
@@ -163,7 +169,7 @@ static enum view_kind anon_kind(const struct space *s, size_t i, uint64_t live)
 	return is_bss(s, i) ? VIEW_BSS : VIEW_ANON;
 }
 
-static enum view_kind kind_of(const struct space *s, size_t i, uint64_t live)
+enum view_kind view_kind_at(const struct space *s, size_t i)
 {
 	const struct vma_desc *d = &vma_map_at(s->vmas, i)->d;
 
@@ -175,7 +181,7 @@ static enum view_kind kind_of(const struct space *s, size_t i, uint64_t live)
 		return VIEW_SHARED;
 	if (d->flags & VMA_FILE)
 		return VIEW_FILE;
-	return anon_kind(s, i, live);
+	return anon_kind(s, i);
 }
 
 /* The sample of exactly this VMA; they are sorted by start. */
@@ -205,11 +211,19 @@ struct view view_of(const struct space *s, size_t i)
 
 	w.made = view_made(s, w.v, &w.parts);
 	w.live = chunk_range(s->chunks, d->start, d->end);
-	w.kind = kind_of(s, i, w.live.chunks + w.live.bytes);
+	w.kind = view_kind_at(s, i);
 	w.live_known = s->has_calls && (w.live.chunks || w.live.bytes ||
 					view_is_allocators(w.kind));
 	w.res = sample_of(s, d);
 	return w;
+}
+
+uint64_t view_untouched(const struct view *w)
+{
+	uint64_t size = w->res->end - w->res->start;
+	uint64_t has = w->res->resident + w->res->swapped;
+
+	return size > has ? size - has : 0;
 }
 
 const char *view_kind_name(enum view_kind kind)

@@ -34,7 +34,11 @@ struct view {
 
 /* The i-th VMA of the address space. */
 struct view view_of(const struct space *s, size_t i);
+/* Its kind alone: O(log n), while view_of() counts what is alive in it. */
+enum view_kind view_kind_at(const struct space *s, size_t i);
 const char *view_kind_name(enum view_kind kind);
+/* Bytes that have no page, by the sample, which there must be. */
+uint64_t view_untouched(const struct view *w);
 /* Of the events that brought a VMA into being, that of the most bytes. */
 const struct cause *view_made(const struct space *s, const struct vma *v,
 			      unsigned int *parts);
