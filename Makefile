@@ -104,6 +104,9 @@ build/inject/%.o: %.c
 build/user/intake/inject_image.o build/san/user/intake/inject_image.o \
 	build/fuzz/user/intake/inject_image.o: build/inject.so
 
+# The page's own files, linked in.
+build/user/output/asset.o build/san/user/output/asset.o build/fuzz/user/output/asset.o: $(wildcard user/output/html/*)
+
 # The multiarch folder holds asm/, which clang does not look for when its target is bpf.
 build/probe/%.bpf.o: user/probe/%.bpf.c
 	@mkdir -p $(@D)

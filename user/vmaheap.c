@@ -17,6 +17,7 @@
 #include "output/diff.h"
 #include "output/heap.h"
 #include "output/output.h"
+#include "output/picture.h"
 #include "output/waste.h"
 #include "session/ask.h"
 #include "session/client.h"
@@ -38,6 +39,7 @@ struct args {
 	const char *waste; /* --waste; "": without a value */
 	const char *symfs; /* --symfs */
 	const char *format; /* --format */
+	const char *html, *svg; /* --html, --svg: file names */
 	bool follow; /* -f */
 	bool json; /* --json */
 	bool bins; /* --bins */
@@ -74,6 +76,8 @@ enum {
 	OPT_SYMFS,
 	OPT_FORMAT,
 	OPT_WASTE,
+	OPT_HTML,
+	OPT_SVG,
 	OPT_BINS,
 	OPT_BYTES,
 	OPT_CHUNKS,
@@ -97,6 +101,8 @@ static const struct option longopts[] = {
 	{ "symfs", required_argument, NULL, OPT_SYMFS },
 	{ "format", required_argument, NULL, OPT_FORMAT },
 	{ "waste", optional_argument, NULL, OPT_WASTE },
+	{ "html", required_argument, NULL, OPT_HTML },
+	{ "svg", required_argument, NULL, OPT_SVG },
 	{ "bins", no_argument, NULL, OPT_BINS },
 	{ "bytes", no_argument, NULL, OPT_BYTES },
 	{ "chunks", no_argument, NULL, OPT_CHUNKS },
@@ -264,23 +270,49 @@ static bool parse_seconds(const char *text, uint64_t *ns)
 	return true;
 }
 
+/* The moment that was asked for, or the end; 0, or the exit status. */
+static int view_until(struct view *v, const struct args *a, uint64_t *end)
+{
+	uint64_t ns;
+
+	v->o.start = replay_first(v->r);
+	*end = UINT64_MAX;
+	if (!a->at)
+		return 0;
+	if (!parse_seconds(a->at, &ns))
+		return fail("--at=%s: it is no number of seconds", a->at);
+	*end = v->o.start + ns;
+	return 0;
+}
+
 /* Up to the moment that was asked for, or all of it. 0, or the exit status. */
 static int view_run(struct view *v, const struct args *a)
 {
-	uint64_t ns, end = UINT64_MAX;
+	uint64_t end;
 
-	v->o.start = replay_first(v->r);
-	if (a->at) {
-		if (!parse_seconds(a->at, &ns))
-			return fail("--at=%s: it is no number of seconds",
-				    a->at);
-		end = v->o.start + ns;
-	}
+	if (view_until(v, a, &end))
+		return STATUS_FAILED;
 	if (replay_until(v->r, end))
 		return fail("there is no memory");
 	v->o.model = replay_model(v->r);
 	v->o.now = a->at ? end : replay_last(v->r);
 	return 0;
+}
+
+/* The same, from the first event on, and *h is how it came (the caller's). */
+static int view_watch(struct view *v, const struct args *a, struct history **h)
+{
+	uint64_t end;
+
+	*h = NULL;
+	if (view_until(v, a, &end))
+		return STATUS_FAILED;
+	*h = history_new(v->o.model, v->o.start);
+	if (!*h)
+		return fail("there is no memory");
+	replay_watch(v->r, end, history_told, history_advance, *h);
+	v->o.now = a->at ? end : replay_last(v->r);
+	return history_end(*h, v->o.now) ? fail("there is no memory") : 0;
 }
 
 /* A truncated trace is told of; what could be read has been shown. */
@@ -460,6 +492,77 @@ static int report_view(struct view *v, const struct args *a,
 	return output_report(&v->o, only);
 }
 
+static int write_file(const char *name, const char *text, size_t size)
+{
+	FILE *f = fopen(name, "we");
+	int err;
+
+	if (!f)
+		return -errno;
+	err = fwrite(text, 1, size, f) == size ? 0 : -errno;
+	if (fclose(f) && !err)
+		err = -errno;
+	return err;
+}
+
+/* With history a page, else the strip. 0, or the exit status. */
+static int draw(struct output *o, const char *name, const struct history *h,
+		const struct space *s)
+{
+	char *text = NULL;
+	size_t size;
+	int err;
+
+	o->f = open_memstream(&text, &size);
+	if (!o->f)
+		return fail("there is no memory");
+	err = h ? output_page(o, h, s) : output_svg(o, s);
+	if (fclose(o->f) && !err)
+		err = -ENOMEM;
+	o->f = stdout;
+	if (!err)
+		err = write_file(name, text, size);
+	free(text);
+	return err ? fail("%s: %s", name, strerror(-err)) : 0;
+}
+
+/* --html, --svg: the strip is of one process, by default the first. */
+static int draw_all(const struct args *a, struct view *v,
+		    const struct history *h, const struct space *only)
+{
+	const struct space *first = model_space_at(v->o.model, 0);
+	int status = a->html ? draw(&v->o, a->html, h, only) : 0;
+
+	if (a->svg && !status)
+		status = draw(&v->o, a->svg, NULL,
+			      only ? only :
+				     model_process(v->o.model, first->owner));
+	return status;
+}
+
+static int draw_trace(const struct args *a, const char *dir)
+{
+	const struct space *only = NULL;
+	struct history *h;
+	struct view v;
+	int status;
+
+	if (view_open(&v, a, dir))
+		return STATUS_FAILED;
+	status = view_watch(&v, a, &h);
+	if (a->pid)
+		only = model_process(v.o.model, a->pid);
+	if (!status && a->pid && !only)
+		status = fail("%s: process %u is not in this trace", dir,
+			      a->pid);
+	if (!status && !model_spaces(v.o.model))
+		status = fail("%s: no process was watched", dir);
+	if (!status)
+		status = draw_all(a, &v, h, only);
+	history_free(h);
+	return view_close(&v, 0) ? STATUS_FAILED : status;
+}
+
 static int report_trace(const struct args *a, const char *dir)
 {
 	struct view v;
@@ -502,6 +605,8 @@ static int run_report(const struct command *c, const struct args *a)
 		return client_ask("report", a->pid, a->json);
 	if (a->nr_rest != 1)
 		return usage_of(c, stderr);
+	if (a->html || a->svg)
+		return draw_trace(a, a->rest[0]);
 	return report_trace(a, a->rest[0]);
 }
 
@@ -867,7 +972,7 @@ static const struct command commands[] = {
 	  "be watched; but only then is it known who allocated what, and what was asked for.",
 	  "p:", run_why },
 	{ "report",
-	  "[--stacks[=BY] | --waste[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "[--stacks[=BY] | --waste[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [--html FILE] [--svg FILE] [-p PID] [--at SECONDS] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
 	  "  --stacks[=BY]    what was allocated by which call stack, most first: BY is live\n"
 	  "                   (default), bytes or allocs\n"
@@ -877,6 +982,9 @@ static const struct command commands[] = {
 	  "  --folded=BY      either of them, one line a stack, for flame graphs\n"
 	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
 	  "                   by build id (DIR/.build-id)\n"
+	  "  --html FILE      instead of text, a page to be opened in a browser: the address space\n"
+	  "                   to scale, the heap page by page, and how they came to be in time\n"
+	  "  --svg FILE       the address space as a picture, of the first process or of -p PID\n"
 	  "  --at SECONDS     as for maps",
 	  "p:", run_report },
 	{ "export",
@@ -999,6 +1107,12 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_FORMAT:
 		a->format = optarg;
+		return 0;
+	case OPT_HTML:
+		a->html = optarg;
+		return 0;
+	case OPT_SVG:
+		a->svg = optarg;
 		return 0;
 	case OPT_AT:
 		a->at = optarg;

@@ -19,6 +19,7 @@
 #include <jansson.h>
 
 #include "output/output.h"
+#include "output/picture.h"
 
 #define GOLDEN "tests/golden/"
 #define START 1000000000ull
@@ -58,6 +59,7 @@ struct story {
 	uint64_t ts;
 	uint64_t mm, brk;
 	uint32_t tgid, tid;
+	struct history *history; /* that listens, NULL: none */
 };
 
 static void tell(struct story *st, struct event *ev)
@@ -69,7 +71,11 @@ static void tell(struct story *st, struct event *ev)
 	ev->tid = st->tid;
 	if (ev->kind != EV_CALL && ev->kind != EV_CALLS_LOST)
 		ev->mm = st->mm;
+	if (st->history)
+		history_advance(st->history, ev->ts);
 	assert_int_equal(model_apply(st->model, ev, &out), 0);
+	if (st->history)
+		history_told(st->history, &out);
 	if (st->o.f)
 		assert_int_equal(output_event(&st->o, &out), 0);
 }
@@ -401,13 +407,18 @@ static void child(struct story *st)
 	st->tgid = st->tid = PID;
 }
 
-/* The whole life; with a stream, each event is printed as it is applied. */
-static struct story live(FILE *f, bool json)
+static struct story new_story(void)
 {
 	struct story st = { .ts = START, .tgid = PID, .tid = PID, .mm = MM };
 
 	st.model = model_new();
 	assert_non_null(st.model);
+	return st;
+}
+
+/* The whole life; with a stream, each event is printed as it is applied. */
+static struct story live_on(struct story st, FILE *f, bool json)
+{
 	st.o = (struct output){ .f = f,
 				.json = json,
 				.model = st.model,
@@ -423,6 +434,11 @@ static struct story live(FILE *f, bool json)
 	assert_null(model_check(st.model));
 	st.o.now = st.ts + 500000000;
 	return st;
+}
+
+static struct story live(FILE *f, bool json)
+{
+	return live_on(new_story(), f, json);
 }
 
 /* The kernel's side alone, of a process that was there before. */
@@ -791,6 +807,317 @@ static void test_no_space(void **state)
 	model_free(st.model);
 }
 
+/* --- the page */
+
+#define EVIL "/dev/shm/</script><b onload=hack()>&\"'\xff<!--<script>"
+#define PAGE "build/tests/page.html"
+#define HUGE_CHUNK ((1ull << 46) + 1)
+#define HUGE_TIMES 130
+
+/* With a file that would like to be markup, and a sum that is no double. */
+static struct story life_for_page(void)
+{
+	struct story st = new_story();
+
+	st.history = history_new(st.model, START);
+	assert_non_null(st.history);
+	st = live_on(st, NULL, false);
+	tell_file(&st, 77, EVIL);
+	for (int i = 0; i < HUGE_TIMES; i++) {
+		tell_alloc(&st, CALL_MALLOC, 0x100000010, HUGE_CHUNK,
+			   EXE + 0x1500, 0);
+		tell_call(&st, CALL_FREE, CALL_FREED, 0x100000010, 0,
+			  EXE + 0x1700, 0);
+	}
+	assert_int_equal(history_end(st.history, st.ts), 0);
+	return st;
+}
+
+static char *page_of(struct story *st, const struct space *only)
+{
+	struct page p;
+
+	st->o.f = open_page(&p);
+	assert_int_equal(output_page(&st->o, st->history, only), 0);
+	fclose(st->o.f);
+	st->o.f = NULL;
+	return p.text;
+}
+
+/* What the scripts are given. */
+static json_t *data_of(char *page)
+{
+	static const char before[] = "id=\"data\">";
+	char *from = strstr(page, before), *to;
+	json_t *j;
+
+	assert_non_null(from);
+	from += strlen(before);
+	to = strstr(from, "</script>");
+	assert_non_null(to);
+	*to = 0;
+	j = parse(from);
+	*to = '<';
+	return j;
+}
+
+static uint64_t sum_of(json_t *list)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < json_array_size(list); i++)
+		n += (uint64_t)json_integer_value(json_array_get(list, i));
+	return n;
+}
+
+static uint64_t get(json_t *j, const char *key)
+{
+	assert_true(json_is_integer(json_object_get(j, key)));
+	return (uint64_t)json_integer_value(json_object_get(j, key));
+}
+
+static uint64_t last(json_t *list)
+{
+	return (uint64_t)json_integer_value(
+		json_array_get(list, json_array_size(list) - 1));
+}
+
+/* What the kernel did, over all slots, is what report says. */
+static void check_events(json_t *process)
+{
+	json_t *kernel =
+		json_object_get(json_object_get(process, "report"), "kernel");
+	json_t *events =
+		json_object_get(json_object_get(process, "time"), "events");
+	uint64_t n = 0, mapped = 0, unmapped = 0, changed = 0;
+	json_t *e, *count;
+	const char *key;
+	size_t i;
+
+	json_array_foreach(events, i, e) {
+		json_object_foreach(json_object_get(e, "n"), key, count)
+			n += (uint64_t)json_integer_value(count);
+		mapped += get(e, "mapped");
+		unmapped += get(e, "unmapped");
+		changed += get(e, "changed");
+	}
+	assert_int_equal(n, get(kernel, "events"));
+	assert_int_equal(mapped, get(kernel, "mapped"));
+	assert_int_equal(unmapped, get(kernel, "unmapped"));
+	assert_int_equal(changed, get(kernel, "changed"));
+}
+
+/* The last point in time is the state that maps shows. */
+static void check_last_state(json_t *process)
+{
+	json_t *time = json_object_get(process, "time"), *list;
+	json_t *live =
+		json_object_get(json_object_get(process, "report"), "live");
+	json_t *totals = json_object_get(process, "totals");
+	json_t *resident = json_object_get(time, "resident");
+	uint64_t size = last(json_object_get(time, "reserve"));
+	const char *key;
+
+	json_object_foreach(json_object_get(time, "size"), key, list)
+		size += last(list);
+	assert_int_equal(size, get(totals, "size"));
+	assert_int_equal(last(json_object_get(time, "live")),
+			 get(live, "bytes"));
+	assert_int_equal(get(json_object_get(time, "peak"), "bytes"),
+			 get(live, "peak"));
+	json_object_foreach(resident, key, list) if (strcmp(key, "t"))
+		assert_int_equal(last(list), get(totals, key));
+}
+
+/* Each live byte is in a cell, or in what is told to be left out; each chunk is told of. */
+static void check_cells(json_t *process)
+{
+	json_t *heap = json_object_get(process, "heap"), *r;
+	json_t *live =
+		json_object_get(json_object_get(process, "report"), "live");
+	json_t *mapped = json_object_get(heap, "mapped");
+	uint64_t bytes = get(mapped, "live");
+	uint64_t chunks = get(mapped, "chunks");
+	size_t i;
+
+	json_array_foreach(json_object_get(heap, "regions"), i, r) {
+		bytes += sum_of(json_object_get(r, "cells"));
+		chunks += json_array_size(json_object_get(r, "told")) / 4;
+		assert_int_equal(json_array_size(json_object_get(r, "told")),
+				 4 * get(r, "chunks"));
+	}
+	assert_int_equal(bytes, get(live, "bytes"));
+	assert_int_equal(chunks, get(live, "chunks"));
+}
+
+/* Key by key as the command's own JSON has it. */
+static void check_same(json_t *ours, json_t *theirs)
+{
+	const char *key;
+	json_t *value;
+
+	assert_true(json_object_size(theirs) > 5);
+	json_object_foreach(theirs, key,
+			    value) if (!json_equal(value,
+						   json_object_get(ours, key)))
+		fail_msg("%s is another one in the page", key);
+}
+
+static void check_process(struct story *st, json_t *process)
+{
+	const struct space *s =
+		model_process(st->model, (uint32_t)get(process, "pid"));
+	char *text = view(st, true, output_maps, s);
+	json_t *j = parse(text);
+
+	check_same(json_object_get(process, "totals"),
+		   json_object_get(j, "totals"));
+	json_decref(j);
+	free(text);
+	check_events(process);
+	if (get(process, "pid") != PID)
+		return; /* nothing was told of the child's VMAs */
+	check_last_state(process);
+	check_cells(process);
+}
+
+static size_t count_of(const char *text, const char *what)
+{
+	size_t n = 0;
+
+	for (; (text = strstr(text, what)); text++)
+		n++;
+	return n;
+}
+
+/* A view into a file beside the page, with which tests/page compares it. */
+static void spill_view(struct story *st, const char *path,
+		       int (*print)(const struct output *o,
+				    const struct space *s),
+		       const struct space *s)
+{
+	char *text = view(st, true, print, s);
+
+	spill(path, text);
+	free(text);
+}
+
+/* tests/page opens the file in a browser. */
+static void test_page(void **state)
+{
+	struct story st = life_for_page();
+	char *page = page_of(&st, NULL);
+	json_t *data = data_of(page), *list, *first, *sums;
+	char asked[32];
+	size_t i;
+
+	(void)state;
+	list = json_object_get(data, "processes");
+	assert_int_equal(json_array_size(list), 2);
+	for (i = 0; i < 2; i++)
+		check_process(&st, json_array_get(list, i));
+	first = json_array_get(list, 0);
+	sums = json_object_get(json_object_get(first, "report"), "calls");
+	/* 24, 100000, 120000, 1 MiB twice, 2 MiB, 500, and what is huge */
+	snprintf(asked, sizeof(asked), "%llu",
+		 24 + 100000 + 120000 + (4ull << 20) + 500 +
+			 HUGE_TIMES * HUGE_CHUNK);
+	assert_string_equal(json_string_value(json_object_get(sums, "asked")),
+			    asked);
+	/* No string of the target's ends a script or begins an element. */
+	assert_int_equal(count_of(page, "</script>"), 3);
+	assert_int_equal(count_of(page, "<b onload"), 0);
+	assert_int_equal(count_of(page, "<!--"), 0);
+	assert_true(count_of(page, "&#60;/script&#62;") > 0);
+	spill(PAGE, page);
+	spill_view(&st, "build/tests/page-report.json", output_report, NULL);
+	spill_view(&st, "build/tests/page-maps.json", output_maps,
+		   model_space(st.model, MM));
+	json_decref(data);
+	free(page);
+	history_free(st.history);
+	model_free(st.model);
+}
+
+/* One process alone; no past, of one that was there before and whose chunks nobody knows. */
+static void test_page_of_one(void **state)
+{
+	struct story st = life_for_page();
+	char *page = page_of(&st, model_space(st.model, MM + 1));
+	json_t *data = data_of(page), *p;
+
+	(void)state;
+	assert_int_equal(json_array_size(json_object_get(data, "processes")),
+			 1);
+	json_decref(data);
+	free(page);
+	history_free(st.history);
+	model_free(st.model);
+	st = attached(false);
+	page = page_of(&st, NULL);
+	data = data_of(page);
+	p = json_array_get(json_object_get(data, "processes"), 0);
+	assert_true(json_is_null(json_object_get(p, "time")));
+	assert_true(json_is_null(json_object_get(p, "heap")));
+	json_decref(data);
+	free(page);
+	model_free(st.model);
+}
+
+/* Well formed, and nothing of it is far away. */
+static void test_svg(void **state)
+{
+	struct story st = life_for_page();
+	char *svg = view(&st, false, output_svg, model_space(st.model, MM));
+	size_t open = count_of(svg, "<g "), close = count_of(svg, "</g>");
+
+	(void)state;
+	assert_int_equal(open, close);
+	assert_true(open > 10);
+	assert_int_equal(count_of(svg, "<b onload"), 0);
+	assert_int_equal(count_of(svg, "http"), 1);
+	spill("build/tests/page.svg", svg);
+	free(svg);
+	history_free(st.history);
+	model_free(st.model);
+}
+
+/* However long it takes: few points, and nothing of the sums is lost. */
+static void test_history_is_bounded(void **state)
+{
+	struct story st = new_story();
+	struct vma_desc one[] = { anon_vma(CHUNK, CHUNK + 0x1000, RW) };
+	char *page;
+	json_t *data, *p;
+
+	(void)state;
+	st.history = history_new(st.model, START);
+	st.o = (struct output){ .model = st.model,
+				.start = START,
+				.alloc = "none" };
+	begin_life(&st);
+	for (int i = 0; i < 5000; i++) {
+		tell_range(&st, NR_MMAP, (uint64_t[6]){ 0, 0x1000, 3, 0x22 },
+			   CHUNK, CHUNK + 0x1000, one, 1);
+		tell_range(&st, NR_MUNMAP, (uint64_t[6]){ CHUNK, 0x1000 },
+			   CHUNK, CHUNK + 0x1000, NULL, 0);
+		st.ts += i < 2500 ? 100000 : 7000000;
+	}
+	assert_int_equal(history_end(st.history, st.ts), 0);
+	page = page_of(&st, NULL);
+	data = data_of(page);
+	p = json_array_get(json_object_get(data, "processes"), 0);
+	check_events(p);
+	p = json_object_get(p, "time");
+	assert_in_range(json_array_size(json_object_get(p, "events")), 200,
+			800);
+	assert_true(json_array_size(json_object_get(p, "t")) <= 800);
+	json_decref(data);
+	free(page);
+	history_free(st.history);
+	model_free(st.model);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -803,6 +1130,10 @@ int main(void)
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_report_sums),
 		cmocka_unit_test(test_full_stream),
+		cmocka_unit_test(test_page),
+		cmocka_unit_test(test_page_of_one),
+		cmocka_unit_test(test_svg),
+		cmocka_unit_test(test_history_is_bounded),
 		cmocka_unit_test(test_no_space),
 	};
 

@@ -404,7 +404,7 @@ static json_t *json_known(bool known, uint64_t n)
 	return known ? json_u64(n) : json_null();
 }
 
-static json_t *json_vma(const struct output *o, const struct space *s, size_t i)
+json_t *json_maps_vma(const struct output *o, const struct space *s, size_t i)
 {
 	struct view w = view_of(s, i);
 	const struct vma_desc *d = &w.v->d;
@@ -506,7 +506,7 @@ static int maps_json(const struct output *o, const struct space *s)
 				    json_boolean(s->chunks_known_from_start) :
 				    json_null());
 	for (i = 0; i < vma_map_count(s->vmas); i++)
-		json_array_append_new(vmas, json_vma(o, s, i));
+		json_array_append_new(vmas, json_maps_vma(o, s, i));
 	json_object_set_new(j, "vmas", vmas);
 	json_object_set_new(j, "totals", json_totals(s));
 	return json_print(o, j, false);

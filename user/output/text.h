@@ -74,6 +74,8 @@ json_t *json_cause(const struct output *o, const struct space *s,
 json_t *json_totals(const struct space *s);
 /* One of the `spaces` of report --json; without `callers` no symbol is looked for. */
 json_t *json_books(const struct output *o, const struct space *s, bool callers);
+/* An element of `vmas` of maps --json: the i-th VMA. */
+json_t *json_maps_vma(const struct output *o, const struct space *s, size_t i);
 /* Prints (indented, or one line) and frees. 0 or -errno. */
 int json_print(const struct output *o, json_t *root, bool line);
 

@@ -40,10 +40,10 @@ enum term term_of(enum view_kind kind, const struct cause *made)
 const char *term_key(enum term term)
 {
 	static const char *const keys[TERMS] = {
-		[TERM_LIVE] = "live",	  [TERM_HELD] = "held",
-		[TERM_STACK] = "stack",	  [TERM_FILE] = "file",
-		[TERM_SHARED] = "shared", [TERM_KERNEL] = "kernel",
-		[TERM_OURS] = "vmaheap",  [TERM_OTHER] = "other",
+		[TERM_LIVE] = "live",	    [TERM_HELD] = "held",
+		[TERM_STACK] = "stack",	    [TERM_FILE] = "file",
+		[TERM_SHARED] = "shared",   [TERM_KERNEL] = "kernel",
+		[TERM_OURS] = "vmaheap",    [TERM_OTHER] = "other",
 		[TERM_UNKNOWN] = "unknown",
 	};
 

@@ -34,7 +34,7 @@ struct view {
 
 /* The i-th VMA of the address space. */
 struct view view_of(const struct space *s, size_t i);
-/* Its kind alone: O(log n), while view_of() counts what is alive in it. */
+/* Its kind alone; view_of() also counts what is alive in it, page by page. */
 enum view_kind view_kind_at(const struct space *s, size_t i);
 const char *view_kind_name(enum view_kind kind);
 /* Bytes that have no page, by the sample, which there must be. */

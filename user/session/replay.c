@@ -425,6 +425,15 @@ void replay_run(struct replay *r,
 	order_run(r->order, UINT64_MAX, true, told, ctx);
 }
 
+void replay_watch(struct replay *r, uint64_t ts,
+		  void (*told)(void *ctx, const struct outcome *out),
+		  uint64_t (*advance)(void *ctx, uint64_t ts), void *ctx)
+{
+	order_on_advance(r->order, 0, advance, ctx);
+	order_run_quick(r->order, ts, true, told, ctx);
+	order_on_advance(r->order, UINT64_MAX, NULL, NULL);
+}
+
 const struct model *replay_model(const struct replay *r)
 {
 	return r->model;

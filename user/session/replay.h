@@ -25,6 +25,14 @@ void replay_run(struct replay *r,
  * afterwards.
  */
 int replay_until(struct replay *r, uint64_t ts);
+/*
+ * The same from the first event on, without index: told() hears of all but
+ * allocator calls, and advance() is as order_on_advance() says. The model stays
+ * the same one.
+ */
+void replay_watch(struct replay *r, uint64_t ts,
+		  void (*told)(void *ctx, const struct outcome *out),
+		  uint64_t (*advance)(void *ctx, uint64_t ts), void *ctx);
 const struct model *replay_model(const struct replay *r);
 const struct trace_env *replay_env(const struct replay *r);
 struct order_totals replay_order(const struct replay *r);
