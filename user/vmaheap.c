@@ -16,6 +16,7 @@
 #include "export/export.h"
 #include "output/diff.h"
 #include "output/heap.h"
+#include "output/held.h"
 #include "output/output.h"
 #include "output/picture.h"
 #include "output/waste.h"
@@ -410,8 +411,23 @@ static int ask_why_of(const char *what, uint64_t addr, const struct args *a)
 	return rc >= 0 ? rc : ask_stranger(what, addr, a->pid, a->json);
 }
 
+static int show_held(struct view *v, const struct space *s,
+		     const struct args *a)
+{
+	int err = output_held_trace(&v->o, s);
+
+	(void)a;
+	if (err != -ENODATA)
+		return err;
+	fail("process %u: why held of a trace goes by allocator events, and there are none",
+	     s->owner);
+	return 0;
+}
+
 static int why_look(const struct command *c, const struct args *a)
 {
+	if (a->nr_rest == 2 && !strcmp(a->rest[0], "held"))
+		return each_space(a, a->rest[1], show_held);
 	if (!a->pid || a->nr_rest != 1)
 		return a->nr_rest == 2 ?
 			       fail("why %s: it needs the process itself, a trace does not hold malloc's book-keeping",
@@ -957,7 +973,7 @@ static const struct command commands[] = {
 	  "  --at SECONDS     of a trace: as it was so long after its first event",
 	  "p:", run_maps },
 	{ "why",
-	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID",
+	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR",
 	  "ADDR: the chain from an address to its chunk, its VMA, the event that created it, and\n"
 	  "of a process its page: present, swapped, its frame, who else has it. Hexadecimal, or\n"
 	  "the bytes of a pointer as they lie in memory, \"d0 cf ae 30 00 00 00 00\". --at as for\n"
@@ -965,7 +981,7 @@ static const struct command commands[] = {
 	  "  --bytes  ADDR is bytes in the order of memory, with or without blanks between them\n"
 	  "  held     what keeps free memory from going back to the kernel, arena by arena: the\n"
 	  "           chunks that pin it, what malloc_trim(0) would return, and what it would if\n"
-	  "           they were freed\n"
+	  "           they were freed; of a trace by live chunks alone, so at most\n"
 	  "  arena    what the 64 MiB blocks are: threads, who made them, live, free, resident\n"
 	  "  rss      what resident memory consists of, each term with its VMAs, and the rest\n"
 	  "These three read malloc's own book-keeping (glibc) and stop the process for it. It need not\n"

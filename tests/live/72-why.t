@@ -54,7 +54,8 @@ is "$(jq '[.arenas[].threads[]] | sort' <<<"$arena" | jq -c 'length == 3')" true
 exec 8>&-
 wait $recorder
 is $? 0 "the program goes on as if nothing had been"
-exits 125 "why held of a trace" vmaheap why held trace
+like "$(vmaheap why held trace)" 'by live chunks alone' "why held of a trace says what it goes by"
+exits 125 "why rss of a trace" vmaheap why rss trace
 like "$(cat "$tmp/said")" 'needs the process itself' "is refused, with a reason"
 
 # --- nobody watches

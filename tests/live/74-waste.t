@@ -54,6 +54,7 @@ is "$(jq .total.calls json)" "$(vmaheap report --json -p "$pid" | jq '[.spaces[0
 like "$(vmaheap report --waste=untouched -p "$pid" | sed -n '/live  *chunks/{n;p}')" '^ *65536 +1 +1028 +64512 .* mostly_untouched\+' "in words, by what was asked for"
 is "$(vmaheap report --folded=untouched -p "$pid" | awk '/;mostly_untouched [0-9]+$/ { print $NF }')" $((16128 * 4096)) "folded"
 exits 125 "an unknown order" vmaheap report --waste=colour -p "$pid"
+vmaheap why held --json -p "$pid" >held
 exec 8>&-
 wait $recorder
 is $? 0 "the victim goes on as if nothing had been"
@@ -64,4 +65,9 @@ is "$(jq .total.live json)" "$(vmaheap report --json trace | jq '.spaces[0].live
 is "$(jq -c '[.total | .resident, .untouched, .slack, .hostage]' json)" '[null,null,null,null]' "what it cannot know is null"
 exits 125 "folded by what a trace does not know" vmaheap report --folded=hostage trace
 like "$(cat "$tmp/said")" 'not known' "is refused, with a reason"
+vmaheap why held --json trace >json
+is "$(jq -c '[.heaps[] | select(.kind == "heap")][0].pins | map(.addr)' json)" "$(jq -c '.arenas[0].pins | map(.addr)' held)" \
+	"why held of a trace: the pins are those of malloc's books"
+is "$(jq -n --slurpfile t json --slurpfile p held '[$t[0].heaps[] | select(.kind == "heap")][0].empty >= $p[0].trim_now')" true \
+	"and no more goes back than it says"
 done_testing

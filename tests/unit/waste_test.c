@@ -3,6 +3,7 @@
  * Pages shared out among chunks by chance, against a naive twin that looks at every
  * byte: nothing is lost, and each site has its part of each page, to less than a byte.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include "output/waste.h"
 #include "seed.h"
@@ -186,6 +188,86 @@ static void test_shares(void **state)
 	free(w);
 }
 
+static uint64_t number(const json_t *j, const char *key)
+{
+	const json_t *n = json_object_get(j, key);
+
+	assert_true(json_is_integer(n));
+	return (uint64_t)json_integer_value(n);
+}
+
+/* Of the heap as a trace has it: pages without a live byte, and what is above the last one. */
+static void check_heap(const struct world *w, const json_t *heap)
+{
+	const json_t *pins = json_object_get(heap, "pins"), *pin;
+	uint64_t empty = 0, above = 0, live = 0, at;
+	unsigned int p, i;
+
+	for (p = 0; p < PAGES; p++) {
+		bool any = false;
+
+		for (i = p * 4096; i < (p + 1) * 4096; i++)
+			any |= w->owner[i] > 0;
+		empty += any ? 0 : 4096;
+	}
+	while (above < BYTES && !w->owner[BYTES - 1 - above])
+		above++;
+	for (i = 1; i <= SITES; i++)
+		live += w->live[i];
+	assert_int_equal(number(heap, "empty"), empty);
+	assert_int_equal(number(heap, "live"), live);
+	assert_true(number(heap, "above") <= above);
+	at = BYTES;
+	for (i = 0; i < json_array_size(pins); i++) {
+		uint64_t addr, size, below;
+
+		pin = json_array_get(pins, i);
+		addr = strtoull(json_string_value(json_object_get(pin, "addr")),
+				NULL, 16) -
+		       START;
+		size = number(pin, "size");
+		below = number(pin, "below");
+		assert_true(addr + size <= at);
+		/* Between two pins nothing is alive, and this much goes back. */
+		for (at = addr - below; at < addr; at++)
+			assert_int_equal(w->owner[at], 0);
+		at = addr - below;
+		assert_int_equal(number(pin, "back"),
+				 (BYTES - at) / 4096 * 4096);
+	}
+}
+
+static void test_held_of_trace(void **state)
+{
+	struct world *w = malloc(sizeof(*w));
+	unsigned int round;
+
+	(void)state;
+	for (round = 0; round < 50; round++) {
+		char *text;
+		size_t len;
+		json_t *j;
+
+		build(w);
+		w->s.start_brk = START;
+		w->s.brk = START + BYTES;
+		w->o.json = true;
+		w->o.f = open_memstream(&text, &len);
+		assert_int_equal(output_held_trace(&w->o, &w->s), 0);
+		fclose(w->o.f);
+		j = json_loads(text, 0, NULL);
+		assert_int_equal(json_array_size(json_object_get(j, "heaps")),
+				 1);
+		check_heap(w, json_array_get(json_object_get(j, "heaps"), 0));
+		json_decref(j);
+		free(text);
+		w->s.has_calls = false;
+		assert_int_equal(output_held_trace(&w->o, &w->s), -ENODATA);
+		drop(w);
+	}
+	free(w);
+}
+
 static void test_orders(void **state)
 {
 	enum waste_order by;
@@ -203,6 +285,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_held_of_trace),
 		cmocka_unit_test(test_orders),
 	};
 

@@ -26,6 +26,11 @@ struct look_view {
 /* Why free memory does not go back: what pins it. 0 or -errno. */
 int output_held(const struct look_view *v);
 /*
+ * The same of a trace, by live chunks alone, so at most. -ENODATA: there are no
+ * allocator events.
+ */
+int output_held_trace(const struct output *o, const struct space *s);
+/*
  * Calls pin(ctx, addr, bytes) for each pin that output_held() names: the address that
  * malloc returned, and what goes back when it is freed after those before it. The sum
  * is that of (the last pin's `back` - trim_now) of all arenas. 0 or -errno.
