@@ -612,3 +612,66 @@ int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		n->huge = huge;
 	return addr < d->end ? -ESRCH : 0; /* end of file: the mm is gone */
 }
+
+/* --- the environment */
+
+/* Values with blanks in them are none that malloc understands. */
+static bool is_mallocs(const char *var)
+{
+	return (!strncmp(var, "GLIBC_TUNABLES=", 15) ||
+		!strncmp(var, "MALLOC_", 7)) &&
+	       !strchr(var, ' ');
+}
+
+/*
+ * glibc cuts GLIBC_TUNABLES into its parts where it lies (parse_tunables(),
+ * elf/dl-tunables.c 2.36): then each is a string of its own there.
+ */
+static bool is_tunable(const char *var)
+{
+	return !strncmp(var, "glibc.", 6) && !strchr(var, ' ');
+}
+
+static int read_malloc_env(FILE *f, char *buf, size_t size)
+{
+	bool ours = false; /* the variable before this one */
+	char *var = NULL;
+	size_t room = 0, used = 0;
+	int err = 0;
+
+	buf[0] = 0;
+	while (!err && getdelim(&var, &room, 0, f) > 0) {
+		bool part = ours && is_tunable(var);
+
+		ours = part || is_mallocs(var);
+		if (!ours)
+			continue;
+		if (used + strlen(var) + 2 > size)
+			err = -E2BIG;
+		else
+			used += (size_t)sprintf(buf + used, "%s%s",
+						part ? ":" :
+						used ? " " :
+						       "",
+						var);
+	}
+	if (ferror(f))
+		err = -EIO;
+	free(var);
+	return err;
+}
+
+int proc_malloc_env(uint32_t pid, char *buf, size_t size)
+{
+	char path[64];
+	FILE *f;
+	int err;
+
+	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return -errno;
+	err = read_malloc_env(f, buf, size);
+	fclose(f);
+	return err;
+}

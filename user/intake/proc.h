@@ -68,6 +68,12 @@ struct proc_pages {
 int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
 int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
+/*
+ * What of process pid's environment glibc's malloc reads (GLIBC_TUNABLES and
+ * MALLOC_..., malloc/malloc.c): "NAME=VALUE NAME=VALUE", "" when there is nothing.
+ * As it was when the program was started. 0; -E2BIG: it does not fit; -errno.
+ */
+int proc_malloc_env(uint32_t pid, char *buf, size_t size);
 /* Does an entry of it stand for a page that counts as resident, as above? */
 bool proc_entry_resident(uint64_t entry, uint32_t vma_flags);
 /* Of one that is not present: is the page in a swap file? */

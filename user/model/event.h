@@ -189,6 +189,8 @@ struct event {
 			const char *
 				kind; /* "glibc", "jemalloc" ...; "": not one of those */
 			const char *file; /* that defines malloc; "": none does */
+			/* malloc's settings in its environment (model.h); NULL: not known */
+			const char *settings;
 			bool is_static; /* there is no dynamic linker */
 		} allocator;
 		struct {

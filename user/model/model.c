@@ -431,6 +431,10 @@ static int apply_allocator(struct model *m, const struct event *ev,
 		sizeof(s->allocator.kind) - 1);
 	strncpy(s->allocator.file, ev->allocator.file,
 		sizeof(s->allocator.file) - 1);
+	s->allocator.settings_known = ev->allocator.settings;
+	if (ev->allocator.settings)
+		strncpy(s->allocator.settings, ev->allocator.settings,
+			sizeof(s->allocator.settings) - 1);
 	return 0;
 }
 

@@ -84,7 +84,10 @@ struct space {
 	struct {
 		bool known;
 		bool is_static;
+		bool settings_known;
 		char kind[16], file[224];
+		/* "GLIBC_TUNABLES=... MALLOC_ARENA_MAX_=1": what glibc's malloc reads. */
+		char settings[256];
 	} allocator;
 
 	uint64_t start_brk, brk, start_stack;

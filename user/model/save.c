@@ -8,10 +8,10 @@
 #include "model/apply.h"
 #include "model/archive.h"
 
-#define FORMAT 1 /* to be raised when what is visited changes */
+#define FORMAT 2 /* to be raised when what is visited changes */
 
 /* Whoever adds to these adds it here, too: a pointer above all. */
-_Static_assert(sizeof(struct book) == 1000, "visit_book() knows every field");
+_Static_assert(sizeof(struct book) == 1256, "visit_book() knows every field");
 _Static_assert(sizeof(struct thread) == 160, "save_thread() does");
 _Static_assert(sizeof(struct file_name) == 96, "save_file() does");
 
@@ -70,11 +70,13 @@ static void check_space(struct archive *a, const struct book *b)
 	archive_check_bool(a, &s->has_calls);
 	archive_check_bool(a, &s->allocator.known);
 	archive_check_bool(a, &s->allocator.is_static);
+	archive_check_bool(a, &s->allocator.settings_known);
 	archive_check_bool(a, &b->told);
 	if (s->cause < MM_ATTACH || s->cause > MM_EXEC ||
 	    !memchr(s->comm, 0, sizeof(s->comm)) ||
 	    !memchr(s->allocator.kind, 0, sizeof(s->allocator.kind)) ||
-	    !memchr(s->allocator.file, 0, sizeof(s->allocator.file)))
+	    !memchr(s->allocator.file, 0, sizeof(s->allocator.file)) ||
+	    !memchr(s->allocator.settings, 0, sizeof(s->allocator.settings)))
 		archive_fail(a, -EINVAL);
 	for (size_t i = 0; i < s->nr_syscalls; i++)
 		archive_check_bool(a, &s->syscalls[i].compat);

@@ -28,7 +28,8 @@
  *   resident  vmas, resident, swapped, live
  *   verify    vmas, mismatches
  *   allocator name ("": none of those known by name), file (null: nobody defines
- *             malloc), static
+ *             malloc), static, settings (of glibc's malloc in its environment, null:
+ *             not known)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -649,6 +650,10 @@ static void json_small(const struct event *ev, json_t *j)
 		break;
 	case EV_ALLOCATOR:
 		set_string(j, "kind", "allocator");
+		json_object_set_new(j, "settings",
+				    ev->allocator.settings ?
+					    json_name(ev->allocator.settings) :
+					    json_null());
 		set_string(j, "name", ev->allocator.kind);
 		json_object_set_new(j, "file",
 				    ev->allocator.file[0] ?

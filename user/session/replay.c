@@ -90,11 +90,13 @@ static int decode_build_id(const struct trace_build_id *t, struct event *ev)
 static int decode_allocator(const struct trace_allocator *n, struct event *ev)
 {
 	if (n->rec.size < sizeof(*n) || !memchr(n->kind, 0, sizeof(n->kind)) ||
-	    !memchr(n->file, 0, sizeof(n->file)))
+	    !memchr(n->file, 0, sizeof(n->file)) ||
+	    !memchr(n->settings, 0, sizeof(n->settings)))
 		return -EINVAL;
 	ev->kind = EV_ALLOCATOR;
 	ev->allocator.kind = n->kind;
 	ev->allocator.file = n->file;
+	ev->allocator.settings = n->settings_known ? n->settings : NULL;
 	ev->allocator.is_static = n->is_static;
 	return 0;
 }

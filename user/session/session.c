@@ -439,8 +439,11 @@ static void note_allocator(struct session *s, const struct space *sp)
 	snprintf(n.kind, sizeof(n.kind), "%s", err ? "" : a.kind);
 	snprintf(n.file, sizeof(n.file), "%.*s", (int)sizeof(n.file) - 1,
 		 err ? "" : a.name);
+	n.settings_known =
+		!proc_malloc_env(sp->owner, n.settings, sizeof(n.settings));
 	ev.allocator.kind = n.kind;
 	ev.allocator.file = n.file;
+	ev.allocator.settings = n.settings_known ? n.settings : NULL;
 	ev.allocator.is_static = a.is_static;
 	model_apply(s->model, &ev, NULL);
 	if (s->trace)

@@ -193,7 +193,7 @@ static const struct {
 	{ TRACE_NOTE_VERIFY, TRACE_NOTES, "verify",
 	  "u32 vmas; u32 mismatches;" },
 	{ TRACE_NOTE_ALLOCATOR, TRACE_NOTES, "allocator",
-	  "u32 is_static; u32 unused; char8 kind[16]; char8 file[224];" },
+	  "u32 is_static; u32 settings_known; char8 kind[16]; char8 file[224]; char8 settings[256];" },
 
 	/* A caller of an event that has this id means this stack. */
 	{ TRACE_TABLE_STACK, TRACE_TABLES, "stack",

@@ -57,8 +57,9 @@ struct trace_verify {
 struct trace_allocator {
 	struct vmaheap_record rec;
 	__u32 is_static; /* 1: there is no dynamic linker */
-	__u32 unused;
+	__u32 settings_known;
 	char kind[16], file[224]; /* NUL-terminated */
+	char settings[256]; /* malloc's settings in its environment, the same */
 };
 
 struct trace_stack {
