@@ -49,7 +49,7 @@ skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
 lib_obj := $(lib_src:%.c=build/%.o) $(pb_src:.c=.o)
 san_obj := $(lib_src:%.c=build/san/%.o) $(pb_src:%.c=build/san/%.o)
 generated := $(skels) $(pb_src)
-programs := $(main_src:user/%.c=build/%)
+programs := $(main_src:user/%.c=build/%) build/vmaheap-rehearse
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) \
@@ -67,8 +67,12 @@ build/libvmaheap.a: $(lib_obj)
 	$(RM) $@
 	$(AR) rcs $@ $^
 
-$(programs): build/%: build/user/%.o build/libvmaheap.a
+$(main_src:user/%.c=build/%): build/%: build/user/%.o build/libvmaheap.a
 	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+
+# It brings a malloc of its own, and nothing else of ours.
+build/vmaheap-rehearse: build/user/rehearse.o
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lpthread
 
 build/user/%.o: user/%.c | $(generated)
 	@mkdir -p $(@D)
@@ -276,6 +280,7 @@ install: user
 	install -D -t $(DESTDIR)$(PREFIX)/bin build/vmaheap
 	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
+	install -D -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/vmaheap-rehearse
 	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1 user/vmaheap-export.1
 	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
 

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@
 #include "session/look.h"
 #include "session/module.h"
 #include "session/replay.h"
+#include "session/threshold.h"
 #include "top/top.h"
 
 #define VERIFY_DEFAULT_MS 100
@@ -51,6 +53,7 @@ struct args {
 	bool batch; /* -b */
 	unsigned int count; /* -n; 0: not given */
 	const char *delay; /* -d: seconds */
+	const char *setting; /* --try */
 	unsigned int verify_ms; /* --verify */
 	const char *
 		at; /* --at: seconds since the trace's first event; NULL: the end */
@@ -84,7 +87,8 @@ enum {
 	OPT_CHUNKS,
 	OPT_STOP,
 	OPT_NO_SYMBOLS,
-	OPT_AT
+	OPT_AT,
+	OPT_TRY
 };
 
 static const struct option longopts[] = {
@@ -110,6 +114,7 @@ static const struct option longopts[] = {
 	{ "stop", no_argument, NULL, OPT_STOP },
 	{ "no-symbols", no_argument, NULL, OPT_NO_SYMBOLS },
 	{ "at", required_argument, NULL, OPT_AT },
+	{ "try", required_argument, NULL, OPT_TRY },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -350,6 +355,13 @@ static bool wanted(const struct view *v, const struct args *a,
 	return s == model_process(v->o.model, s->owner);
 }
 
+static int not_in_trace(const struct args *a, const char *dir)
+{
+	return fail(a->pid ? "%s: process %u is not in this trace" :
+			     "%s: no process was watched",
+		    dir, a->pid);
+}
+
 static int each_space(const struct args *a, const char *dir,
 		      int (*show)(struct view *v, const struct space *s,
 				  const struct args *a))
@@ -370,11 +382,9 @@ static int each_space(const struct args *a, const char *dir,
 		if (wanted(&v, a, s) && (++shown, true))
 			err = show(&v, s, a);
 	}
-	if (!shown)
-		fail(a->pid ? "%s: process %u is not in this trace" :
-			      "%s: no process was watched",
-		     dir, a->pid);
-	return shown ? view_close(&v, err) : (view_close(&v, 0), STATUS_FAILED);
+	if (shown)
+		return view_close(&v, err);
+	return view_close(&v, 0), not_in_trace(a, dir);
 }
 
 static int show_maps(struct view *v, const struct space *s,
@@ -401,6 +411,72 @@ static int show_why(struct view *v, const struct space *s, const struct args *a)
 
 	address_parse(a->rest[0], a->bytes, &addr);
 	return output_why(&v->o, s, addr, NULL);
+}
+
+/* What malloc's own book-keeping says of the process now, as far as it may be read. */
+static const struct pt_par *par_now(struct look *l, uint32_t pid)
+{
+	const char *why;
+
+	if (look_open(l, pid, false, true, &why))
+		return NULL;
+	return l->book.par.addr ? &l->book.par : NULL;
+}
+
+static int threshold_space(struct view *v, const struct args *a,
+			   const struct scores *all, const struct space *s,
+			   bool live)
+{
+	struct look l = { 0 };
+	int err = threshold_answer(all, &v->o, s, a->setting,
+				   live ? par_now(&l, s->owner) : NULL);
+
+	look_close(&l);
+	return err;
+}
+
+/* `live`: the trace is still being written. */
+static int why_threshold(const struct args *a, const char *dir, bool live)
+{
+	struct scores *all;
+	struct view v;
+	size_t i, shown = 0;
+	int err = 0;
+
+	if (view_open(&v, a, dir))
+		return STATUS_FAILED;
+	v.o.start = replay_first(v.r);
+	all = scores_take(v.r);
+	v.o.now = replay_last(v.r);
+	for (i = 0; all && !err && i < model_spaces(v.o.model); i++) {
+		const struct space *s = model_space_at(v.o.model, i);
+
+		if (wanted(&v, a, s) && (++shown, true))
+			err = threshold_space(&v, a, all, s, live);
+	}
+	scores_free(all);
+	if (shown || !all)
+		return view_close(&v, all ? err : -ENOMEM);
+	return view_close(&v, 0), not_in_trace(a, dir);
+}
+
+/* The trace that whoever watches it writes knows all; else the process a little. */
+static int run_threshold(const struct command *c, const struct args *a)
+{
+	char dir[PATH_MAX];
+	int rc;
+
+	if (a->nr_rest == 2)
+		return why_threshold(a, a->rest[1], false);
+	if (a->nr_rest != 1 || !a->pid)
+		return usage_of(c, stderr);
+	rc = client_trace(a->pid, dir);
+	if (rc < 0)
+		return ask_stranger(a->rest[0], 0, a->pid, a->json);
+	if (rc)
+		return fail("process %u: who watches it writes no trace",
+			    a->pid);
+	return why_threshold(a, dir, true);
 }
 
 /* Whoever watches it knows more of its chunks than we would. */
@@ -440,6 +516,8 @@ static int run_why(const struct command *c, const struct args *a)
 {
 	uint64_t addr;
 
+	if (a->nr_rest && !strcmp(a->rest[0], "threshold"))
+		return run_threshold(c, a);
 	if (a->nr_rest && ask_is_known(a->rest[0]))
 		return why_look(c, a);
 	if (a->nr_rest < 1 || a->nr_rest > 2 || (a->nr_rest == 1 && !a->pid))
@@ -973,7 +1051,8 @@ static const struct command commands[] = {
 	  "  --at SECONDS     of a trace: as it was so long after its first event",
 	  "p:", run_maps },
 	{ "why",
-	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR",
+	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR |\n"
+	  "                   threshold [--try=TUNABLES] -p PID | DIR",
 	  "ADDR: the chain from an address to its chunk, its VMA, the event that created it, and\n"
 	  "of a process its page: present, swapped, its frame, who else has it. Hexadecimal, or\n"
 	  "the bytes of a pointer as they lie in memory, \"d0 cf ae 30 00 00 00 00\". --at as for\n"
@@ -985,7 +1064,11 @@ static const struct command commands[] = {
 	  "  arena    what the 64 MiB blocks are: threads, who made them, live, free, resident\n"
 	  "  rss      what resident memory consists of, each term with its VMAs, and the rest\n"
 	  "These three read malloc's own book-keeping (glibc) and stop the process for it. It need not\n"
-	  "be watched; but only then is it known who allocated what, and what was asked for.",
+	  "be watched; but only then is it known who allocated what, and what was asked for.\n"
+	  "  threshold  glibc's mmap threshold over time: the frees that raised it, what went to the\n"
+	  "           heap because of that; and what other settings would ask of the kernel, tried by\n"
+	  "           making the recorded calls once more. --try=TUNABLES: one setting more, as\n"
+	  "           $GLIBC_TUNABLES has it",
 	  "p:", run_why },
 	{ "report",
 	  "[--stacks[=BY] | --waste[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [--html FILE] [--svg FILE] [-p PID] [--at SECONDS] DIR",
@@ -1132,6 +1215,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_AT:
 		a->at = optarg;
+		return 0;
+	case OPT_TRY:
+		a->setting = optarg;
 		return 0;
 	case OPT_JSON:
 		a->json = true;

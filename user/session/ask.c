@@ -6,10 +6,22 @@
 
 #include "intake/page.h"
 #include "output/held.h"
+#include "output/threshold.h"
 #include "session/ask.h"
 #include "session/client.h"
 #include "session/look.h"
 #include "session/session.h"
+
+/* What its own book-keeping says now; how it came to be, only a watch could tell. */
+static int answer_threshold(const struct look_view *v)
+{
+	return output_threshold(&(struct threshold_view){
+		.o = v->o,
+		.s = v->s,
+		.no_history = "nobody watches it",
+		.no_plays = "its calls were not recorded",
+		.now = v->book->par.addr ? &v->book->par : NULL });
+}
 
 static const struct {
 	const char *name;
@@ -19,6 +31,7 @@ static const struct {
 	{ "held", output_held, false },
 	{ "arena", output_arenas, false },
 	{ "rss", output_rss, true },
+	{ "threshold", answer_threshold, false },
 };
 #define NR_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 

@@ -6,7 +6,7 @@
 #include "output/output.h"
 #include "output/waste.h"
 
-/* Is it one: "held", "arena", "rss"? */
+/* Is it one: "held", "arena", "rss", "threshold"? */
 bool ask_is_known(const char *what);
 /*
  * Answers it of a process that lives; s is its address space. 0 or -errno; what

@@ -38,11 +38,12 @@ struct run {
 	char shim_sock[160];
 	pid_t child;
 	int go; /* the child waits for this pipe before it calls exec */
+	char *taken; /* PATH_MAX bytes: text goes there, not to standard output; NULL */
 	bool quiet, gone; /* do not tell that the daemon is gone; it is */
 	int exec_error; /* and tells an exec that failed through this one */
 };
 
-int client_shim_path(char *path, size_t size)
+int client_beside(const char *name, char *path, size_t size)
 {
 	static const char *const places[] = { "", "../lib/vmaheap/" };
 	char self[PATH_MAX], real[PATH_MAX], *slash;
@@ -55,14 +56,19 @@ int client_shim_path(char *path, size_t size)
 	slash = strrchr(self, '/');
 	slash[1] = 0;
 	for (i = 0; i < 2; i++) {
-		if ((size_t)snprintf(path, size, "%s%s" SHIM, self,
-				     places[i]) >= size ||
+		if ((size_t)snprintf(path, size, "%s%s%s", self, places[i],
+				     name) >= size ||
 		    !realpath(path, real) || strlen(real) >= size)
 			continue;
 		strcpy(path, real);
 		return 0;
 	}
 	return -ENOENT;
+}
+
+int client_shim_path(char *path, size_t size)
+{
+	return client_beside(SHIM, path, size);
 }
 
 /* --- answers -------------------------------------------------------------- */
@@ -88,7 +94,9 @@ static int read_message(struct run *r, int *status)
 		*status = STATUS_FAILED;
 		return 0;
 	}
-	if (buf[0] == WIRE_OUT)
+	if (buf[0] == WIRE_OUT && r->taken)
+		snprintf(r->taken, PATH_MAX, "%.*s", PATH_MAX - 1, buf + 1);
+	else if (buf[0] == WIRE_OUT)
 		fwrite(buf + 1, 1, (size_t)len - 1, stdout);
 	else if (buf[0] == WIRE_ERR)
 		fwrite(buf + 1, 1, (size_t)len - 1, stderr);
@@ -653,9 +661,11 @@ int client_watch_end(struct watch *w)
 
 /* --- questions ---------------------------------------------------------------- */
 
-static int ask_one(const char *path, const char *const *args)
+static int ask_one(const char *path, const char *const *args, char *taken)
 {
-	struct run r = { .fd = wire_connect(path), .quiet = true };
+	struct run r = { .fd = wire_connect(path),
+			 .quiet = true,
+			 .taken = taken };
 	int rc = -ESRCH;
 
 	if (r.fd < 0)
@@ -669,6 +679,7 @@ static int ask_one(const char *path, const char *const *args)
 
 struct asking {
 	const char *const *args;
+	char *taken;
 	int rc;
 };
 
@@ -676,14 +687,17 @@ static bool ask_next(void *ctx, const char *path)
 {
 	struct asking *a = ctx;
 
-	a->rc = ask_one(path, a->args);
+	a->rc = ask_one(path, a->args, a->taken);
 	return a->rc != -ESRCH && a->rc != -EACCES;
 }
 
-/* Each daemon is asked in turn: the one that watches the process answers. */
-static int ask_all(const char *const *args)
+/*
+ * Each daemon is asked in turn: the one that watches the process answers, on
+ * standard output, or into PATH_MAX bytes at `taken`.
+ */
+static int ask_all(const char *const *args, char *taken)
 {
-	struct asking a = { .args = args, .rc = -ESRCH };
+	struct asking a = { .args = args, .taken = taken, .rc = -ESRCH };
 
 	wire_each(ask_next, &a);
 	return a.rc;
@@ -692,7 +706,7 @@ static int ask_all(const char *const *args)
 /* Asks about process pid, and says what is the matter when nobody answers. */
 static int ask_about(uint32_t pid, const char *const *args)
 {
-	int rc = ask_all(args);
+	int rc = ask_all(args, NULL);
 
 	if (rc >= 0)
 		return rc;
@@ -731,7 +745,17 @@ int client_why(const char *what, uint64_t addr, uint32_t pid, bool json)
 		snprintf(what_arg, sizeof(what_arg), "addr=%" PRIx64, addr);
 	if (json)
 		args[3] = "json=1";
-	return ask_all(args);
+	return ask_all(args, NULL);
+}
+
+int client_trace(uint32_t pid, char path[PATH_MAX])
+{
+	char pid_arg[32];
+	const char *args[WIRE_ARGS] = { "trace", pid_arg };
+
+	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
+	path[0] = 0;
+	return ask_all(args, path);
 }
 
 int client_ask_sites(const char *question, uint32_t pid, const char *by,

@@ -6,6 +6,7 @@
 #ifndef SESSION_CLIENT_H
 #define SESSION_CLIENT_H
 
+#include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -64,7 +65,15 @@ int client_ask_export(uint32_t pid, const char *format);
  */
 int client_why(const char *what, uint64_t addr, uint32_t pid, bool json);
 
-/* The path of libvmaheap-shim.so: beside the program or in ../lib/vmaheap. */
+/*
+ * Where the daemon that watches process pid writes its trace, which is whole up to
+ * this moment. As client_look().
+ */
+int client_trace(uint32_t pid, char path[PATH_MAX]);
+
+/* The path of a file of ours: beside the program or in ../lib/vmaheap. 0 or -ENOENT */
+int client_beside(const char *name, char *path, size_t size);
+/* The same of libvmaheap-shim.so. */
 int client_shim_path(char *path, size_t size); /* 0 or -ENOENT */
 
 #endif

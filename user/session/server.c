@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -247,6 +248,18 @@ static int answer_why(struct server *sv, const struct question *q, FILE *f)
 		       0;
 }
 
+/* The path of the trace, for questions that take all of it. */
+static int answer_trace(struct server *sv, const struct question *q, FILE *f)
+{
+	char path[PATH_MAX];
+	int err = session_trace_path(q->session, path, sizeof(path));
+
+	(void)sv;
+	if (!err)
+		fputs(path, f);
+	return err ? 125 : 0;
+}
+
 static int answer_verify(struct server *sv, const struct question *q, FILE *f)
 {
 	int rc = session_verify(q->session, q->pid, f);
@@ -274,7 +287,7 @@ static const struct {
 	{ "maps", answer_maps, true },	    { "report", answer_report, true },
 	{ "stacks", answer_stacks, true },  { "why", answer_why, true },
 	{ "export", answer_export, true },  { "waste", answer_waste, true },
-	{ "verify", answer_verify, false },
+	{ "verify", answer_verify, false }, { "trace", answer_trace, true },
 };
 
 static struct session *session_of(struct server *sv, uint32_t pid)

@@ -880,6 +880,25 @@ static int start_uprobes(struct session *s, char **why)
 
 /* --- start and stop ----------------------------------------------------- */
 
+int session_trace_path(struct session *s, char *path, size_t size)
+{
+	char link[64];
+	ssize_t len;
+	int err;
+
+	if (!s->trace)
+		return -ENOENT;
+	err = trace_flush(s->trace);
+	if (err)
+		return err;
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", s->o.trace_dir);
+	len = readlink(link, path, size - 1);
+	if (len < 0)
+		return -errno;
+	path[len] = 0;
+	return 0;
+}
+
 const char *session_alloc_name(enum session_alloc a)
 {
 	static const char *const names[] = { "none", "shim", "uprobe", "auto" };

@@ -77,6 +77,12 @@ const char *session_alloc_name(enum session_alloc a);
 /* Is process tgid one of those that this session watches or watched? */
 bool session_has(const struct session *s, uint32_t tgid);
 
+/*
+ * The trace as it is at this moment: all that was seen is in its files. 0; -ENOENT:
+ * there is none; -errno.
+ */
+int session_trace_path(struct session *s, char *path, size_t size);
+
 /* Brings model and residency of process tgid up to this moment. 0 or -errno. */
 int session_refresh(struct session *s, uint32_t tgid);
 
