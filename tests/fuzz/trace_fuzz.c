@@ -15,7 +15,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "output/diff.h"
 #include "output/output.h"
+#include "output/waste.h"
 #include "probe/words.h"
 #include "session/replay.h"
 #include "trace/format.h"
@@ -161,6 +163,16 @@ static void script(void *ctx, const struct outcome *out)
 	output_event(o, out);
 }
 
+static void show_diff(const struct output *o, const struct space *s)
+{
+	struct moment *a = moment_take(o, s, "a"), *b = moment_take(o, s, "b");
+
+	MUST(a && b);
+	output_diff(o->f, o->json, a, b);
+	moment_free(a);
+	moment_free(b);
+}
+
 static void show(struct replay *r, bool json)
 {
 	static FILE *null;
@@ -184,6 +196,10 @@ static void show(struct replay *r, bool json)
 
 		output_maps(&o, s);
 		output_why(&o, s, 0x10000, NULL);
+		output_held_trace(&o, s);
+		output_waste(&(struct look_view){ .o = &o, .s = s },
+			     WASTE_LIVE);
+		show_diff(&o, s);
 	}
 }
 

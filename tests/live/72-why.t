@@ -73,6 +73,10 @@ for state in used tcache top; do
 		"[null,\"$state\",$((size - 8)),4,0,\"present\",true,1,true]" "why ADDR: a chunk that is $state, and its page"
 done
 like "$(vmaheap why "$addr" -p $pid)" '^  frame +0x[0-9a-f]+, mapped 1 time, flags .*ANON' "and in words"
+soft_dirty() { vmaheap why --json "$(printf %x "$((addr))")" -p $pid | jq .page.soft_dirty; }
+before=$(soft_dirty)
+echo 4 >/proc/$pid/clear_refs
+like "$before $(soft_dirty)" '^(true false|null null)$' "soft-dirty, until clear_refs, where the kernel keeps it"
 bytes=$(printf '%016x\n' "$((addr))" | fold -w 2 | tac | xargs)
 is "$(vmaheap why --json "$bytes" -p $pid | jq -r .addr)" "$(printf '0x%x' "$addr")" "an address as a dump shows its bytes"
 is "$(vmaheap why --json --bytes "${bytes// /}" -p $pid | jq -r .addr)" "$(printf '0x%x' "$addr")" "and without blanks"

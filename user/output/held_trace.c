@@ -46,18 +46,39 @@ static uint64_t end_of(const struct chunk *c)
 	return c->addr + c->size;
 }
 
+static void add_chunk(struct pins *p, const struct chunk *c)
+{
+	memmove(p->top + 1, p->top, PINS * sizeof(*c));
+	p->top[0] = *c;
+	p->nr += p->nr <= PINS;
+}
+
+/* Takes the pages of a chunk out of those that are empty, from *page on. */
+static void fill_pages(struct pins *p, const struct chunk *c, uint64_t *page)
+{
+	uint64_t lo = c->addr & ~(PAGE - 1);
+	uint64_t hi = (end_of(c) + PAGE - 1) & ~(PAGE - 1);
+
+	if (lo < *page)
+		lo = *page;
+	if (hi > p->end)
+		hi = p->end;
+	if (!c->size || hi <= lo)
+		return;
+	p->empty -= hi - lo;
+	*page = hi;
+}
+
 static void find_pins(const struct space *s, struct pins *p)
 {
+	uint64_t at = p->start, page = p->start;
 	struct chunk c;
-	uint64_t at = p->start;
 
+	p->empty = p->end - p->start;
 	for (; !chunk_next(s->chunks, at, p->end, &c); at = c.addr + 1) {
-		memmove(p->top + 1, p->top, PINS * sizeof(c));
-		p->top[0] = c;
-		p->nr += p->nr <= PINS;
+		add_chunk(p, &c);
+		fill_pages(p, &c, &page);
 	}
-	for (at = p->start; at < p->end; at += PAGE)
-		p->empty += chunk_page_bytes(s->chunks, at) ? 0 : PAGE;
 }
 
 static struct pins pins_of(const struct space *s, size_t vma)
@@ -89,7 +110,9 @@ static uint64_t pages_above(const struct pins *p, uint64_t addr)
 
 static uint64_t above(const struct pins *p)
 {
-	return p->nr ? p->end - end_of(&p->top[0]) : p->end - p->start;
+	uint64_t end = p->nr ? end_of(&p->top[0]) : p->start;
+
+	return end < p->end ? p->end - end : 0;
 }
 
 static bool is_heap(enum view_kind kind)

@@ -48,7 +48,7 @@ static char *maker_text(const struct output *o, const struct space *s,
 
 /* bss belongs to the file before it, arenas are numbered as they came. */
 static char *name_text(const struct output *o, const struct space *s, size_t i,
-		       const struct view *w, unsigned int arena)
+		       const struct view *w, size_t arena)
 {
 	char *text = NULL;
 	size_t size;
@@ -57,7 +57,7 @@ static char *name_text(const struct output *o, const struct space *s, size_t i,
 	if (!f)
 		return NULL;
 	if (w->kind == VIEW_ARENA)
-		fprintf(f, "%u", arena);
+		fprintf(f, "%zu", arena);
 	else if (w->kind == VIEW_BSS && i)
 		put_name(f, vma_name(o, s, vma_map_at(s->vmas, i - 1)));
 	else if (!view_is_allocators(w->kind) || w->kind == VIEW_HEAP)
@@ -65,22 +65,47 @@ static char *name_text(const struct output *o, const struct space *s, size_t i,
 	return fclose(f) ? NULL : text;
 }
 
-/* One of a further arena comes after those that were made before it. */
-static unsigned int arena_number(const struct space *s, const struct view *w)
+/* Further arenas, in the order in which they were made: their number is their place. */
+struct arena {
+	uint64_t made, start;
+};
+
+static int compare_arenas(const void *va, const void *vb)
 {
-	size_t nr = vma_map_count(s->vmas), i;
-	unsigned int number = 1;
+	const struct arena *a = va, *b = vb;
 
-	for (i = 0; i < nr; i++) {
-		struct view x = view_of(s, i);
+	if (a->made != b->made)
+		return a->made < b->made ? -1 : 1;
+	return a->start < b->start ? -1 : a->start > b->start;
+}
 
-		if (x.kind != VIEW_ARENA)
-			continue;
-		number += x.made->ts < w->made->ts ||
-			  (x.made->ts == w->made->ts &&
-			   x.v->d.start < w->v->d.start);
+/* NULL: no memory. */
+static struct arena *find_arenas(const struct space *s, size_t *nr)
+{
+	struct arena *list = calloc(vma_map_count(s->vmas) + 1, sizeof(*list));
+	size_t i;
+
+	*nr = 0;
+	for (i = 0; list && i < vma_map_count(s->vmas); i++) {
+		struct view w = view_of(s, i);
+
+		if (w.kind == VIEW_ARENA)
+			list[(*nr)++] =
+				(struct arena){ w.made->ts, w.v->d.start };
 	}
-	return number;
+	if (list && *nr)
+		qsort(list, *nr, sizeof(*list), compare_arenas);
+	return list;
+}
+
+static size_t arena_number(const struct arena *list, size_t nr,
+			   const struct view *w)
+{
+	const struct arena key = { w->made->ts, w->v->d.start };
+	const struct arena *a =
+		bsearch(&key, list, nr, sizeof(key), compare_arenas);
+
+	return a ? (size_t)(a - list) + 1 : 0;
 }
 
 /* --- VMAs */
@@ -120,11 +145,13 @@ static void add_vmas(struct moment_vmas *to, const struct moment_vmas *v)
 }
 
 static int take_vma(const struct output *o, const struct space *s, size_t i,
+		    const struct arena *arenas, size_t nr_arenas,
 		    struct moment_vmas *v)
 {
 	struct view w = view_of(s, i);
 	const struct vma_desc *d = &w.v->d;
-	unsigned int arena = w.kind == VIEW_ARENA ? arena_number(s, &w) : 0;
+	size_t arena =
+		w.kind == VIEW_ARENA ? arena_number(arenas, nr_arenas, &w) : 0;
 	char buf[5];
 
 	*v = (struct moment_vmas){
@@ -147,16 +174,18 @@ static int take_vma(const struct output *o, const struct space *s, size_t i,
 static int take_vmas(const struct output *o, const struct space *s,
 		     struct moment *m)
 {
-	size_t nr = vma_map_count(s->vmas), i, n = 0;
-	int err = 0;
+	size_t nr = vma_map_count(s->vmas), i, n = 0, nr_arenas;
+	struct arena *arenas = find_arenas(s, &nr_arenas);
+	int err = arenas ? 0 : -ENOMEM;
 
 	m->vmas = calloc(nr + 1, sizeof(*m->vmas));
 	if (!m->vmas)
-		return -ENOMEM;
+		err = -ENOMEM;
 	for (i = 0; !err && i < nr; i++, m->nr_vmas++) {
-		err = take_vma(o, s, i, &m->vmas[i]);
+		err = take_vma(o, s, i, arenas, nr_arenas, &m->vmas[i]);
 		add_vmas(&m->total, &m->vmas[i]);
 	}
+	free(arenas);
 	if (err)
 		return err;
 	qsort(m->vmas, nr, sizeof(*m->vmas), moment_vmas_compare);
