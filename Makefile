@@ -48,7 +48,8 @@ fuzz_src := $(wildcard tests/fuzz/*_fuzz.c)
 skels := $(bpf_src:user/probe/%.bpf.c=build/probe/%.skel.h)
 lib_obj := $(lib_src:%.c=build/%.o) $(pb_src:.c=.o)
 san_obj := $(lib_src:%.c=build/san/%.o) $(pb_src:%.c=build/san/%.o)
-generated := $(skels) $(pb_src)
+sql_h := $(patsubst user/%,build/%.h,$(wildcard user/export/*.sql))
+generated := $(skels) $(pb_src) $(sql_h)
 programs := $(main_src:user/%.c=build/%) build/vmaheap-rehearse
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
@@ -82,6 +83,11 @@ build/user/%.o: user/%.c | $(generated)
 build/export/%.pb-c.c: user/export/%.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=user/export --c_out=$(@D) $<
+
+# X.sql becomes a string, X_sql.
+build/export/%.sql.h: user/export/%.sql
+	@mkdir -p $(@D)
+	{ echo 'static const char $*_sql[] ='; sed 's/["\\]/\\&/g; s/.*/"&\\n"/' $<; echo ';'; } >$@
 
 build/export/%.o: build/export/%.c
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<

@@ -840,16 +840,22 @@ static int export_to(const struct args *a, const struct export_format *f)
 	if (f->binary && !a->out && isatty(STDOUT_FILENO))
 		return fail("--format=%s is nothing for a terminal: -o FILE",
 			    f->name);
-	if (a->out && !f->file && !freopen(a->out, "we", stdout))
+	if (f->file)
+		return unlink(a->out) && errno != ENOENT ?
+			       fail("%s: %s", a->out, strerror(errno)) :
+			       0;
+	if (a->out && !freopen(a->out, "we", stdout))
 		return fail("%s: %s", a->out, strerror(errno));
 	return 0;
 }
 
-static void export_replay(void *ctx,
+static void export_replay(void *ctx, const struct model_watch *w,
 			  void (*told)(void *ctx, const struct outcome *out),
 			  void *told_ctx)
 {
+	replay_listen(ctx, w);
 	replay_run(ctx, told, told_ctx);
+	replay_listen(ctx, NULL);
 }
 
 static int export_view(struct view *v, const struct args *a,
@@ -859,6 +865,8 @@ static int export_view(struct view *v, const struct args *a,
 			    .clock_offset = replay_env(v->r)->clock_offset_ns,
 			    .replay = export_replay,
 			    .replay_ctx = v->r,
+			    .command = replay_env(v->r)->command,
+			    .pid = a->pid,
 			    .path = a->out };
 
 	v->o.start = replay_first(v->r);
@@ -880,10 +888,9 @@ static int export_trace(const struct args *a, const struct export_format *f)
 	struct view v;
 	int err;
 
-	if (f->story && (a->pid || a->at))
-		return fail(
-			"--format=%s is of a whole trace: neither -p nor --at",
-			f->name);
+	if (f->story && (a->at || (a->pid && !f->one_process)))
+		return fail("--format=%s is of a whole trace: without %s",
+			    f->name, a->at ? "--at" : "-p");
 	if (view_open(&v, a, a->rest[0]))
 		return STATUS_FAILED;
 	err = export_view(&v, a, f);
@@ -1092,6 +1099,11 @@ static const struct command commands[] = {
 	  "Of a moment, from a process that is watched, or a trace (--at as for maps):\n"
 	  "  pprof        for go tool pprof, Pyroscope, Parca\n"
 	  "  folded       live bytes by stack, for flame graphs\n"
+	  "Of a whole trace:\n"
+	  "  perfetto     for ui.perfetto.dev\n"
+	  "  sqlite       a database, with views\n"
+	  "  heaptrack    for heaptrack_print, heaptrack_gui; of process -p, or the first\n"
+	  "  csv          one line an event\n"
 	  "vmaheap-export(1) tells what is in them.",
 	  "p:o:", run_export },
 	{ "diff", "[-p PID] [--symfs=DIR] [--json] A B",

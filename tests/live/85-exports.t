@@ -1,6 +1,6 @@
 #!/bin/bash
 # Each format of `vmaheap export`, opened by a reader that is not ours: with the same totals as
-# `report --json`. In the guest with the module; run on a host, without.
+# `report --json`. On the host without the module, all of it; in the guest what the module tells.
 set -u
 . "$(dirname "$0")/lib.sh"
 build=$(cd "$(dirname "$0")/../.." && pwd)/build
@@ -13,7 +13,7 @@ else
 fi
 cd "$tmp" || bail "no $tmp"
 # The memory that eight threads get from the kernel in every way that there is, and its causes.
-vmaheap record "${kernel[@]}" --stacks -f -o t -- "$build/tests/victims/causes" 20 >truth 2>err
+vmaheap record "${kernel[@]}" --stacks -f -o t -- "$build/tests/victims/causes" 10 >truth 2>err
 is $? 0 "exit status"
 vmaheap report --json t >report.json
 report() { jq -r "$1" report.json; }
@@ -28,6 +28,7 @@ like "$(cat "$tmp/said")" '--format=word: it is one of pprof, ' "is told which t
 exits 125 "a file that cannot be" vmaheap export --format=pprof -o /nonexistent/file t
 like "$(cat "$tmp/said")" '/nonexistent/file: No such file' "is refused"
 
+on_host() { # without the module: most of it
 # --- pprof, by pprof's own description of it
 protoc --python_out=. -I /usr/share/gocode/src/github.com/google/pprof/proto profile.proto || bail "no protoc"
 cat >read_pprof.py <<'END'
@@ -82,5 +83,137 @@ ok "pprof: much is not" test "$(jq .totals.live live.json)" -lt "$(jq '.totals.l
 is "$(vmaheap export --format=folded -p "$pid" | awk '{ n += $NF } END { print n }')" "$(jq .totals.live_size live.json)" "folded: of a process"
 kill "$pid"
 wait "$!"
+}
+
+with_module() {
+# --- Perfetto: no reader of its files is packaged, so protobuf's own by our description of them
+protoc --python_out=. -I "$build/../user/export" perfetto.proto || bail "no protoc"
+cat >read_perfetto.py <<'END'
+import sys, perfetto_pb2
+trace = perfetto_pb2.Trace.FromString(open(sys.argv[1], "rb").read())
+E = perfetto_pb2.TrackEvent
+tracks, open_slices, bad, clocks = {}, {}, set(), set()
+calls, kernel, vmas, last, flows = [], [], 0, {}, {}
+notes = lambda e: {a.name: a.uint_value or a.pointer_value or a.string_value for a in e.debug_annotations}
+def path(uuid):
+    t = tracks[uuid]
+    own = t.name or (f"process {t.process.pid}" if t.HasField("process") else f"thread {t.thread.tid}")
+    return (path(t.parent_uuid) + "/" if t.parent_uuid else "") + own
+events = []
+for p in trace.packet:
+    if p.trusted_packet_sequence_id != 1: bad.add("sequence")
+    if p.HasField("clock_snapshot"): clocks = {c.clock_id: c.timestamp for c in p.clock_snapshot.clocks}
+    if p.HasField("track_descriptor"):
+        t = p.track_descriptor
+        if t.uuid in tracks: bad.add("told twice")
+        if t.parent_uuid and t.parent_uuid not in tracks: bad.add("no parent")
+        tracks[t.uuid] = t
+    if p.HasField("track_event"):
+        if p.track_event.track_uuid not in tracks: bad.add("no track")
+        if p.timestamp_clock_id != 3: bad.add("clock")
+        events.append((p.timestamp, p.track_event))
+events.sort(key=lambda x: x[0])		# as trace_processor does, stable
+for ts, e in events:
+    depth = open_slices.setdefault(e.track_uuid, [])
+    if (e.type == E.TYPE_COUNTER) != tracks[e.track_uuid].HasField("counter"): bad.add("a counter, or none")
+    for f in e.flow_ids: flows.setdefault(f, []).append(e)
+    if e.type == E.TYPE_SLICE_BEGIN:
+        depth.append(e)
+        if "malloc" in e.categories: calls.append(e)
+        if "vma" in e.categories: vmas += 1
+    elif e.type == E.TYPE_SLICE_END:
+        if depth: depth.pop()
+        else: bad.add("an end without a beginning")
+    elif e.type == E.TYPE_COUNTER: last[path(e.track_uuid)] = e.counter_value
+    elif "kernel" in e.categories: kernel.append((e, list(depth)))
+if any(open_slices.values()): bad.add("a slice without an end")
+print("bad:", " ".join(sorted(bad)))
+print("clocks:", sorted(clocks))
+print("calls:", len(calls), "flows:", sum(len(e.flow_ids) for e in calls))
+print("inside:", sum(any(e.flow_ids[0] in c.flow_ids for c in d) for e, d in kernel))
+print("kernel:", len(kernel), *(sum(notes(e).get(n, 0) for e, _ in kernel) for n in ("mapped", "unmapped", "re-protected")))
+print("arrows to VMAs:", sum("malloc" in f[0].categories and "vma" in f[-1].categories for f in flows.values()))
+for name in sorted(last): print(name + ":", last[name])
+END
+ok "perfetto" vmaheap export --format=perfetto -o t.pftrace t
+/usr/bin/python3 read_perfetto.py t.pftrace >perfetto.txt
+perfetto() { sed -n "s,^$1: *,,p" perfetto.txt; }
+is "$(perfetto bad)" "" "perfetto: slices nest, tracks are told before their events"
+is "$(perfetto clocks)" "[1, 3]" "perfetto: the time of day"
+pid=$(report .spaces[0].pid)
+is "$(perfetto "process $pid/live")" "$(report .spaces[0].live.bytes)" "perfetto: what is live in the end"
+is "$(perfetto "process $pid/size")" "$(vmaheap maps --json t | jq .totals.size)" "perfetto: what is mapped"
+if in_guest; then
+	is "$(sed -n "s,^process $pid/VMA .*/live: ,,p" perfetto.txt | awk '{ n += $1 } END { print n }')" \
+		"$(report .spaces[0].live.bytes)" "perfetto: each live byte lies in a VMA"
+	is "$(perfetto kernel)" "$(report '.spaces[0].kernel | "\(.events) \(.mapped) \(.unmapped) \(.changed)"')" "perfetto: what the kernel did"
+	is "$(perfetto calls)" "$(report '.spaces[0] | "\(.calls.to_kernel) flows: \(.kernel.in_calls)"')" "perfetto: the calls that went to the kernel"
+	is "$(perfetto inside)" "$(report .spaces[0].kernel.in_calls)" "perfetto: and what it did lies within them"
+	ok "perfetto: arrows lead to VMAs" test "$(perfetto 'arrows to VMAs')" -gt 50
+fi
+# --- SQLite, and the views in it
+ok "sqlite" vmaheap export --format=sqlite -o t.db t
+sql() { sqlite3 -separator ' ' t.db "$1"; }
+is "$(sql 'SELECT count(*), sum(size) FROM live')" "${live/	/ }" "sqlite: what is live in the end"
+is "$(sql 'SELECT count(*), sum(size) FROM chunks')" "${allocs/	/ }" "sqlite: every allocation"
+is "$(sql 'SELECT sum(size) FROM chunks WHERE died IS NOT NULL AND died >= born')" \
+	"$(($(sql 'SELECT sum(size) FROM chunks') - $(sql 'SELECT sum(size) FROM live')))" "sqlite: the others have died"
+is "$(sql 'SELECT sum(live_chunks), sum(live_bytes) FROM by_caller')" "${live/	/ }" "sqlite: by caller"
+is "$(sql "SELECT function, calls, failed, asked, given_back FROM functions ORDER BY function")" \
+	"$(report '.spaces[0].functions | sort_by(.name)[] | "\(.name) \(.calls) \(.failed) \(.asked) \(.given_back)"')" "sqlite: the functions"
+is "$(sql 'SELECT count(*), sum(end - start) FROM vmas')" "$(vmaheap maps --json t | jq -r '.totals | "\(.vmas) \(.size)"')" "sqlite: the VMAs"
+is "$(sql 'SELECT count(*) FROM chunks LEFT JOIN stacks USING (mm, stack) WHERE stack_text IS NULL AND stack IS NOT NULL')" 0 "sqlite: each stack is there"
+like "$(sql 'SELECT DISTINCT stack_text FROM live JOIN stacks USING (mm, stack)')" '^work\+0x.* < start_thread\+0x.* < ' "sqlite: and has names"
+is "$(sql "SELECT value FROM about WHERE key = 'start_monotonic'")" "$(report .start)" "sqlite: when it began"
+if in_guest; then
+	is "$(sql 'SELECT count(*), count(allocator_call), sum(mapped), sum(unmapped), sum(protected) FROM vma_events')" \
+		"$(report '.spaces[0].kernel | "\(.events) \(.in_calls) \(.mapped) \(.unmapped) \(.changed)"')" "sqlite: what the kernel did"
+	is "$(sql 'SELECT count(*) FROM allocator_calls')" "$(report .spaces[0].calls.to_kernel)" "sqlite: the calls that went to the kernel"
+	is "$(sql 'SELECT what, events, in_calls, mapped FROM by_system_call ORDER BY what')" \
+		"$(report '.spaces[0].syscalls | sort_by(.name // "stack growth")[] | "\(.name // "stack growth") \(.events) \(.in_calls) \(.mapped)"')" "sqlite: by system call"
+	is "$(sql "SELECT function, symbol, count(*) FROM causes WHERE function IS NOT NULL GROUP BY function, symbol")" \
+		"$(report '[.spaces[0].callers[] | {k: "\(.op) \(.caller.symbol)", n: .events}] | group_by(.k)[] | "\(.[0].k) \(map(.n) | add)"')" "sqlite: causes"
+fi
+# The manual's questions have answers.
+sed -n '/^\.RS/,/^\.RE/p' "$build/../user/vmaheap-export.1" | sed 's/^\.RS.*//; s/\\-/-/g; /^\.RE/d' >questions.sql
+is "$(grep -c '^SELECT' questions.sql)" 5 "sqlite: questions in the manual"
+is "$(sqlite3 t.db <questions.sql 2>&1 >answers | grep .)" "" "sqlite: can be asked"
+exits 125 "sqlite: needs a file" vmaheap export --format=sqlite t
+exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /nonexistent/t.db t
+
+# --- heaptrack
+ok "heaptrack" vmaheap export --format=heaptrack -o t.heaptrack t
+heaptrack() { # SORT: what it prints for flame graphs, summed up
+	heaptrack_print -F "$1.stacks" --flamegraph-cost-type "$1" t.heaptrack >/dev/null 2>heaptrack.err
+	awk '{ n += $NF } END { print n }' "$1.stacks"
+}
+is "$(heaptrack leaked)" "${live#*	}" "heaptrack: bytes that are live in the end"
+is "$(heaptrack allocations)" "${allocs%	*}" "heaptrack: all allocations"
+like "$(cat leaked.stacks)" '^clone3;start_thread;(allocate|move);work .* [0-9]+$' "heaptrack: whole stacks"
+is "$(cat heaptrack.err)" "" "heaptrack: nothing to complain of"
+exits 125 "heaptrack: of a process that is not there" vmaheap export --format=heaptrack -p 1 -o no.heaptrack t
+
+# --- CSV
+vmaheap export --format=csv -o t.csv t
+cat >read_csv.py <<'END'
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1], newline=""), strict=True))
+number = lambda r, n: int(r[n] or 0)
+made = [r for r in rows if r["event"] in ("alloc", "realloc_return") and int(r["address"], 16)]
+print(len(made), sum(number(r, "size") for r in made))
+print(all(len(r) == 12 and None not in r for r in rows), sorted(rows, key=lambda r: number(r, "time_ns")) == rows)
+vma = [r for r in rows if r["event"] == "vma"]
+print(len(vma), *(sum(number(r, n) for r in vma) for n in ("mapped", "unmapped", "protected")))
+END
+is "$(/usr/bin/python3 read_csv.py t.csv)" "${allocs/	/ }
+True True
+$(report '.spaces[0].kernel // {} | "\(.events // 0) \(.mapped // 0) \(.unmapped // 0) \(.changed // 0)"')" "csv: the report's totals"
+
+exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
+like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
+}
+
+in_guest || on_host
+with_module
 
 done_testing

@@ -23,11 +23,13 @@ struct export
 	 */
 	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
 	void *resident_ctx;
-	/* Of a trace: runs through it, telling each event. */
-	void (*replay)(void *ctx,
+	/* Of a trace: runs through it, telling each event, and (w not NULL) chunks. */
+	void (*replay)(void *ctx, const struct model_watch *w,
 		       void (*told)(void *ctx, const struct outcome *out),
 		       void *told_ctx);
 	void *replay_ctx;
+	uint32_t pid; /* of a trace, the process that it is about; 0: not given */
+	const char *command; /* that was traced; NULL: not known */
 	const char *path; /* where the format needs a file: its name */
 };
 
@@ -37,6 +39,7 @@ struct export_format {
 	int (*story)(const struct export *x);
 	bool binary; /* nothing for a terminal */
 	bool file; /* it needs x->path, not a stream */
+	bool one_process; /* a story of x->pid, not of all */
 };
 
 /* NULL: there is none of this name. */
@@ -55,5 +58,17 @@ const struct export_format *export_format_at(size_t i);
 int export_pprof(const struct export *x);
 /* Live bytes by stack, as output_folded(). */
 int export_folded(const struct export *x);
+
+/*
+ * Perfetto's trace, for ui.perfetto.dev and trace_processor: tracks for VMAs and
+ * threads, counters, and arrows from a call of malloc to what the kernel did.
+ */
+int export_perfetto(const struct export *x);
+/* A database of its own at x->path, its tables and views documented in it. */
+int export_sqlite(const struct export *x);
+/* heaptrack's data, for heaptrack_print and heaptrack_gui: of one process. */
+int export_heaptrack(const struct export *x);
+/* One line an event; the first names the columns. */
+int export_csv(const struct export *x);
 
 #endif

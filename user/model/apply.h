@@ -16,6 +16,7 @@ struct model {
 	struct hash threads; /* mm, tid -> thread, owned */
 	size_t threads_limit; /* look for idle ones when there are more */
 	struct lives lives;
+	const struct model_watch *watch; /* as each book has it */
 	struct stacks stacks;
 	struct hash files; /* dev, ino -> file_name, owned */
 	struct thread *

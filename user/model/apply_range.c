@@ -62,12 +62,6 @@ static struct cause *cause_of(const struct model *m, struct book *b,
 	return *further ? cause_get(b->part) : new_cause(kind_of(m, b, ev), ev);
 }
 
-static bool is_counted(const struct cause *c)
-{
-	return c->kind == CAUSE_SYSCALL || c->kind == CAUSE_FAULT ||
-	       c->kind == CAUSE_OTHER;
-}
-
 /* A new event, not a further part of one, by one of the space's own threads or not. */
 static int begin_event(struct model *m, struct book *b, const struct event *ev,
 		       struct cause *c)
@@ -76,7 +70,7 @@ static int begin_event(struct model *m, struct book *b, const struct event *ev,
 
 	b->s.coalesced += c->coalesced;
 	b->s.late += c->kind == CAUSE_LATE && ev->range.flags & RANGE_LATE;
-	if (!is_counted(c))
+	if (!cause_is_event(c))
 		return 0;
 	if (tally_event(b, c))
 		return -ENOMEM;
@@ -142,7 +136,7 @@ static int replace(struct model *m, struct book *b, const struct event *ev,
 	delta = (struct bytes){ c->mapped - before.mapped,
 				c->unmapped - before.unmapped,
 				c->changed - before.changed };
-	if (is_counted(c))
+	if (cause_is_event(c))
 		tally_bytes(b, c, &delta);
 	new_limits(m, &b->s, ev, nr);
 	b->s.ranges++;

@@ -170,14 +170,32 @@ static bool waits_here(const struct knot *k, uint32_t tid)
 
 /* --- doing it */
 
+static void tell_born(const struct book *b, const struct chunk *c)
+{
+	if (b->watch)
+		b->watch->born(b->watch->ctx, &b->s, c);
+}
+
+static void tell_died(const struct book *b, const struct chunk *c, uint64_t ts,
+		      uint32_t tid)
+{
+	if (b->watch)
+		b->watch->died(b->watch->ctx, &b->s, c, ts, tid);
+}
+
 static int do_birth(struct book *b, const struct chunk *c)
 {
-	return chunk_insert(b->s.chunks, c);
+	int ret = chunk_insert(b->s.chunks, c);
+
+	if (!ret)
+		tell_born(b, c);
+	return ret;
 }
 
 /* Its fate is known: the chunk that it ended. */
 static void tell_fate(struct book *b, struct life *death, const struct chunk *c)
 {
+	tell_died(b, c, death->ts, death->tid);
 	if (death->op == CALL_FREE)
 		b->s.ops[CALL_FREE].bytes += c->size;
 	if (death->fate)
@@ -198,6 +216,7 @@ static void cancel_life(struct knot *k, struct lane *n, struct waiting *prev,
 			struct waiting *birth, struct life *death)
 {
 	chunk_mark_died(k->book->s.chunks, k->addr, birth->e.ts);
+	tell_born(k->book, &birth->c);
 	tell_fate(k->book, death, &birth->c);
 	dequeue(n, prev, birth);
 }
@@ -434,6 +453,7 @@ static bool cancel_halves(struct knot *k, struct lane *n)
 	while (birth && !n->first->birth) {
 		struct waiting *next = birth->next, *death = n->first;
 
+		tell_born(k->book, &birth->c);
 		tell_fate(k->book, &death->e, &birth->c);
 		dequeue(n, before, birth);
 		if (before == death)
@@ -456,13 +476,14 @@ static bool was_alive(const struct lives *l, const struct knot *k)
 }
 
 /* The chunk ends where the next one begins. */
-static int clip(struct space *s, struct chunk *low, uint64_t end)
+static int clip(struct book *b, struct chunk *low, const struct chunk *c)
 {
-	int ret = chunk_remove(s->chunks, low->addr, NULL);
+	int ret = chunk_remove(b->s.chunks, low->addr, NULL);
 
-	s->clipped++;
-	low->size = end - low->addr;
-	return ret && ret != -ENOENT ? ret : chunk_insert(s->chunks, low);
+	b->s.clipped++;
+	tell_died(b, low, c->ts, c->tid);
+	low->size = c->addr - low->addr;
+	return ret && ret != -ENOENT ? ret : do_birth(b, low);
 }
 
 /*
@@ -472,8 +493,9 @@ static int clip(struct space *s, struct chunk *low, uint64_t end)
  * within its stamp may have been the last, one with another size; unless events
  * were lost, for then its death may be among them.
  */
-static int make_room(struct space *s, struct chunk *c)
+static int make_room(struct book *b, struct chunk *c)
 {
+	struct space *s = &b->s;
 	struct chunk other;
 	int ret = 0;
 
@@ -481,9 +503,10 @@ static int make_room(struct space *s, struct chunk *c)
 	       chunk_overlap(s->chunks, c->addr, c->size, &other) == 0) {
 		if (other.addr == c->addr || s->calls_lost) {
 			ret = chunk_remove(s->chunks, other.addr, NULL);
+			tell_died(b, &other, c->ts, c->tid);
 			s->double_allocs++;
 		} else if (other.addr < c->addr) {
-			ret = clip(s, &other, c->addr);
+			ret = clip(b, &other, c);
 		} else {
 			c->size = other.addr - c->addr;
 			s->clipped++;
@@ -495,7 +518,7 @@ static int make_room(struct space *s, struct chunk *c)
 static int force_birth(struct lives *l, struct book *b, struct chunk *c)
 {
 	uint64_t before = b->s.double_allocs;
-	int ret = make_room(&b->s, c);
+	int ret = make_room(b, c);
 
 	l->in_vain += b->s.double_allocs != before;
 	return ret ? ret : do_birth(b, c);

@@ -135,8 +135,16 @@ int model_adopt(struct model *m, struct book *b)
 	}
 	if (hash_put(&m->by_mm, b->s.mm, 0, b))
 		return -ENOMEM;
+	b->watch = m->watch;
 	books[m->nr_books++] = b;
 	return hash_put(&m->by_tgid, b->s.owner, 0, b);
+}
+
+void model_watch(struct model *m, const struct model_watch *w)
+{
+	m->watch = w;
+	for (size_t i = 0; i < m->nr_books; i++)
+		m->books[i]->watch = w;
 }
 
 /* fork copies the heap, exec begins a new one, attach finds an unknown one. */

@@ -180,6 +180,21 @@ void model_free(struct model *m);
  */
 int model_apply(struct model *m, const struct event *ev, struct outcome *out);
 
+/*
+ * Hears of chunks as soon as it is certain that they lived, which may be some
+ * events later (life.h): `ts` and `tid` say when and by whom the chunk ended. Of
+ * forked address spaces what they began with is not told. Not where events come
+ * by model_apply_run().
+ */
+struct model_watch {
+	void (*born)(void *ctx, const struct space *s, const struct chunk *c);
+	void (*died)(void *ctx, const struct space *s, const struct chunk *c,
+		     uint64_t ts, uint32_t tid);
+	void *ctx;
+};
+/* *w stays the caller's, and there; NULL: nobody does. */
+void model_watch(struct model *m, const struct model_watch *w);
+
 /* Exactly as model_apply() of each of them in turn. */
 void model_apply_run(struct model *m, const struct call_run *r);
 

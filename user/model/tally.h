@@ -9,6 +9,7 @@
 /* An address space, and what only the model needs to know of it. */
 struct book {
 	struct space s;
+	const struct model_watch *watch; /* NULL: nobody listens */
 	bool told; /* its first snapshot is complete */
 	struct cause *part; /* of the record whose further parts follow */
 	struct hash sites; /* op, caller -> index in s.sites + 1 */

@@ -72,6 +72,12 @@ struct diff {
 	size_t nr_changes, max;
 };
 
+bool cause_is_event(const struct cause *c)
+{
+	return c->kind == CAUSE_SYSCALL || c->kind == CAUSE_FAULT ||
+	       c->kind == CAUSE_OTHER;
+}
+
 struct cause *cause_get(struct cause *c)
 {
 	c->refs++;

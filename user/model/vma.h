@@ -51,6 +51,8 @@ struct cause {
 	uint64_t call_addr, call_size, caller;
 };
 
+/* Something happened, and it was not merely told. */
+bool cause_is_event(const struct cause *c);
 struct cause *cause_get(struct cause *c);
 void cause_put(struct cause *c); /* NULL is allowed */
 

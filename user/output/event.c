@@ -47,29 +47,6 @@ static size_t stored_changes(const struct outcome *out)
 						   OUTCOME_CHANGES;
 }
 
-static const char *change_name(enum vma_change_kind kind)
-{
-	switch (kind) {
-	case VMA_CREATED:
-		return "new";
-	case VMA_REMOVED:
-		return "gone";
-	case VMA_GREW:
-		return "grew";
-	case VMA_SHRANK:
-		return "shrank";
-	case VMA_SPLIT:
-		return "split";
-	case VMA_MERGED:
-		return "merged";
-	case VMA_PROTECTED:
-		return "protected";
-	case VMA_MOVED:
-		return "moved";
-	}
-	return "?";
-}
-
 static const char *flag_perms(uint32_t flags, char buf[5])
 {
 	struct vma_desc d = { .flags = flags };
@@ -122,7 +99,7 @@ static void put_change(const struct output *o, const struct space *s,
 			flag_perms(c->new_flags, now));
 		break;
 	default:
-		fprintf(o->f, "%s ", change_name(c->kind));
+		fprintf(o->f, "%s ", vma_change_name(c->kind));
 		break;
 	}
 	put_size(o->f, c->end - c->start);
@@ -479,7 +456,7 @@ static json_t *json_change(const struct output *o, const struct space *s,
 	json_t *j = json_object();
 	char buf[5];
 
-	set_string(j, "what", change_name(c->kind));
+	set_string(j, "what", vma_change_name(c->kind));
 	set_addr(j, "start", c->start);
 	set_addr(j, "end", c->end);
 	json_object_set_new(j, "heap", json_boolean(c->heap));

@@ -144,7 +144,7 @@ static void put_doer(const struct output *o, const struct space *s, FILE *f,
 }
 
 /* Why a VMA is as it is, where no system call and no allocator call did it. */
-static const char *cause_name(enum cause_kind kind)
+const char *cause_name(enum cause_kind kind)
 {
 	switch (kind) {
 	case CAUSE_ATTACH:
@@ -178,6 +178,29 @@ void put_cause(const struct output *o, const struct space *s, FILE *f,
 	}
 	fputs(syscall_name(c->syscall, c->compat, buf), f);
 	put_doer(o, s, f, c);
+}
+
+const char *vma_change_name(enum vma_change_kind kind)
+{
+	switch (kind) {
+	case VMA_CREATED:
+		return "new";
+	case VMA_REMOVED:
+		return "gone";
+	case VMA_GREW:
+		return "grew";
+	case VMA_SHRANK:
+		return "shrank";
+	case VMA_SPLIT:
+		return "split";
+	case VMA_MERGED:
+		return "merged";
+	case VMA_PROTECTED:
+		return "protected";
+	case VMA_MOVED:
+		return "moved";
+	}
+	return "?";
 }
 
 char *caller_text(const struct output *o, const struct space *s,

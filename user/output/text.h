@@ -35,6 +35,10 @@ void put_folded(const struct output *o, const struct space *s, uint64_t caller,
 /* "brk in malloc(400) from main+0x12 (a.out)", "exec", "stack growth" */
 void put_cause(const struct output *o, const struct space *s, FILE *f,
 	       const struct cause *c);
+/* Where there is no system call: "stack growth"; "syscall" where there is. */
+const char *cause_name(enum cause_kind kind);
+/* "grew", "new" */
+const char *vma_change_name(enum vma_change_kind kind);
 /* The same as malloc'ed strings; NULL: no memory. */
 char *caller_text(const struct output *o, const struct space *s,
 		  uint64_t caller);

@@ -436,6 +436,11 @@ void replay_watch(struct replay *r, uint64_t ts,
 	order_on_advance(r->order, UINT64_MAX, NULL, NULL);
 }
 
+void replay_listen(struct replay *r, const struct model_watch *w)
+{
+	model_watch(r->model, w);
+}
+
 const struct model *replay_model(const struct replay *r)
 {
 	return r->model;

@@ -18,6 +18,8 @@ void replay_close(struct replay *r);
 /* Applies everything; told() (may be NULL) hears each event. */
 void replay_run(struct replay *r,
 		void (*told)(void *ctx, const struct outcome *out), void *ctx);
+/* Before it: chunks are told, too (model_watch). NULL: no more. */
+void replay_listen(struct replay *r, const struct model_watch *w);
 /*
  * Applies everything up to ts, from the nearest checkpoint of the trace's index
  * on, and leaves checkpoints behind where it can. UINT64_MAX: everything. 0 or
