@@ -1099,6 +1099,7 @@ static const struct command commands[] = {
 	  "Of a moment, from a process that is watched, or a trace (--at as for maps):\n"
 	  "  pprof        for go tool pprof, Pyroscope, Parca\n"
 	  "  folded       live bytes by stack, for flame graphs\n"
+	  "  openmetrics  for Prometheus: all processes of the watch (vmaheapd --metrics)\n"
 	  "Of a whole trace:\n"
 	  "  perfetto     for ui.perfetto.dev\n"
 	  "  sqlite       a database, with views\n"

@@ -21,14 +21,18 @@ live=$(report '[.spaces[].live | .chunks, .bytes] | @tsv')
 allocs=$(report '[[.spaces[].functions[] | select(.name != "free")] | (map(.calls - .failed) | add), (map(.asked) | add)] | @tsv')
 is "$(report '.spaces | length')" 1 "one address space"
 
+on_host() { # without the module: most of it
 # --- what is asked for wrongly
 exits 125 "no format" vmaheap export t
 exits 125 "an unknown format" vmaheap export --format=word t
 like "$(cat "$tmp/said")" '--format=word: it is one of pprof, ' "is told which there are"
 exits 125 "a file that cannot be" vmaheap export --format=pprof -o /nonexistent/file t
 like "$(cat "$tmp/said")" '/nonexistent/file: No such file' "is refused"
+exits 125 "sqlite: needs a file" vmaheap export --format=sqlite t
+exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /nonexistent/t.db t
+exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
+like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
 
-on_host() { # without the module: most of it
 # --- pprof, by pprof's own description of it
 protoc --python_out=. -I /usr/share/gocode/src/github.com/google/pprof/proto profile.proto || bail "no protoc"
 cat >read_pprof.py <<'END'
@@ -69,6 +73,34 @@ exits 125 "pprof: before there was an allocator" vmaheap export --format=pprof -
 like "$(cat "$tmp/said")" 'no allocator events' "pprof: is refused"
 ok "pprof: and leaves no file" test ! -e none.pb.gz
 
+# --- heaptrack
+ok "heaptrack" vmaheap export --format=heaptrack -o t.heaptrack t
+heaptrack() { # SORT: what it prints for flame graphs, summed up
+	heaptrack_print -F "$1.stacks" --flamegraph-cost-type "$1" t.heaptrack >/dev/null 2>heaptrack.err
+	awk '{ n += $NF } END { print n }' "$1.stacks"
+}
+is "$(heaptrack leaked)" "${live#*	}" "heaptrack: bytes that are live in the end"
+is "$(heaptrack allocations)" "${allocs%	*}" "heaptrack: all allocations"
+like "$(cat leaked.stacks)" '^clone3;start_thread;(allocate|move);work .* [0-9]+$' "heaptrack: whole stacks"
+is "$(cat heaptrack.err)" "" "heaptrack: nothing to complain of"
+exits 125 "heaptrack: of a process that is not there" vmaheap export --format=heaptrack -p 1 -o no.heaptrack t
+
+# --- CSV
+vmaheap export --format=csv -o t.csv t
+cat >read_csv.py <<'END'
+import csv, sys
+rows = list(csv.DictReader(open(sys.argv[1], newline=""), strict=True))
+number = lambda r, n: int(r[n] or 0)
+made = [r for r in rows if r["event"] in ("alloc", "realloc_return") and int(r["address"], 16)]
+print(len(made), sum(number(r, "size") for r in made))
+print(all(len(r) == 12 and None not in r for r in rows), sorted(rows, key=lambda r: number(r, "time_ns")) == rows)
+vma = [r for r in rows if r["event"] == "vma"]
+print(len(vma), *(sum(number(r, n) for r in vma) for n in ("mapped", "unmapped", "protected")))
+END
+is "$(/usr/bin/python3 read_csv.py t.csv)" "${allocs/	/ }
+True True
+$(report '.spaces[0].kernel // {} | "\(.events // 0) \(.mapped // 0) \(.unmapped // 0) \(.changed // 0)"')" "csv: the report's totals"
+
 # --- a process that stands still, half of whose memory was never touched
 vmaheap record "${kernel[@]}" -o live -- python3 -c 'import os, time
 x = [bytes([i % 250 + 1]) * 9000 for i in range(100)]; y = bytes(8 << 20)
@@ -94,7 +126,7 @@ trace = perfetto_pb2.Trace.FromString(open(sys.argv[1], "rb").read())
 E = perfetto_pb2.TrackEvent
 tracks, open_slices, bad, clocks = {}, {}, set(), set()
 calls, kernel, vmas, last, flows = [], [], 0, {}, {}
-notes = lambda e: {a.name: a.uint_value or a.pointer_value or a.string_value for a in e.debug_annotations}
+number = lambda e, name: sum(a.uint_value for a in e.debug_annotations if a.name == name)
 def path(uuid):
     t = tracks[uuid]
     own = t.name or (f"process {t.process.pid}" if t.HasField("process") else f"thread {t.thread.tid}")
@@ -131,7 +163,7 @@ print("bad:", " ".join(sorted(bad)))
 print("clocks:", sorted(clocks))
 print("calls:", len(calls), "flows:", sum(len(e.flow_ids) for e in calls))
 print("inside:", sum(any(e.flow_ids[0] in c.flow_ids for c in d) for e, d in kernel))
-print("kernel:", len(kernel), *(sum(notes(e).get(n, 0) for e, _ in kernel) for n in ("mapped", "unmapped", "re-protected")))
+print("kernel:", len(kernel), *(sum(number(e, n) for e, _ in kernel) for n in ("mapped", "unmapped", "re-protected")))
 print("arrows to VMAs:", sum("malloc" in f[0].categories and "vma" in f[-1].categories for f in flows.values()))
 for name in sorted(last): print(name + ":", last[name])
 END
@@ -158,13 +190,6 @@ is "$(sql 'SELECT count(*), sum(size) FROM live')" "${live/	/ }" "sqlite: what i
 is "$(sql 'SELECT count(*), sum(size) FROM chunks')" "${allocs/	/ }" "sqlite: every allocation"
 is "$(sql 'SELECT sum(size) FROM chunks WHERE died IS NOT NULL AND died >= born')" \
 	"$(($(sql 'SELECT sum(size) FROM chunks') - $(sql 'SELECT sum(size) FROM live')))" "sqlite: the others have died"
-is "$(sql 'SELECT sum(live_chunks), sum(live_bytes) FROM by_caller')" "${live/	/ }" "sqlite: by caller"
-is "$(sql "SELECT function, calls, failed, asked, given_back FROM functions ORDER BY function")" \
-	"$(report '.spaces[0].functions | sort_by(.name)[] | "\(.name) \(.calls) \(.failed) \(.asked) \(.given_back)"')" "sqlite: the functions"
-is "$(sql 'SELECT count(*), sum(end - start) FROM vmas')" "$(vmaheap maps --json t | jq -r '.totals | "\(.vmas) \(.size)"')" "sqlite: the VMAs"
-is "$(sql 'SELECT count(*) FROM chunks LEFT JOIN stacks USING (mm, stack) WHERE stack_text IS NULL AND stack IS NOT NULL')" 0 "sqlite: each stack is there"
-like "$(sql 'SELECT DISTINCT stack_text FROM live JOIN stacks USING (mm, stack)')" '^work\+0x.* < start_thread\+0x.* < ' "sqlite: and has names"
-is "$(sql "SELECT value FROM about WHERE key = 'start_monotonic'")" "$(report .start)" "sqlite: when it began"
 if in_guest; then
 	is "$(sql 'SELECT count(*), count(allocator_call), sum(mapped), sum(unmapped), sum(protected) FROM vma_events')" \
 		"$(report '.spaces[0].kernel | "\(.events) \(.in_calls) \(.mapped) \(.unmapped) \(.changed)"')" "sqlite: what the kernel did"
@@ -173,44 +198,19 @@ if in_guest; then
 		"$(report '.spaces[0].syscalls | sort_by(.name // "stack growth")[] | "\(.name // "stack growth") \(.events) \(.in_calls) \(.mapped)"')" "sqlite: by system call"
 	is "$(sql "SELECT function, symbol, count(*) FROM causes WHERE function IS NOT NULL GROUP BY function, symbol")" \
 		"$(report '[.spaces[0].callers[] | {k: "\(.op) \(.caller.symbol)", n: .events}] | group_by(.k)[] | "\(.[0].k) \(map(.n) | add)"')" "sqlite: causes"
+	return
 fi
+is "$(sql 'SELECT sum(live_chunks), sum(live_bytes) FROM by_caller')" "${live/	/ }" "sqlite: by caller"
+is "$(sql "SELECT function, calls, failed, asked, given_back FROM functions ORDER BY function")" \
+	"$(report '.spaces[0].functions | sort_by(.name)[] | "\(.name) \(.calls) \(.failed) \(.asked) \(.given_back)"')" "sqlite: the functions"
+is "$(sql 'SELECT count(*), sum(end - start) FROM vmas')" "$(vmaheap maps --json t | jq -r '.totals | "\(.vmas) \(.size)"')" "sqlite: the VMAs"
+is "$(sql 'SELECT count(*) FROM chunks LEFT JOIN stacks USING (mm, stack) WHERE stack_text IS NULL AND stack IS NOT NULL')" 0 "sqlite: each stack is there"
+like "$(sql 'SELECT DISTINCT stack_text FROM live JOIN stacks USING (mm, stack)')" '^work\+0x.* < start_thread\+0x.* < ' "sqlite: and has names"
+is "$(sql "SELECT value FROM about WHERE key = 'start_monotonic'")" "$(report .start)" "sqlite: when it began"
 # The manual's questions have answers.
 sed -n '/^\.RS/,/^\.RE/p' "$build/../user/vmaheap-export.1" | sed 's/^\.RS.*//; s/\\-/-/g; /^\.RE/d' >questions.sql
 is "$(grep -c '^SELECT' questions.sql)" 5 "sqlite: questions in the manual"
 is "$(sqlite3 t.db <questions.sql 2>&1 >answers | grep .)" "" "sqlite: can be asked"
-exits 125 "sqlite: needs a file" vmaheap export --format=sqlite t
-exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /nonexistent/t.db t
-
-# --- heaptrack
-ok "heaptrack" vmaheap export --format=heaptrack -o t.heaptrack t
-heaptrack() { # SORT: what it prints for flame graphs, summed up
-	heaptrack_print -F "$1.stacks" --flamegraph-cost-type "$1" t.heaptrack >/dev/null 2>heaptrack.err
-	awk '{ n += $NF } END { print n }' "$1.stacks"
-}
-is "$(heaptrack leaked)" "${live#*	}" "heaptrack: bytes that are live in the end"
-is "$(heaptrack allocations)" "${allocs%	*}" "heaptrack: all allocations"
-like "$(cat leaked.stacks)" '^clone3;start_thread;(allocate|move);work .* [0-9]+$' "heaptrack: whole stacks"
-is "$(cat heaptrack.err)" "" "heaptrack: nothing to complain of"
-exits 125 "heaptrack: of a process that is not there" vmaheap export --format=heaptrack -p 1 -o no.heaptrack t
-
-# --- CSV
-vmaheap export --format=csv -o t.csv t
-cat >read_csv.py <<'END'
-import csv, sys
-rows = list(csv.DictReader(open(sys.argv[1], newline=""), strict=True))
-number = lambda r, n: int(r[n] or 0)
-made = [r for r in rows if r["event"] in ("alloc", "realloc_return") and int(r["address"], 16)]
-print(len(made), sum(number(r, "size") for r in made))
-print(all(len(r) == 12 and None not in r for r in rows), sorted(rows, key=lambda r: number(r, "time_ns")) == rows)
-vma = [r for r in rows if r["event"] == "vma"]
-print(len(vma), *(sum(number(r, n) for r in vma) for n in ("mapped", "unmapped", "protected")))
-END
-is "$(/usr/bin/python3 read_csv.py t.csv)" "${allocs/	/ }
-True True
-$(report '.spaces[0].kernel // {} | "\(.events // 0) \(.mapped // 0) \(.unmapped // 0) \(.changed // 0)"')" "csv: the report's totals"
-
-exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
-like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
 }
 
 in_guest || on_host

@@ -56,6 +56,8 @@ const struct export_format *export_format_at(size_t i);
  * that are not there.
  */
 int export_pprof(const struct export *x);
+/* The gauges and counters of all processes that live (openmetrics.h). */
+int export_openmetrics(const struct export *x);
 /* Live bytes by stack, as output_folded(). */
 int export_folded(const struct export *x);
 

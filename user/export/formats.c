@@ -10,6 +10,7 @@ int export_folded(const struct export *x)
 
 static const struct export_format formats[] = {
 	{ .name = "pprof", .state = export_pprof, .binary = true },
+	{ .name = "openmetrics", .state = export_openmetrics },
 	{ .name = "perfetto", .story = export_perfetto, .binary = true },
 	{ .name = "sqlite", .story = export_sqlite, .file = true },
 	{ .name = "heaptrack", .story = export_heaptrack, .one_process = true },
