@@ -289,6 +289,7 @@ install: user
 	install -D -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/vmaheap-rehearse
 	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1 user/vmaheap-export.1
 	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vmaheap scripts/grafana.json
 
 # Not in a package's scratch root: depmod runs where the module is used.
 install-module: module

@@ -115,6 +115,59 @@ ok "pprof: much is not" test "$(jq .totals.live live.json)" -lt "$(jq '.totals.l
 is "$(vmaheap export --format=folded -p "$pid" | awk '{ n += $NF } END { print n }')" "$(jq .totals.live_size live.json)" "folded: of a process"
 kill "$pid"
 wait "$!"
+
+# --- OpenMetrics, from a daemon of nobody's, for what root's one watches is everybody's here
+mkdir "$tmp/bin" "$tmp/run" "$tmp/metrics"
+cp "$build"/vmaheap "$build"/vmaheapd "$build"/libvmaheap-shim.so "$tmp/bin/"
+chmod 755 "$tmp" "$tmp/bin"
+chown 65534:65534 "$tmp/run" "$tmp/metrics"
+chmod 700 "$tmp/run"
+as_nobody() {
+	exec setpriv --reuid=65534 --regid=65534 --clear-groups \
+		env "PATH=$tmp/bin:/usr/bin:/bin" XDG_RUNTIME_DIR="$tmp/run" HOME=/nonexistent VMAHEAP_KO= "$@"
+}
+as_nobody vmaheapd --metrics="$tmp/metrics/v.prom" &
+daemon=$!
+until_true 10 test -s metrics/v.prom
+is "$(grep ^vmaheap metrics/v.prom)" "vmaheap_watched_processes 0" "openmetrics: nothing is watched"
+(as_nobody vmaheap record --kernel=none -o metrics/t -- /usr/bin/python3 -c 'import os, time
+x = [bytes(9000) for i in range(100)]
+print("there", os.getpid(), flush=True); time.sleep(600)' >metrics.out 2>metrics.err) &
+recorder=$!
+until_true 30 grep -q there metrics.out || bail "python3 does not run"
+pid=$(sed -n 's/^there //p' metrics.out)
+# The second file that knows it has a sample of it as it is now.
+until_true 20 grep -q "resident_bytes{pid=\"$pid\"" metrics/v.prom
+rm metrics/v.prom
+until_true 10 test -s metrics/v.prom
+cat >read_openmetrics.py <<'END'
+import sys
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
+families = list(text_string_to_metric_families(open(sys.argv[1]).read()))	# which ends in # EOF, or it fails
+for f in families:
+    for n in sorted({s.name for s in f.samples}):
+        print(n, f.type, f.unit or "-", int(sum(s.value for s in f.samples if s.name == n)))
+    if not f.samples: print(f.name + ("_total" if f.type == "counter" else ""), f.type, f.unit or "-", "none")
+END
+/usr/bin/python3 read_openmetrics.py metrics/v.prom >metrics.txt
+metric() { sed -n "s/^$1 .* //p" metrics.txt; }
+(as_nobody vmaheap report --json -p "$pid") >live.json
+is "$(metric vmaheap_watched_processes) $(metric vmaheap_live_bytes) $(metric vmaheap_live_chunks)" \
+	"1 $(jq -r '.spaces[0].live | "\(.bytes) \(.chunks)"' live.json)" "openmetrics: what is live"
+is "$(metric vmaheap_allocations_total) $(metric vmaheap_allocated_bytes_total) $(metric vmaheap_vma_events_total)" \
+	"$(jq -r '[.spaces[0].functions[] | select(.name != "free")] | "\(map(.calls - .failed) | add) \(map(.asked) | add) none"' live.json)" \
+	"openmetrics: what was allocated, and that there is no module"
+(as_nobody vmaheap maps --json -p "$pid") >live.json
+is "$(metric vmaheap_process_resident_bytes) $(metric vmaheap_process_vmas)" "$(jq -r '.totals | "\(.resident) \(.vmas)"' live.json)" \
+	"openmetrics: what is resident"
+is "$(jq -r '.. | .expr? // empty' "$build/../scripts/grafana.json" | grep -oE 'vmaheap_[a-z_]+' | sort -u)" \
+	"$(cut -d ' ' -f 1 metrics.txt | grep -v watched | sort -u | grep -Fxf <(jq -r '.. | .expr? // empty' "$build/../scripts/grafana.json" | grep -oE 'vmaheap_[a-z_]+'))" \
+	"the dashboard asks for nothing that there is not"
+kill "$pid"
+wait "$recorder"
+kill "$daemon"
+wait "$daemon"
+ok "openmetrics: the file goes with the daemon" test ! -e metrics/v.prom
 }
 
 with_module() {

@@ -138,7 +138,7 @@ static int start_server(struct run *r)
 	if (!r->server) {
 		close(ready[0]);
 		setpgid(0, 0);
-		err = server_run(path, WIRE_NO_GROUP, 1, ready[1]);
+		err = server_run(path, WIRE_NO_GROUP, NULL, 1, ready[1]);
 		if (err)
 			fprintf(stderr, "vmaheap: %s: %s\n", path,
 				strerror(-err));

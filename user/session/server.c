@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "export/export.h"
+#include "export/openmetrics.h"
 #include "intake/memory.h"
 #include "output/output.h"
 #include "session/ask.h"
@@ -47,6 +48,9 @@ struct server {
 	size_t nr;
 	unsigned int shim_socks; /* ever made: they are numbered */
 	struct symbols *symbols;
+	const char *metrics; /* file; NULL: none */
+	uint64_t metrics_due; /* ms */
+	int metrics_err; /* the last one that was told of */
 };
 
 static uint64_t now_ns(void)
@@ -558,24 +562,61 @@ static void accept_client(struct server *sv)
 	sv->had_client = true;
 }
 
+/* --- metrics -------------------------------------------------------------- */
+
+/* Who reads it sees the old one or the new one, whole. 0 or -errno. */
+static int write_metrics(const struct server *sv)
+{
+	const struct model *models[CLIENTS_MAX];
+	char tmp[PATH_MAX];
+	size_t nr = 0, i;
+	FILE *f;
+	int err;
+
+	for (i = 0; i < sv->nr; i++)
+		if (sv->clients[i].session)
+			models[nr++] = session_model(sv->clients[i].session);
+	if (snprintf(tmp, sizeof(tmp), "%s.new", sv->metrics) >= PATH_MAX)
+		return -ENAMETOOLONG;
+	f = fopen(tmp, "we");
+	if (!f)
+		return -errno;
+	err = openmetrics_put(f, models, nr, now_ns());
+	if (fclose(f) && !err)
+		err = -errno;
+	if (!err && rename(tmp, sv->metrics))
+		err = -errno;
+	if (err)
+		unlink(tmp);
+	return err;
+}
+
+static void tick_metrics(struct server *sv)
+{
+	int err;
+
+	if (!sv->metrics || now_ms() < sv->metrics_due)
+		return;
+	sv->metrics_due = now_ms() + METRICS_SECONDS * 1000;
+	err = write_metrics(sv);
+	if (err && err != sv->metrics_err)
+		fprintf(stderr, "vmaheapd: %s: %s\n", sv->metrics,
+			strerror(-err));
+	sv->metrics_err = err;
+}
+
 /* --- the loop ------------------------------------------------------------ */
 
 static int next_due(const struct server *sv)
 {
 	uint64_t now = now_ms();
-	int ms = -1, left;
+	uint64_t due = sv->metrics ? sv->metrics_due : UINT64_MAX;
 	size_t i;
 
-	for (i = 0; i < sv->nr; i++) {
-		if (!sv->clients[i].session)
-			continue;
-		left = sv->clients[i].due <= now ?
-			       0 :
-			       (int)(sv->clients[i].due - now);
-		if (ms < 0 || left < ms)
-			ms = left;
-	}
-	return ms;
+	for (i = 0; i < sv->nr; i++)
+		if (sv->clients[i].session && sv->clients[i].due < due)
+			due = sv->clients[i].due;
+	return due == UINT64_MAX ? -1 : due <= now ? 0 : (int)(due - now);
 }
 
 /*
@@ -649,13 +690,16 @@ static void raise_limits(void)
 	setpriority(PRIO_PROCESS, 0, -10);
 }
 
-int server_run(const char *path, gid_t group, int private, int ready)
+int server_run(const char *path, gid_t group, const char *metrics, int private,
+	       int ready)
 {
 	static struct server sv;
 	size_t i;
 	int err;
 
-	sv = (struct server){ .path = path, .private = private };
+	sv = (struct server){ .path = path,
+			      .metrics = metrics,
+			      .private = private };
 	sv.listen_fd = wire_listen(path, group);
 	if (sv.listen_fd < 0)
 		return sv.listen_fd;
@@ -677,10 +721,13 @@ int server_run(const char *path, gid_t group, int private, int ready)
 		wait_and_serve(&sv);
 		for (i = 0; i < sv.nr; i++)
 			tick(&sv.clients[i]);
+		tick_metrics(&sv);
 	}
 	while (sv.nr)
 		drop_client(&sv, sv.nr - 1);
 	unlink(path);
+	if (metrics) /* they would be taken for those of now */
+		unlink(metrics);
 	close(sv.listen_fd);
 	close(sv.signal_fd);
 	symbols_free(sv.symbols);

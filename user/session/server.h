@@ -9,12 +9,16 @@
 
 #include <sys/types.h>
 
+#define METRICS_SECONDS 5
+
 /*
  * Serves at the UNIX socket `path` (wire.h), which is open to `group`, too, unless
  * WIRE_NO_GROUP (who may ask what: peer.h). `private`: ends when its last
  * client is gone. `ready` (a descriptor or -1) gets one byte when clients can
- * connect. Ends on SIGTERM (and SIGINT when not private) as well. 0 or -errno.
+ * connect. `metrics` (or NULL): this file is replaced each METRICS_SECONDS by what
+ * export/openmetrics.h tells of all sessions. Ends on SIGTERM (and SIGINT when not private) as well. 0 or -errno.
  */
-int server_run(const char *path, gid_t group, int private, int ready);
+int server_run(const char *path, gid_t group, const char *metrics, int private,
+	       int ready);
 
 #endif
