@@ -227,7 +227,6 @@ is "$(perfetto bad)" "" "perfetto: slices nest, tracks are told before their eve
 is "$(perfetto clocks)" "[1, 3]" "perfetto: the time of day"
 pid=$(report .spaces[0].pid)
 is "$(perfetto "process $pid/live")" "$(report .spaces[0].live.bytes)" "perfetto: what is live in the end"
-is "$(perfetto "process $pid/size")" "$(vmaheap maps --json t | jq .totals.size)" "perfetto: what is mapped"
 if in_guest; then
 	is "$(sed -n "s,^process $pid/VMA .*/live: ,,p" perfetto.txt | awk '{ n += $1 } END { print n }')" \
 		"$(report .spaces[0].live.bytes)" "perfetto: each live byte lies in a VMA"
@@ -253,6 +252,7 @@ if in_guest; then
 		"$(report '[.spaces[0].callers[] | {k: "\(.op) \(.caller.symbol)", n: .events}] | group_by(.k)[] | "\(.[0].k) \(map(.n) | add)"')" "sqlite: causes"
 	return
 fi
+is "$(perfetto "process $pid/size")" "$(vmaheap maps --json t | jq .totals.size)" "perfetto: what is mapped"
 is "$(sql 'SELECT sum(live_chunks), sum(live_bytes) FROM by_caller')" "${live/	/ }" "sqlite: by caller"
 is "$(sql "SELECT function, calls, failed, asked, given_back FROM functions ORDER BY function")" \
 	"$(report '.spaces[0].functions | sort_by(.name)[] | "\(.name) \(.calls) \(.failed) \(.asked) \(.given_back)"')" "sqlite: the functions"

@@ -247,8 +247,9 @@ static void vma_ends(struct perfetto *p, const struct shown *sh, uint64_t ts,
 	}
 	packet_mark(&p->out, &m);
 	free(by);
-	if (i == SIZE_MAX)
-		show_value(p, &t->c, SIZE, t->track, ts, 0);
+	for (enum counter c = 0; i == SIZE_MAX && c < COUNTERS; c++)
+		if (t->c.track[c])
+			show_value(p, &t->c, c, t->track, ts, 0);
 	t->end = 0;
 }
 
