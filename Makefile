@@ -289,7 +289,7 @@ install: user
 	install -D -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/vmaheap-rehearse
 	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1 user/vmaheap-export.1
 	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/doc/vmaheap scripts/grafana.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vmaheap scripts/grafana.json
 
 # Not in a package's scratch root: depmod runs where the module is used.
 install-module: module
@@ -305,7 +305,7 @@ install-source:
 
 uninstall:
 	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
-	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap
+	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap $(DESTDIR)$(PREFIX)/share/vmaheap
 	$(RM) $(MANDIR)/man1/vmaheap.1 $(MANDIR)/man1/vmaheap-export.1 $(MANDIR)/man8/vmaheapd.8
 	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
 

@@ -108,11 +108,11 @@ print("there", os.getpid(), flush=True); time.sleep(600)' >live.out 2>live.err &
 until_true 30 grep -q there live.out || bail "python3 does not run"
 pid=$(sed -n 's/^there //p' live.out)
 ok "pprof: of a process" vmaheap export --format=pprof -o live.pb.gz -p "$pid"
-vmaheap maps --json -p "$pid" >live.json
-is "$(profile live.pb.gz sums)" "$(jq -r '.totals | "inuse_objects/count \(.chunks)", "inuse_space/bytes \(.live_size)",
-	"resident_space/bytes \(.live)", "untouched_space/bytes \(.live_size - .live)"' live.json)" "pprof: what of the live bytes is resident"
-ok "pprof: much is not" test "$(jq .totals.live live.json)" -lt "$(jq '.totals.live_size - 4000000' live.json)"
-is "$(vmaheap export --format=folded -p "$pid" | awk '{ n += $NF } END { print n }')" "$(jq .totals.live_size live.json)" "folded: of a process"
+vmaheap report --waste --json -p "$pid" >live.json
+is "$(profile live.pb.gz sums)" "$(jq -r '.total | "inuse_objects/count \(.chunks)", "inuse_space/bytes \(.live)",
+	"resident_space/bytes \(.resident)", "untouched_space/bytes \(.untouched)", "hostage_space/bytes \(.hostage)"' live.json)" "pprof: what its pages are"
+ok "pprof: much was never touched" test "$(jq .total.untouched live.json)" -gt 8000000
+is "$(vmaheap export --format=folded -p "$pid" | awk '{ n += $NF } END { print n }')" "$(jq .total.live live.json)" "folded: of a process"
 kill "$pid"
 wait "$!"
 

@@ -12,17 +12,14 @@
 #define EXPORT_EXPORT_H
 
 #include "output/output.h"
+#include "output/waste.h"
 
 struct export
 {
 	const struct output *o;
 	const struct space *only; /* NULL: all */
 	int64_t clock_offset; /* CLOCK_REALTIME - CLOCK_MONOTONIC, ns */
-	/*
-	 * Of a state, may be NULL: resident bytes of whole pages of `only`, or -errno.
-	 */
-	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
-	void *resident_ctx;
+	const struct waste *waste; /* of a state: of `only`; NULL: not known */
 	/* Of a trace: runs through it, telling each event, and (w not NULL) chunks. */
 	void (*replay)(void *ctx, const struct model_watch *w,
 		       void (*told)(void *ctx, const struct outcome *out),
@@ -39,6 +36,7 @@ struct export_format {
 	int (*story)(const struct export *x);
 	bool binary; /* nothing for a terminal */
 	bool file; /* it needs x->path, not a stream */
+	bool waste; /* a state that tells of x->waste */
 	bool one_process; /* a story of x->pid, not of all */
 };
 
@@ -52,8 +50,7 @@ const struct export_format *export_format_at(size_t i);
  * for each place that allocated, with the label pid. Its values: live chunks and
  * bytes; all allocations and bytes asked for, where each had its stack recorded
  * (what had none is a sample of its own, so that the sums are those of the
- * report); and of a live process its live bytes on resident pages, and on those
- * that are not there.
+ * report); and of a live process what x->waste tells of its pages.
  */
 int export_pprof(const struct export *x);
 /* The gauges and counters of all processes that live (openmetrics.h). */

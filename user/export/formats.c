@@ -9,7 +9,10 @@ int export_folded(const struct export *x)
 }
 
 static const struct export_format formats[] = {
-	{ .name = "pprof", .state = export_pprof, .binary = true },
+	{ .name = "pprof",
+	  .state = export_pprof,
+	  .binary = true,
+	  .waste = true },
 	{ .name = "openmetrics", .state = export_openmetrics },
 	{ .name = "perfetto", .story = export_perfetto, .binary = true },
 	{ .name = "sqlite", .story = export_sqlite, .file = true },

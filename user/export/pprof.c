@@ -19,8 +19,6 @@
 #include "output/rows.h"
 #include "output/text.h"
 
-#define PAGE 4096ull
-
 typedef Perftools__Profiles__Profile Profile;
 typedef Perftools__Profiles__ValueType ValueType;
 typedef Perftools__Profiles__Sample Sample;
@@ -37,6 +35,7 @@ enum value {
 	ALLOC_SPACE,
 	RESIDENT_SPACE,
 	UNTOUCHED_SPACE,
+	HOSTAGE_SPACE,
 	VALUES,
 };
 
@@ -49,6 +48,7 @@ static const struct {
 	[ALLOC_SPACE] = { "alloc_space", "bytes" },
 	[RESIDENT_SPACE] = { "resident_space", "bytes" },
 	[UNTOUCHED_SPACE] = { "untouched_space", "bytes" },
+	[HOSTAGE_SPACE] = { "hostage_space", "bytes" },
 };
 
 struct pprof {
@@ -297,69 +297,6 @@ static void put_row(struct pprof *p, uint64_t where,
 	free(at);
 }
 
-/* --- what of a chunk is resident */
-
-struct pages {
-	const struct export *x;
-	uint64_t page; /* the last one that was asked for */
-	uint64_t bytes; /* of it */
-	int err;
-};
-
-static uint64_t ask(struct pages *g, uint64_t lo, uint64_t hi)
-{
-	int64_t n = lo < hi ? g->x->resident(g->x->resident_ctx, lo, hi) : 0;
-
-	if (n < 0)
-		g->err = (int)n;
-	return n < 0 ? 0 : (uint64_t)n;
-}
-
-/* Of [lo, hi), which lies on one page. */
-static uint64_t on_page(struct pages *g, uint64_t lo, uint64_t hi)
-{
-	uint64_t page = lo & ~(PAGE - 1);
-
-	if (page != g->page) {
-		g->page = page;
-		g->bytes = ask(g, page, page + PAGE);
-	}
-	return g->bytes ? hi - lo : 0;
-}
-
-static uint64_t resident(struct pages *g, uint64_t lo, uint64_t hi)
-{
-	uint64_t first = (lo + PAGE - 1) & ~(PAGE - 1);
-	uint64_t last = hi & ~(PAGE - 1);
-
-	if (lo >= hi)
-		return 0;
-	if (first > last)
-		return on_page(g, lo, hi);
-	return (lo < first ? on_page(g, lo, first) : 0) + ask(g, first, last) +
-	       (last < hi ? on_page(g, last, hi) : 0);
-}
-
-/* Of each row, malloc'ed; NULL: not known. */
-static uint64_t *rows_resident(struct pprof *p, const struct stack_rows *r)
-{
-	struct pages g = { .x = p->x, .page = UINT64_MAX };
-	uint64_t *sums = calloc(r->nr + 1, sizeof(*sums)), at = 0;
-	struct chunk c;
-
-	if (!p->known[RESIDENT_SPACE] || !sums) {
-		free(sums);
-		return NULL;
-	}
-	for (; !g.err && !chunk_next(p->s->chunks, at, UINT64_MAX, &c);
-	     at = c.addr + 1)
-		sums[stack_rows_find(p->x->o, r, c.caller)] +=
-			resident(&g, c.addr, c.addr + c.size);
-	if (g.err)
-		fail(p, g.err);
-	return sums;
-}
-
 /* --- a space */
 
 /* Allocations of which the stack is not known: all, less those of which it is. */
@@ -384,11 +321,38 @@ static void put_rest(struct pprof *p, const int64_t sums[VALUES])
 		put_row(p, 0, rest);
 }
 
+/* What the pages are that a place keeps; nothing where that is not known. */
+static void add_waste(const struct pprof *p, uint64_t where, int64_t v[VALUES])
+{
+	const struct waste *w = p->x->waste;
+	uintptr_t nr = w ? (uintptr_t)hash_get(&w->index, where, 0) : 0;
+
+	if (!nr)
+		return;
+	v[RESIDENT_SPACE] = (int64_t)w->sites[nr - 1].pages.resident;
+	v[UNTOUCHED_SPACE] = (int64_t)w->sites[nr - 1].pages.untouched;
+	v[HOSTAGE_SPACE] = w->sites[nr - 1].hostage;
+}
+
+/* Pages without a live byte are nobody's. */
+static void put_nobody(struct pprof *p)
+{
+	const struct waste *w = p->x->waste;
+	int64_t v[VALUES] = { 0 };
+	uint64_t at;
+
+	if (!p->known[RESIDENT_SPACE])
+		return;
+	v[RESIDENT_SPACE] = (int64_t)w->none.resident;
+	v[UNTOUCHED_SPACE] = (int64_t)w->none.untouched;
+	at = no_location(p, "[no live byte]");
+	put_sample(p, &at, 1, v);
+}
+
 static void put_space(struct pprof *p)
 {
 	struct stack_rows r = { 0 };
 	int err = stack_rows_add(p->x->o, p->s, &r);
-	uint64_t *there = err ? NULL : rows_resident(p, &r);
 	int64_t sums[VALUES] = { 0 };
 
 	for (size_t i = 0; !err && i < r.nr; i++) {
@@ -400,10 +364,7 @@ static void put_space(struct pprof *p)
 			[ALLOC_SPACE] = (int64_t)row->asked,
 		};
 
-		if (there) {
-			v[RESIDENT_SPACE] = (int64_t)there[i];
-			v[UNTOUCHED_SPACE] = v[INUSE_SPACE] - (int64_t)there[i];
-		}
+		add_waste(p, row->where, v);
 		sums[ALLOC_OBJECTS] += v[ALLOC_OBJECTS];
 		sums[ALLOC_SPACE] += v[ALLOC_SPACE];
 		put_row(p, row->where, v);
@@ -412,7 +373,7 @@ static void put_space(struct pprof *p)
 		fail(p, err);
 	else
 		put_rest(p, sums);
-	free(there);
+	put_nobody(p);
 	stack_rows_free(&r);
 }
 
@@ -434,7 +395,8 @@ static void find_known(struct pprof *p)
 	p->known[ALLOC_OBJECTS] = p->known[ALLOC_SPACE] =
 		calls && x->o->stack_bytes == 1;
 	p->known[RESIDENT_SPACE] = p->known[UNTOUCHED_SPACE] =
-		calls && x->only && x->resident;
+		calls && x->waste && x->waste->pages_known;
+	p->known[HOSTAGE_SPACE] = calls && x->waste && x->waste->hostage_known;
 	if (!calls)
 		fail(p, -ENODATA);
 }

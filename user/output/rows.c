@@ -39,12 +39,6 @@ static uint64_t place(const struct output *o, uint64_t caller)
 	return known ? caller : CALLER_STACK;
 }
 
-size_t stack_rows_find(const struct output *o, const struct stack_rows *r,
-		       uint64_t caller)
-{
-	return (uintptr_t)hash_get(&r->index, place(o, caller), 0) - 1;
-}
-
 static int add_live(const struct output *o, const struct space *s,
 		    struct stack_rows *r)
 {

@@ -23,9 +23,6 @@ struct stack_rows {
 /* The rows of a space, into zeroed *r, to be freed on an error too. 0 or -ENOMEM. */
 int stack_rows_add(const struct output *o, const struct space *s,
 		   struct stack_rows *r);
-/* The row of a chunk's caller, before they are sorted. */
-size_t stack_rows_find(const struct output *o, const struct stack_rows *r,
-		       uint64_t caller);
 void stack_rows_free(struct stack_rows *r);
 /* Most first. */
 void stack_rows_sort(struct stack_rows *r, enum stack_order by);

@@ -122,6 +122,31 @@ int ask_waste(const struct output *o, const struct space *s,
 	return ret;
 }
 
+/* What cannot be looked at is not known: the format leaves it out. */
+int ask_export(const struct export_format *format, struct export *x)
+{
+	FILE *err = format->waste ? fopen("/dev/null", "we") : NULL;
+	struct look_view v;
+	struct waste w = { 0 };
+	struct look l;
+	int ret = -ENODATA;
+
+	if (err && !open_view(&l, &v, x->o, x->only, true, err)) {
+		if (v.opaque)
+			v.book = NULL;
+		ret = waste_count(&v, &w);
+		look_close(&l);
+	}
+	if (err)
+		fclose(err);
+	if (!ret)
+		x->waste = &w;
+	ret = format->state(x);
+	x->waste = NULL;
+	waste_free(&w);
+	return ret;
+}
+
 /* Could malloc's memory lie there? Only then is it worth a stop of the process. */
 static bool may_be_malloced(const struct vma *v)
 {

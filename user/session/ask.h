@@ -3,6 +3,7 @@
 #ifndef SESSION_ASK_H
 #define SESSION_ASK_H
 
+#include "export/export.h"
 #include "output/output.h"
 #include "output/waste.h"
 
@@ -17,6 +18,8 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 /* Waste by who allocated. As ask_look(). */
 int ask_waste(const struct output *o, const struct space *s,
 	      enum waste_order by, bool folded, FILE *err);
+/* A state of the process x->only, with what a look at it tells. 0 or -errno. */
+int ask_export(const struct export_format *format, struct export *x);
 /*
  * What backs addr: down to its page, and with malloc's own books where the events
  * know of no chunk. `trusted`: who asks may know of frames and of other processes.

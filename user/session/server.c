@@ -16,7 +16,6 @@
 
 #include "export/export.h"
 #include "export/openmetrics.h"
-#include "intake/memory.h"
 #include "output/output.h"
 #include "session/ask.h"
 #include "session/peer.h"
@@ -209,20 +208,11 @@ static int answer_export(struct server *sv, const struct question *q, FILE *f)
 	const struct export_format *fmt = name ? export_format(name) : NULL;
 	struct export x = { .o = &o,
 			    .only = question_space(q),
-			    .clock_offset = clock_offset(),
-			    .resident = memory_resident };
-	int err;
+			    .clock_offset = clock_offset() };
 
 	if (!fmt || !fmt->state)
 		return 125;
-	/* What has ended has no pages. */
-	x.resident_ctx = x.only->died ? NULL : memory_open(q->pid);
-	if (!x.resident_ctx)
-		x.resident = NULL;
-	err = fmt->state(&x);
-	if (x.resident_ctx)
-		memory_close(x.resident_ctx);
-	return err ? 125 : 0;
+	return ask_export(fmt, &x) ? 125 : 0;
 }
 
 static int answer_waste(struct server *sv, const struct question *q, FILE *f)
