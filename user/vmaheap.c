@@ -634,6 +634,30 @@ static int draw_all(const struct args *a, struct view *v,
 	return status;
 }
 
+static int ask_picture(const char *question, uint32_t pid, const char *name)
+{
+	int status;
+
+	if (!freopen(name, "we", stdout))
+		return fail("%s: %s", name, strerror(errno));
+	status = client_ask(question, pid, false);
+	if (fflush(stdout) && !status)
+		status = fail("%s: %s", name, strerror(errno));
+	if (status)
+		unlink(name);
+	return status;
+}
+
+/* Of a running process, as it is. */
+static int draw_live(const struct args *a)
+{
+	int status = a->html ? ask_picture("html", a->pid, a->html) : 0;
+
+	if (a->svg && !status)
+		status = ask_picture("svg", a->pid, a->svg);
+	return status;
+}
+
 static int draw_trace(const struct args *a, const char *dir)
 {
 	const struct space *only = NULL;
@@ -695,6 +719,8 @@ static int run_report(const struct command *c, const struct args *a)
 	if (a->pid && !a->nr_rest && (a->stacks || a->folded || a->waste))
 		return client_ask_sites(n.waste ? "waste" : "stacks", a->pid,
 					n.name, a->folded, a->json);
+	if (a->pid && !a->nr_rest && (a->html || a->svg))
+		return draw_live(a);
 	if (a->pid && !a->nr_rest)
 		return client_ask("report", a->pid, a->json);
 	if (a->nr_rest != 1)
@@ -1078,7 +1104,7 @@ static const struct command commands[] = {
 	  "           $GLIBC_TUNABLES has it",
 	  "p:", run_why },
 	{ "report",
-	  "[--stacks[=BY] | --waste[=BY] | --folded=BY] [--symfs=DIR] [--json] -p PID | [--html FILE] [--svg FILE] [-p PID] [--at SECONDS] DIR",
+	  "[--stacks[=BY] | --waste[=BY] | --folded=BY | --html FILE | --svg FILE] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
 	  "  --stacks[=BY]    what was allocated by which call stack, most first: BY is live\n"
 	  "                   (default), bytes or allocs\n"
@@ -1089,7 +1115,7 @@ static const struct command commands[] = {
 	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
 	  "                   by build id (DIR/.build-id)\n"
 	  "  --html FILE      instead of text, a page to be opened in a browser: the address space\n"
-	  "                   to scale, the heap page by page, and how they came to be in time\n"
+	  "                   to scale, the heap page by page, and, of a trace, how they came to be\n"
 	  "  --svg FILE       the address space as a picture, of the first process or of -p PID\n"
 	  "  --at SECONDS     as for maps",
 	  "p:", run_report },

@@ -17,6 +17,7 @@
 #include "export/export.h"
 #include "export/openmetrics.h"
 #include "output/output.h"
+#include "output/picture.h"
 #include "session/ask.h"
 #include "session/peer.h"
 #include "session/privilege.h"
@@ -178,6 +179,21 @@ static int answer_report(struct server *sv, const struct question *q, FILE *f)
 	return output_report(&o, question_space(q)) ? 125 : 0;
 }
 
+/* The past is not in the model: no history. */
+static int answer_html(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+
+	return output_page(&o, NULL, question_space(q)) ? 125 : 0;
+}
+
+static int answer_svg(struct server *sv, const struct question *q, FILE *f)
+{
+	struct output o = question_output(sv, q, f);
+
+	return output_svg(&o, question_space(q)) ? 125 : 0;
+}
+
 static int answer_stacks(struct server *sv, const struct question *q, FILE *f)
 {
 	struct output o = question_output(sv, q, f);
@@ -279,6 +295,7 @@ static const struct {
 	bool refresh;
 } questions[] = {
 	{ "maps", answer_maps, true },	    { "report", answer_report, true },
+	{ "html", answer_html, true },	    { "svg", answer_svg, true },
 	{ "stacks", answer_stacks, true },  { "why", answer_why, true },
 	{ "export", answer_export, true },  { "waste", answer_waste, true },
 	{ "verify", answer_verify, false }, { "trace", answer_trace, true },
@@ -463,6 +480,7 @@ static void tick(struct client *c)
 static void handle(struct server *sv, struct client *c, const char *buf,
 		   size_t len, int pass)
 {
+	const char *pid = wire_value(buf, len, "pid");
 	size_t i;
 
 	if (!strcmp(buf, "start") && c->peer.trusted && !c->session) {
@@ -499,6 +517,11 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 			ask(sv, c, i, buf, len);
 			return;
 		}
+	}
+	/* Another daemon, which is newer, may watch the process that this is about. */
+	if (pid && !session_of(sv, (uint32_t)strtoul(pid, NULL, 10))) {
+		wire_exit(c->fd, -ESRCH);
+		return;
 	}
 	complain(c, "vmaheap: the daemon does not know the request '%.40s'\n",
 		 buf);

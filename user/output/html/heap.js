@@ -1,8 +1,8 @@
 // The heap: a map of cells, each a page or more, by how much of it is live; and below it a
 // lens, which shows the chunks of the cell that is chosen, 512 bytes a row.
-const heap = { cells: [], at: 0, span: 1 };
+const heap = { cells: [], at: 0, lo: 0n, span: 1 };
 const ROW = 512; // bytes of a row of the lens
-const LENS_ROW = 20; // px
+const LENS_ROWS = { 1: 20, 2: 16, 4: 9, 8: 6, 16: 4 }; // px, by pages
 
 // All cells of all regions in a row: where cell i is.
 function layOutHeap(h) {
@@ -13,7 +13,7 @@ function layOutHeap(h) {
 	const count = heap.regions.reduce((n, r) => n + r.cells.length, 0);
 	heap.columns = count > 16000 ? 256 : count > 2500 ? 128 : 64;
 	const width = Math.max(300, Math.min(980, $("map-box").clientWidth || 900)) - 110;
-	heap.size = Math.max(3, Math.min(13, Math.floor(width / heap.columns)));
+	heap.size = Math.max(3, Math.min(13, Math.floor(width / heap.columns * 2) / 2));
 	heap.labels = [];
 	for (const r of heap.regions) {
 		r.first = heap.cells.length;
@@ -145,8 +145,8 @@ function lower(list, addr) {
 }
 
 function lensRange() {
-	const r = heap.cells[heap.at];
-	let lo = cellAddr(heap.at), hi = lo + BigInt(4096 * heap.span);
+	const r = heap.cells[heap.at], lo = heap.lo;
+	let hi = lo + BigInt(4096 * heap.span);
 	if (hi > r.end)
 		hi = r.end;
 	return { r, lo, hi };
@@ -162,17 +162,15 @@ function inLens() {
 function drawLens() {
 	const { r, lo, hi } = lensRange(), rows = Math.ceil(Number(hi - lo) / ROW);
 	const wide = Math.max(300, Math.min(980, $("map-box").clientWidth || 900)), width = wide - 108;
-	const h = heap.span > 4 ? 8 : LENS_ROW, c = sharp($("lens"), wide, rows * h + 4);
+	const h = LENS_ROWS[heap.span], c = sharp($("lens"), wide, rows * h + 4);
 	heap.lens = { scale: width / ROW, h };
 	c.font = "11px ui-monospace, 'DejaVu Sans Mono', monospace";
 	for (let row = 0; row < rows; row++) {
 		c.fillStyle = css("--cell0");
-		c.fillRect(106, row * h, width, h - 2);
-		c.strokeStyle = css("--line");
-		c.strokeRect(106.5, row * h + .5, width - 1, h - 3);
+		c.fillRect(106, row * h, width, h > 12 ? h - 2 : h - 1);
 		c.fillStyle = css("--soft");
-		if (h > 10 || row % 2 === 0)
-			c.fillText((lo + BigInt(row * ROW)).toString(16), 6, row * h + Math.min(13, h + 1));
+		if (h > 12 || row * ROW % 4096 === 0)
+			c.fillText((lo + BigInt(row * ROW)).toString(16), 6, row * h + (h > 12 ? 13 : 9));
 	}
 	const unknown = r.from === null || lo < r.from;
 	for (const chunk of inLens())
@@ -190,9 +188,9 @@ function drawChunk(c, chunk, lo, rows, h) {
 		const a = Math.max(from, row * ROW) - row * ROW, b = Math.min(to, (row + 1) * ROW) - row * ROW;
 		const x = 106 + a * scale, w = Math.max(1.5, (b - a) * scale - 1);
 		c.fillStyle = pinned ? css("--pin") : chunk === heap.chunk ? css("--focus") : css("--live");
-		c.fillRect(x, row * h + 1, w, h - 4);
+		c.fillRect(x, h > 12 ? row * h + 1 : row * h, w, h > 12 ? h - 4 : h - 1);
 		const label = exact(chunk.size);
-		if (text && h > 10 && w > label.length * 7 + 6) {
+		if (text && h > 12 && w > label.length * 7 + 6) {
 			c.fillStyle = css("--paper");
 			c.fillText(label, x + 4, row * h + 13);
 			text = false;
@@ -222,6 +220,7 @@ function chooseCell(i) {
 	if (i < 0 || i >= heap.cells.length)
 		return;
 	heap.at = i;
+	heap.lo = cellAddr(i);
 	heap.chunk = null;
 	drawMap();
 	drawLens();
@@ -277,7 +276,8 @@ function nextPin() {
 
 function choosePin(pin) {
 	chooseCell(cellAt(BigInt(pin.addr)));
-	// A chunk is drawn where it begins; a cell may be many pages.
+	heap.lo = BigInt(pin.addr) & ~4095n; // a cell may be many pages
+	drawLens();
 	fill($("chunk"), el("p", { class: "head" }, `pin ${pin.nr} of the ${pin.region.kind}: ${pin.addr}`),
 		rows(["asked for", bytes(pin.size)], ["by", madeBy(pin.maker)], ["not live above", bytes(pin.above)],
 			["not live below", bytes(pin.below)]));
@@ -328,10 +328,14 @@ function showHeap(p) {
 		return;
 	layOutHeap(p.heap);
 	heap.pin = undefined;
+	heap.span = Math.min(16, Math.max(...heap.regions.map(r => r.cell)) / 4096);
 	showKey();
 	showPins();
 	const pins = pinsOf();
-	chooseCell(pins.length ? cellAt(BigInt(pins[0].addr)) : 0);
+	if (pins.length)
+		choosePin(pins[0]);
+	else
+		chooseCell(0);
 }
 
 function startHeap() {

@@ -71,8 +71,8 @@ function plotOptions(s, width) {
 	const steps = uPlot.paths.stepped({ align: 1 });
 	const series = s.list.map(l => ({ label: l.name, paths: steps, width: .5, stroke: css("--paper"), fill: css("--" + l.name), points: { show: false } }));
 	if (s.resident)
-		series.push({ label: "resident", paths: steps, width: 2, dash: [5, 3], stroke: css("--ink"), spanGaps: true,
-			points: { show: true, size: 6, fill: css("--paper"), stroke: css("--ink") } });
+		series.push({ label: "resident", paths: () => null, stroke: css("--ink"), // in between it is not known
+			points: { show: true, size: 7, width: 2, fill: css("--paper"), stroke: css("--ink") } });
 	// uPlot draws the first series first, so the highest goes first.
 	const n = s.list.length;
 	const order = [...Array(n).keys()].reverse();
