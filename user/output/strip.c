@@ -28,8 +28,8 @@
 
 #define USER_TOP 0x7ffffffff000ull /* 47 bits, but the last page */
 
-#define MAX_PARTS 300 /* more VMAs than these are folded, in equal numbers */
-#define BODY 520.0 /* px of all VMAs together, about */
+#define MAX_PARTS 160 /* more VMAs than these are folded */
+#define BODY 520.0 /* px of all VMAs together, at least */
 #define LEAST 4.0
 #define CUT (BODY / 4)
 #define FOLDED 22.0 /* of a reserve */
@@ -116,30 +116,88 @@ static void add_gap(struct strip *st, uint64_t start, uint64_t end)
 						     .size = end - start };
 }
 
+/* What stands in rows of many: VMAs of one such kind are folded with each other first. */
+static enum view_kind fold_kind(const struct space *s, size_t i)
+{
+	enum view_kind kind = view_kind_at(s, i);
+
+	return kind == VIEW_GUARD   ? VIEW_THREAD_STACK :
+	       kind == VIEW_RESERVE ? VIEW_ARENA :
+				      kind;
+}
+
+/* The end of the row of VMAs of one kind that begins with the i-th. */
+static size_t end_of_row(const struct space *s, size_t i)
+{
+	enum view_kind kind = fold_kind(s, i);
+	size_t nr = vma_map_count(s->vmas);
+
+	while (++i < nr && fold_kind(s, i) == kind)
+		;
+	return i;
+}
+
+/* How many parts there are when no row has more than `most`. */
+static size_t parts_of_rows(const struct space *s, size_t most)
+{
+	size_t nr = vma_map_count(s->vmas), n = 0, i, end;
+
+	for (i = 0; i < nr; i = end) {
+		end = end_of_row(s, i);
+		n += end - i < most ? end - i : most;
+	}
+	return n;
+}
+
+static void add_part(struct strip *st, size_t first, size_t end, uint64_t at)
+{
+	uint64_t start = vma_map_at(st->s->vmas, first)->d.start;
+	struct part *p;
+
+	add_gap(st, at, start);
+	p = &st->parts[st->nr++];
+	*p = (struct part){ .what = PART_VMAS,
+			    .start = start,
+			    .first = first,
+			    .sampled = true,
+			    .is_none = true };
+	for (; first < end; first++)
+		add_vma(p, st->s, first);
+}
+
+/* In parts of n VMAs each. Returns where they end. */
+static uint64_t add_row(struct strip *st, size_t first, size_t end, size_t n,
+			uint64_t at)
+{
+	for (; first < end; first += n) {
+		add_part(st, first, end - first < n ? end : first + n, at);
+		at = st->parts[st->nr - 1].end;
+	}
+	return at;
+}
+
+/*
+ * Too many are folded in the longest rows of one kind; when there are too many
+ * rows, regardless of these.
+ */
 static int add_parts(struct strip *st)
 {
-	size_t nr = vma_map_count(st->s->vmas), i, j;
-	size_t fold = (nr + MAX_PARTS - 1) / MAX_PARTS;
+	size_t nr = vma_map_count(st->s->vmas), most = MAX_PARTS, i, end;
 	uint64_t at = 0;
 
 	st->parts = calloc(2 * nr + 2, sizeof(*st->parts));
 	if (!st->parts)
 		return -1;
-	for (i = 0; i < nr; i = j) {
-		uint64_t start = vma_map_at(st->s->vmas, i)->d.start;
-		struct part *p;
-
-		add_gap(st, at, start);
-		p = &st->parts[st->nr++];
-		*p = (struct part){ .what = PART_VMAS,
-				    .start = start,
-				    .first = i,
-				    .sampled = true,
-				    .is_none = true };
-		for (j = i; j < nr && j < i + fold; j++)
-			add_vma(p, st->s, j);
-		at = p->end;
-	}
+	while (most > 1 && parts_of_rows(st->s, most) > MAX_PARTS)
+		most = most * 3 / 4;
+	if (most == 1 && parts_of_rows(st->s, 1) > MAX_PARTS)
+		at = add_row(st, 0, nr, (nr + MAX_PARTS - 1) / MAX_PARTS, 0);
+	else
+		for (i = 0; i < nr; i = end) {
+			end = end_of_row(st->s, i);
+			at = add_row(st, i, end, (end - i + most - 1) / most,
+				     at);
+		}
 	add_gap(st, at, USER_TOP);
 	st->parts[st->nr++] = (struct part){ .what = PART_KERNEL,
 					     .start = 0xffff800000000000ull,
@@ -194,15 +252,25 @@ static double height_at(const struct strip *st, double scale)
 	return h;
 }
 
+/* More than what least heights take. */
+static double body(const struct strip *st)
+{
+	double least = 0;
+
+	for (size_t i = 0; i < st->nr; i++)
+		least += is_scaled(&st->parts[i]) ? LEAST : 0;
+	return least * 1.5 > BODY ? least * 1.5 : BODY;
+}
+
 /* The larger the scale, the lower they all are: halve until it fits. */
 static void find_scale(struct strip *st)
 {
-	double lo = 16, hi = 1ull << 47;
+	double lo = 16, hi = 1ull << 47, room = body(st);
 
 	for (int i = 0; i < 60; i++) {
 		double mid = lo + (hi - lo) / 2;
 
-		if (height_at(st, mid) > BODY)
+		if (height_at(st, mid) > room)
 			lo = mid;
 		else
 			hi = mid;

@@ -182,7 +182,7 @@ function drawLens() {
 // A chunk goes on in the next row.
 function drawChunk(c, chunk, lo, rows, h) {
 	const from = Number(chunk.addr - lo), to = from + Math.max(chunk.size, 1), scale = heap.lens.scale;
-	const pinned = pinsOf().some(p => BigInt(p.addr) === chunk.addr);
+	const pinned = heap.pinned.has(chunk.addr);
 	let text = true;
 	for (let row = Math.max(0, Math.floor(from / ROW)); row < rows && row * ROW < to; row++) {
 		const a = Math.max(from, row * ROW) - row * ROW, b = Math.min(to, (row + 1) * ROW) - row * ROW;
@@ -298,11 +298,13 @@ function keyMap(event) {
 }
 
 function showPins() {
-	const list = pinsOf().filter(pin => pin.nr === 1).map(pin => {
+	const tops = pinsOf().filter(pin => pin.nr === 1), list = tops.slice(0, 8).map(pin => {
 		const b = el("button", { class: "pin", type: "button" }, el("b", null, pin.region.kind), ` ${pin.addr}: ${human(pin.size)} by ${madeBy(pin.maker)}`);
 		b.addEventListener("click", () => choosePin(pin));
 		return b;
 	});
+	if (tops.length > list.length)
+		list.push(el("p", { class: "note" }, `and ${tops.length - list.length} more: p goes to each.`));
 	fill($("pins"), el("h3", null, "Pins ▼"), el("p", { class: "note" }, list.length ?
 		"The uppermost live chunk of each: while it lives, what is free below it does not go back from the top. (vmaheap why held -p PID knows malloc's own books.)" :
 		"There are none."), ...list);
@@ -328,6 +330,7 @@ function showHeap(p) {
 		return;
 	layOutHeap(p.heap);
 	heap.pin = undefined;
+	heap.pinned = new Set(pinsOf().map(p => BigInt(p.addr)));
 	heap.span = Math.min(16, Math.max(...heap.regions.map(r => r.cell)) / 4096);
 	showKey();
 	showPins();
