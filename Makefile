@@ -80,7 +80,7 @@ build/user/%.o: user/%.c | $(generated)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<
 
 # X.proto becomes export/X.pb-c.h and .c.
-build/export/%.pb-c.c: user/export/%.proto
+build/export/%.pb-c.c build/export/%.pb-c.h: user/export/%.proto
 	@mkdir -p $(@D)
 	protoc-c --proto_path=user/export --c_out=$(@D) $<
 
