@@ -33,6 +33,12 @@ exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /non
 exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
 like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
 
+# A trace that was cut off: what is left of it.
+cp -r t cut
+truncate -s -1 cut/notes
+exits 1 "a truncated trace" vmaheap export --format=csv -o cut.csv cut
+ok "the rest is there" test "$(wc -l <cut.csv)" -gt 100
+
 # --- pprof, by pprof's own description of it
 protoc --python_out=. -I /usr/share/gocode/src/github.com/google/pprof/proto profile.proto || bail "no protoc"
 cat >read_pprof.py <<'END'
