@@ -22,6 +22,7 @@ until [ ${sum[operations]} -ge "$ops" ]; do
 	[ ${sum[runs]} -gt 0 ] || diag "$(grep '^unavailable' "$tmp/fuzz")"
 	if [ "${figure[status]}" != 0 ] || [ -z "${figure[operations]-}" ]; then
 		diag "seed $((seed + sum[runs])): status ${figure[status]}"
+		[ -z "${OUT-}" ] || cp "$tmp"/core.* "$OUT"
 		diag "$(tail -n 120 "$tmp/fuzz")"
 	fi
 	for key in "${!sum[@]}"; do

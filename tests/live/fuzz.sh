@@ -5,7 +5,7 @@
 # that can be used up in no time.
 fuzz_machine() {
 	ulimit -c unlimited
-	echo "$tmp/core" >/proc/sys/kernel/core_pattern
+	echo "$tmp/core.%s" >/proc/sys/kernel/core_pattern # by signal: most die as they should
 	echo 16 >/proc/sys/vm/nr_hugepages
 	echo 3000 >/proc/sys/vm/max_map_count
 	if ! grep -q zram0 /proc/swaps; then

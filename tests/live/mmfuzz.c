@@ -242,7 +242,11 @@ static bool op_map_anywhere(struct self *s, long flags)
 	touch(p + cut * PAGE, PAGE);
 	mprotect(p + cut * PAGE, PAGE, protection(s));
 	munmap(p + cut * PAGE, PAGE);
-	return !munmap(p, n * PAGE);
+	/* The hole may be another thread's by now. */
+	if (cut)
+		munmap(p, cut * PAGE);
+	return cut + 1 == n ||
+	       !munmap(p + (cut + 1) * PAGE, (n - cut - 1) * PAGE);
 }
 
 static bool op_map_reserve(struct self *s, long unused)
@@ -439,7 +443,10 @@ static bool op_int80(struct self *s, long unused)
 			     : "memory", "r8", "r9", "r10", "r11");
 	sh->madvises += !rc[0];
 #endif
-	munmap(p, len);
+	if (rc[2])
+		munmap(p, PAGE);
+	if (len > PAGE) /* what is not another thread's by now */
+		munmap(p + PAGE, len - PAGE);
 	return !rc[0] && !rc[1] && !rc[2];
 }
 
