@@ -36,7 +36,7 @@ pid=$!
 exec 3>in
 until_true 30 grep -q running storm.out || bail "the victim does not run"
 attach first $pid 3000
-like "$(vmaheap report first)" 'most likely from before the attach' "chunks from before the attach are told of"
+like "$(vmaheap report first)" 'Found as the attach began: [1-9]' "chunks from before the attach are found"
 is "$(vmaheap report --json first | jq '[.spaces[0].functions[].to_kernel] | add > 0')" true \
 	"what the kernel did is put down to calls"
 vmaheap attach -o killed -p $pid 2>killed.err &
@@ -52,6 +52,43 @@ exec 3>&-
 wait $pid
 is $? 0 "the victim has found nothing wrong"
 is "$(cat storm.err)" "" "and complains of nothing"
+
+# --- what was allocated before: live is what malloc's own books say, and stays so
+cat >held.py <<-'END'
+	import sys
+	held = [bytes(100 + i % 900) for i in range(20000)]
+	print("ready", flush=True)
+	sys.stdin.read(1)
+	del held[::2]
+	print("freed", flush=True)
+	sys.stdin.read(1)
+END
+mkfifo more
+PYTHONMALLOC=malloc python3 held.py <more >held.out &
+pid=$!
+exec 4>more
+until_true 30 grep -q ready held.out || bail "python does not run"
+vmaheap attach -o held -p $pid 2>held.err &
+job=$!
+found() { vmaheap report --json -p $pid | jq -e '.spaces[0].found.at' >/dev/null; }
+until_true 30 found || fail "nothing is found"
+used() { vmaheap heap --json -p $pid | jq '([.arenas[].used.chunks] | add) + .mmapped.chunks'; }
+live() { vmaheap report --json "$@" | jq '.spaces[0].live.chunks'; }
+is "$(live -p $pid)" "$(used)" "as many chunks are live as malloc has in use"
+printf x >&4
+until_true 30 grep -q freed held.out
+is "$(live -p $pid)" "$(used)" "and after half of them were freed"
+doubts=$(vmaheap report --json -p $pid | jq -c '.spaces[0] | [.doubts.unknown_frees, .doubts.double_allocs, .found.wrong, .found.undecided]')
+is "$doubts" '[0,0,0,0]' "those were frees of known chunks"
+was=$(live -p $pid)
+like "$(vmaheap report -p $pid)" 'Found as the attach began: [1-9][0-9]{4} chunks' "report says it"
+chunk=$(vmaheap heap --chunks --json -p $pid | jq -r '[.chunks[] | select(.state == "used" and .size > 500)][0].addr')
+like "$(vmaheap why "$(printf %#x $((chunk + 16)))" -p $pid)" 'caller unknown: from before the attach' "why says it of a chunk"
+kill -INT $job
+wait $job
+is "$(live held)" "$was" "the trace says the same"
+exec 4>&-
+wait $pid
 
 # --- real programs
 cat >work.py <<-'END'

@@ -670,6 +670,7 @@ static void test_killed(void **state)
 	long i;
 
 	(void)state;
+	alarm(all ? 3600 : 300);
 	for (i = 0; i < 5; i++)
 		assert_true(each_moment(states[i], true, all ? 0 : i,
 					all ? 1 : 5) > 100);

@@ -578,6 +578,116 @@ static void test_vfork_shares(void **state)
 	model_free(f.m);
 }
 
+static struct event found(uint64_t ts, uint32_t flags, uint32_t nr,
+			  const struct found_chunk *c)
+{
+	return (struct event){ .kind = EV_FOUND,
+			       .ts = ts,
+			       .mm = MM,
+			       .tgid = TGID,
+			       .found = { c, nr, flags } };
+}
+
+static void is_alive(const struct fixture *f, uint64_t addr, uint64_t size,
+		     bool by_look)
+{
+	struct chunk c;
+
+	assert_int_equal(chunk_get(f->s->chunks, addr, &c), 0);
+	assert_int_equal(c.size, size);
+	assert_int_equal(chunk_is_found(&c), by_look);
+}
+
+/* What was there before the attach, by malloc's own books; events know better. */
+static void test_found(void **state)
+{
+	const struct found_chunk c[] = {
+		{ 0x10000, 24 }, /* freed before the look, long ago */
+		{ 0x20000, 24 }, /* allocated by a call that was told */
+		{ 0x30000, 40 }, /* was there before, and stays */
+		{ 0x40000, 56 | FOUND_NOT }, /* in doubt */
+		{ 0x50000, 24 }, /* lived and died since the attach */
+		{ 0x60000, 24 }, /* freed: nobody knows yet of what */
+		{ 0x70000, 24 }, /* was not alive: see below */
+	};
+	struct chunk_sum sum;
+	struct fixture f;
+
+	(void)state;
+	start(&f, MM_ATTACH);
+	OK(call(10, CALL_FREED, CALL_FREE, 0x10000, 0));
+	assert_int_equal(model_settle(f.m, 11), 0);
+	assert_int_equal(f.s->unknown_frees, 1);
+	OK(call(11, CALL_ALLOC, CALL_MALLOC, 0x20000, 20));
+	OK(call(11, CALL_ALLOC, CALL_MALLOC, 0x50000, 20));
+	OK(call(12, CALL_FREED, CALL_FREE, 0x50000, 0));
+	assert_int_equal(model_settle(f.m, 13), 0);
+	OK(call(13, CALL_FREED, CALL_FREE, 0x60000, 0));
+	assert_false(space_knows_all_chunks(f.s));
+	OK(found(13, FOUND_MORE, 3, c));
+	OK(found(13, 0, 4, c + 3));
+	assert_int_equal(f.s->found.at, 13);
+	assert_int_equal(f.s->found.undecided, 1);
+	assert_int_equal(f.s->found.chunks, 3);
+	assert_int_equal(f.s->found.bytes, 88);
+	is_alive(&f, 0x20000, 20, false);
+	is_alive(&f, 0x30000, 40, true);
+	is_alive(&f, 0x70000, 24, true);
+	sum = chunk_total(f.s->chunks);
+	assert_int_equal(sum.chunks, 3);
+	/* The free of a found chunk is one of a known chunk ... */
+	OK(call(14, CALL_FREED, CALL_FREE, 0x30000, 0));
+	assert_true(f.out.known);
+	assert_int_equal(f.out.chunk.size, 40);
+	/* ... and where another one is born it was none. */
+	OK(call(14, CALL_ALLOC, CALL_MALLOC, 0x70000, 10));
+	assert_int_equal(model_settle(f.m, 15), 0);
+	is_alive(&f, 0x70000, 10, false);
+	assert_int_equal(f.s->found.wrong, 1);
+	assert_int_equal(f.s->double_allocs, 0);
+	assert_int_equal(f.s->unknown_frees, 1);
+	model_free(f.m);
+}
+
+static void test_found_nothing(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, MM_ATTACH);
+	OK(found(10, FOUND_UNREAD, 0, NULL));
+	assert_int_equal(f.s->found.at, 0);
+	assert_int_equal(f.s->found.looks, 1);
+	assert_true(f.s->found.failed);
+	assert_false(space_has_chunks(f.s));
+	model_free(f.m);
+}
+
+/* Walks alone: each says what came and what went. */
+static void test_walked(void **state)
+{
+	const struct found_chunk first[] = { { 0x10000, 24 }, { 0x10020, 40 } };
+	const struct found_chunk then[] = { { 0x10000, 24 | FOUND_NOT },
+					    { 0x10010, 24 },
+					    { 0x10030, 8 } };
+	struct chunk_sum sum;
+	struct fixture f;
+
+	(void)state;
+	start(&f, MM_ATTACH);
+	OK(found(10, FOUND_WALK, 2, first));
+	assert_true(space_has_chunks(f.s));
+	OK(found(20, FOUND_WALK, 3, then));
+	is_alive(&f, 0x10010, 24, true);
+	is_alive(&f, 0x10030, 8, true);
+	sum = chunk_total(f.s->chunks);
+	assert_int_equal(sum.chunks, 2);
+	OK(found(30, FOUND_WALK | FOUND_UNREAD, 0, NULL));
+	assert_int_equal(f.s->found.at, 20);
+	assert_true(f.s->found.failed);
+	model_free(f.m);
+}
+
 static void test_attach_knows_not_all(void **state)
 {
 	struct fixture f;
@@ -872,6 +982,9 @@ int main(void)
 		cmocka_unit_test(test_attach_knows_not_all),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_ours),
+		cmocka_unit_test(test_found),
+		cmocka_unit_test(test_found_nothing),
+		cmocka_unit_test(test_walked),
 		cmocka_unit_test(test_samples_and_losses),
 		cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_build_id),

@@ -295,6 +295,23 @@ static void put_resident(struct trace_writer *w, uint32_t nr)
 	free(r);
 }
 
+static void put_found(struct trace_writer *w, uint32_t nr)
+{
+	size_t size = sizeof(struct trace_found) +
+		      nr * sizeof(struct trace_found_chunk);
+	struct trace_found *r = calloc(1, size);
+
+	assert_non_null(r);
+	r->rec.type = TRACE_NOTE_FOUND;
+	r->rec.size = (uint32_t)size;
+	r->rec.mm = 1;
+	r->nr_chunks = nr;
+	for (uint32_t i = 0; i < nr; i++)
+		r->chunks[i] = (struct trace_found_chunk){ 16 * i, i };
+	put_record(w, &r->rec);
+	free(r);
+}
+
 static void put_verify(struct trace_writer *w)
 {
 	struct trace_verify r = { .rec = { .type = TRACE_NOTE_VERIFY,
@@ -412,6 +429,7 @@ static void put_anything(struct trace_writer *w, unsigned int times)
 			break;
 		case 6:
 			put_resident(w, seed_below(200));
+			put_found(w, seed_below(200));
 			break;
 		case 7:
 			put_verify(w);
@@ -612,6 +630,7 @@ static void test_long_record(void **state)
 	put_resident(w, 3);
 	put_resident(w, 65530);
 	put_resident(w, 0);
+	put_found(w, 4096);
 	put_verify(w);
 	assert_int_equal(trace_close(w), 0);
 	compare();

@@ -438,7 +438,7 @@ static void put_comments(struct pprof *p)
 	for (size_t i = 0; i < p->nr_spaces; i++) {
 		const struct space *s = space_at(x, i);
 
-		before |= !s->chunks_known_from_start;
+		before |= !space_knows_all_chunks(s);
 		lost |= s->calls_lost;
 	}
 	comment(p, "vmaheap");

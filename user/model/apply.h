@@ -47,6 +47,7 @@ void model_forget_old(struct model *m, struct thread *t);
 int apply_mm(struct model *m, const struct event *ev, struct outcome *out);
 int apply_range(struct model *m, const struct event *ev, struct outcome *out);
 int apply_call(struct model *m, const struct event *ev, struct outcome *out);
+int apply_found(struct model *m, const struct event *ev, struct outcome *out);
 int apply_calls_lost(struct model *m, const struct event *ev,
 		     struct outcome *out);
 

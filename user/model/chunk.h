@@ -24,6 +24,12 @@ struct chunk {
 	enum call_op op;
 };
 
+/* Nobody told of its allocation: `ts` is when it was found, the rest is unknown. */
+static inline bool chunk_is_found(const struct chunk *c)
+{
+	return c->op == CALL_NONE;
+}
+
 struct chunk_table;
 
 struct chunk_table *chunk_table_new(void); /* NULL: no memory */

@@ -33,6 +33,7 @@ enum event_kind {
 	EV_RESIDENT, /* resident bytes of an address space, sampled */
 	EV_FAILED, /* a system call on memory failed */
 	EV_ALLOCATOR, /* which allocator serves an address space */
+	EV_FOUND, /* chunks that malloc's own books name as in use */
 	EV_VERIFY, /* the model was compared with /proc/PID/maps */
 	EV_STACK, /* a stack that calls name */
 	EV_BUILD_ID, /* what is in a (device, inode) */
@@ -197,6 +198,12 @@ struct event {
 			uint32_t vmas, mismatches;
 		} verify;
 		struct {
+			const struct found_chunk
+				*chunks; /* valid as long as the event */
+			uint32_t nr;
+			uint32_t flags; /* enum found_flag */
+		} found;
+		struct {
 			uint64_t id; /* with CALLER_STACK */
 			/* Return addresses, innermost first; valid as long as the event. */
 			const uint64_t *frames;
@@ -227,6 +234,21 @@ struct call_run {
 	uint64_t ts;
 	size_t nr;
 	const struct call_brief *calls;
+};
+
+/*
+ * Of EV_FOUND: in use, by the heap's own books. With FOUND_NOT in its size it may
+ * not be: the looks contradict each other; in a walk: it is not any more.
+ */
+struct found_chunk {
+	uint64_t addr, size; /* bytes that the program may use */
+};
+#define FOUND_NOT (1ull << 63)
+
+enum found_flag {
+	FOUND_MORE = 1, /* of this look more follow */
+	FOUND_WALK = 2, /* what came and went since the walk before */
+	FOUND_UNREAD = 4, /* the heap could not be read: no chunks */
 };
 
 /* Bytes of one VMA, from /proc/PID/pagemap. */

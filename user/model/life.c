@@ -504,7 +504,10 @@ static int make_room(struct book *b, struct chunk *c)
 		if (other.addr == c->addr || s->calls_lost) {
 			ret = chunk_remove(s->chunks, other.addr, NULL);
 			tell_died(b, &other, c->ts, c->tid);
-			s->double_allocs++;
+			if (chunk_is_found(&other))
+				s->found.wrong++;
+			else
+				s->double_allocs++;
 		} else if (other.addr < c->addr) {
 			ret = clip(b, &other, c);
 		} else {
@@ -533,6 +536,7 @@ static int force(struct lives *l, struct knot *k, struct lane *n)
 		ret = force_birth(l, k->book, &w->c);
 	} else {
 		k->book->s.unknown_frees++;
+		found_gone(k->book, k->addr);
 		l->in_vain++;
 		if (w->e.fate)
 			w->e.fate->addr = 0;

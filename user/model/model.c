@@ -29,6 +29,7 @@ void book_free(struct book *b)
 	cause_put(b->part);
 	hash_destroy(&b->sites);
 	hash_destroy(&b->stacks);
+	hash_destroy(&b->gone);
 	free(b->s.syscalls);
 	free(b->s.sites);
 	free(b->s.stacks);
@@ -485,6 +486,8 @@ static int apply(struct model *m, const struct event *ev, struct outcome *out)
 		return 0;
 	case EV_ALLOCATOR:
 		return apply_allocator(m, ev, out);
+	case EV_FOUND:
+		return apply_found(m, ev, out);
 	case EV_VERIFY:
 		apply_verify(m, ev, out);
 		return 0;

@@ -90,6 +90,17 @@ struct space {
 		char settings[256];
 	} allocator;
 
+	/* As EV_FOUND told; such a chunk has the op CALL_NONE (chunk_is_found()). */
+	struct {
+		uint64_t at; /* ts; 0: never */
+		bool walked; /* chunks are those of the walk at that time */
+		bool failed; /* the last look: the heap could not be read */
+		bool too_many; /* frees of unknown chunks to tell which are alive */
+		uint64_t looks, chunks, bytes;
+		uint64_t undecided; /* in use or not: not known, left out */
+		uint64_t wrong; /* another one was born in its place */
+	} found;
+
 	uint64_t start_brk, brk, start_stack;
 	struct rss rss; /* as of the last RANGE, or of the exit */
 	uint64_t hiwater_rss; /* 0 until the exit */
@@ -134,6 +145,19 @@ struct space {
 	size_t nr_resident;
 	uint64_t sampled_at;
 };
+
+/* Is anything known of its chunks? */
+static inline bool space_has_chunks(const struct space *s)
+{
+	return s->has_calls || s->found.at;
+}
+
+/* And are they all that there are, but for what was lost? */
+static inline bool space_knows_all_chunks(const struct space *s)
+{
+	return s->chunks_known_from_start ||
+	       (s->found.at && !s->found.undecided);
+}
 
 #define BUILD_ID_MAX 64
 

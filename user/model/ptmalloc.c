@@ -771,6 +771,13 @@ void pt_free(struct pt_book *b)
 	memset(b, 0, sizeof(*b));
 }
 
+uint64_t pt_usable(const struct pt_book *b, const struct pt_chunk *c)
+{
+	if (c->state == PT_MMAPPED)
+		return c->addr - c->link + pt_mapping(b, c) - (c->addr + 16);
+	return pt_size(c) - 8;
+}
+
 const char *pt_state_name(enum pt_chunk_state s)
 {
 	static const char *const names[PT_STATES] = {

@@ -195,6 +195,8 @@ void pt_free(struct pt_book *b);
 const struct pt_chunk *pt_find(const struct pt_book *b, uint64_t addr);
 /* Of a PT_MMAPPED chunk: the size of its mapping. */
 uint64_t pt_mapping(const struct pt_book *b, const struct pt_chunk *c);
+/* What the program may use of a chunk: its last word is the next one's, but of mapped ones. */
+uint64_t pt_usable(const struct pt_book *b, const struct pt_chunk *c);
 const char *pt_state_name(enum pt_chunk_state s);
 /* Free chunks in bins, fastbins not included, and the top. */
 struct pt_sum pt_arena_rest(const struct pt_arena *a);

@@ -8,10 +8,10 @@
 #include "model/apply.h"
 #include "model/archive.h"
 
-#define FORMAT 2 /* to be raised when what is visited changes */
+#define FORMAT 3 /* to be raised when what is visited changes */
 
 /* Whoever adds to these adds it here, too: a pointer above all. */
-_Static_assert(sizeof(struct book) == 1264, "visit_book() knows every field");
+_Static_assert(sizeof(struct book) == 1344, "visit_book() knows every field");
 _Static_assert(sizeof(struct thread) == 160, "save_thread() does");
 _Static_assert(sizeof(struct file_name) == 96, "save_file() does");
 
@@ -71,6 +71,9 @@ static void check_space(struct archive *a, const struct book *b)
 	archive_check_bool(a, &s->allocator.known);
 	archive_check_bool(a, &s->allocator.is_static);
 	archive_check_bool(a, &s->allocator.settings_known);
+	archive_check_bool(a, &s->found.walked);
+	archive_check_bool(a, &s->found.failed);
+	archive_check_bool(a, &s->found.too_many);
 	archive_check_bool(a, &b->told);
 	if (s->cause < MM_ATTACH || s->cause > MM_EXEC ||
 	    !memchr(s->comm, 0, sizeof(s->comm)) ||
@@ -100,7 +103,25 @@ static void forget_pointers(struct book *b)
 	s->nr_syscalls = s->nr_failed = s->nr_sites = 0;
 	s->nr_stacks = s->nr_resident = 0;
 	b->part = NULL;
-	b->sites = b->stacks = (struct hash){ 0 };
+	b->sites = b->stacks = b->gone = (struct hash){ 0 };
+}
+
+static void visit_gone(struct archive *a, struct book *b)
+{
+	uint64_t nr = b->gone.nr, addr = 0;
+	size_t i = 0;
+
+	number(a, &nr);
+	while (nr-- && !a->err) {
+		if (!a->load) {
+			while (!b->gone.slots[i].val)
+				i++;
+			addr = b->gone.slots[i++].a;
+		}
+		number(a, &addr);
+		if (a->load && hash_put(&b->gone, addr, 0, b))
+			archive_fail(a, -ENOMEM);
+	}
 }
 
 static void visit_book(struct archive *a, struct book *b)
@@ -125,6 +146,7 @@ static void visit_book(struct archive *a, struct book *b)
 	archive_array(a, (void **)&s->resident, &s->nr_resident,
 		      sizeof(*s->resident));
 	archive_cause(a, &b->part);
+	visit_gone(a, b);
 	if (!a->load || a->err)
 		return;
 	check_space(a, b);

@@ -14,6 +14,8 @@ struct book {
 	struct cause *part; /* of the record whose further parts follow */
 	struct hash sites; /* op, caller -> index in s.sites + 1 */
 	struct hash stacks; /* id -> index in s.stacks + 1 */
+	struct hash
+		gone; /* addresses of unknown frees, until the heap was looked at */
 };
 
 struct bytes {
@@ -36,6 +38,8 @@ int tally_site(struct book *b, enum call_op op, uint64_t caller,
 long tally_stack(struct book *b, uint64_t stack);
 /* A system call has failed. */
 int tally_failed(struct book *b, const struct event *ev);
+/* A free found no chunk (found.c). */
+void found_gone(struct book *b, uint64_t addr);
 const char *tally_check(const struct book *b);
 
 #endif

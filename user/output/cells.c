@@ -251,7 +251,7 @@ json_t *cells_json(const struct output *o, const struct space *s)
 	uint64_t least, regions = 0;
 	json_t *list, *j;
 
-	if (!s->has_calls)
+	if (!space_has_chunks(s))
 		return json_null();
 	least = least_size(s);
 	t.makers.list = json_array();

@@ -344,6 +344,43 @@ static void text_allocator(const struct output *o, const struct event *ev)
 		      ev->allocator.is_static);
 }
 
+struct found_sum {
+	uint64_t chunks, bytes, others;
+};
+
+static struct found_sum found_sum(const struct event *ev)
+{
+	struct found_sum n = { 0 };
+	uint32_t i;
+
+	for (i = 0; i < ev->found.nr; i++) {
+		if (ev->found.chunks[i].size & FOUND_NOT) {
+			n.others++;
+			continue;
+		}
+		n.chunks++;
+		n.bytes += ev->found.chunks[i].size;
+	}
+	return n;
+}
+
+static void text_found(const struct output *o, const struct event *ev)
+{
+	struct found_sum n = found_sum(ev);
+
+	fprintf(o->f, ev->found.flags & FOUND_WALK ? "walked: " : "found: ");
+	if (ev->found.flags & FOUND_UNREAD)
+		fputs("the heap could not be read", o->f);
+	else
+		fprintf(o->f,
+			"%" PRIu64 " %schunks in use, %" PRIu64
+			" bytes; %" PRIu64 "%s",
+			n.chunks, ev->found.flags & FOUND_WALK ? "more " : "",
+			n.bytes, n.others,
+			ev->found.flags & FOUND_WALK ? " not any more" :
+						       " in doubt");
+}
+
 static void text_body(const struct output *o, const struct outcome *out)
 {
 	const struct event *ev = out->ev;
@@ -400,6 +437,9 @@ static void text_body(const struct output *o, const struct outcome *out)
 		break;
 	case EV_ALLOCATOR:
 		text_allocator(o, ev);
+		break;
+	case EV_FOUND:
+		text_found(o, ev);
 		break;
 	case EV_VERIFY:
 		fprintf(o->f, "verify: %u VMAs compared, %u mismatches",
@@ -649,6 +689,19 @@ static void json_small(const struct event *ev, json_t *j)
 	}
 }
 
+static void json_found_event(const struct event *ev, json_t *j)
+{
+	struct found_sum n = found_sum(ev);
+	bool walk = ev->found.flags & FOUND_WALK;
+
+	set_string(j, "kind", walk ? "walked" : "found");
+	set(j, "chunks", n.chunks);
+	set(j, "bytes", n.bytes);
+	set(j, walk ? "gone" : "in_doubt", n.others);
+	json_object_set_new(j, "unread",
+			    json_boolean(ev->found.flags & FOUND_UNREAD));
+}
+
 static int event_json(const struct output *o, const struct outcome *out)
 {
 	const struct event *ev = out->ev;
@@ -676,6 +729,9 @@ static int event_json(const struct output *o, const struct outcome *out)
 		break;
 	case EV_RESIDENT:
 		json_resident(ev, j);
+		break;
+	case EV_FOUND:
+		json_found_event(ev, j);
 		break;
 	default:
 		json_small(ev, j);

@@ -216,7 +216,7 @@ static void text_head(const struct output *o, const struct space *s)
 	      "Not known of a trace: what malloc has on its lists, in threads' caches, as headers. So what lies between\n"
 	      "live chunks need not be free, and what goes back is at most what is said here; ask the running process.\n",
 	      o->f);
-	if (!s->chunks_known_from_start)
+	if (!space_knows_all_chunks(s))
 		fputs("Chunks from before the watch are not known: there may be other pins.\n",
 		      o->f);
 	if (s->allocator.known && strcmp(kind, "glibc"))

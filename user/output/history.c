@@ -428,7 +428,7 @@ static json_t *json_states(const struct history *h, const struct line *l)
 		for (int k = TERM_HELD; k < TERMS; k++)
 			push(size, term_key(k), s->sizes.term[k]);
 	}
-	if (!l->s->has_calls)
+	if (!space_has_chunks(l->s))
 		json_object_set_new(j, "live", json_null());
 	return j;
 }
@@ -522,7 +522,7 @@ json_t *history_json(const struct history *h, const struct output *o,
 	json_object_set_new(j, "slot", json_u64(h->slot));
 	json_object_set_new(
 		j, "peak",
-		s->has_calls && l->peak ?
+		space_has_chunks(s) && l->peak ?
 			json_pack("{s:o, s:o}", "at",
 				  json_u64(slot_end(h, l->peak_slot)), "bytes",
 				  json_u64(l->peak)) :

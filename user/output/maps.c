@@ -18,6 +18,7 @@
  *   pid, comm, mm, alloc, now, start, died (null: it lives),
  *   from_start     chunks from before the watch cannot be missing (null: no
  *                  allocator events)
+ *   found          null, or see text.h
  *   vmas: [ start, end, perms, offset, dev, ino, name, kind, size, resident,
  *           swapped, huge (of resident: in huge pages), untouched (no page: never
  *           touched, only read, or given back), live, chunks, live_resident,
@@ -114,7 +115,7 @@ static void cells_live(struct table *t, const struct space *s,
 		return;
 	}
 	if (view_is_allocators(w->kind) && w->kind != VIEW_RESERVE &&
-	    !s->has_calls) {
+	    !space_has_chunks(s)) {
 		table_cell(t, "?");
 		table_cell(t, "?");
 		table_cell(t, "?");
@@ -278,15 +279,15 @@ static void total_term(const struct space *s, struct table *t,
 	bool split = term == TERM_LIVE || term == TERM_HELD;
 	const char *note = terms[term].note;
 
-	if (split && !s->has_calls) {
+	if (split && !space_has_chunks(s)) {
 		if (term == TERM_HELD)
 			total(t, "  allocator", s->sampled_at, sum->term[term],
 			      "no allocator events: what is alive of it is not known");
 		return;
 	}
-	if (term == TERM_LIVE && !s->chunks_known_from_start)
+	if (term == TERM_LIVE && !space_knows_all_chunks(s))
 		note = "under chunks that are known to be allocated";
-	if (term == TERM_HELD && !s->chunks_known_from_start)
+	if (term == TERM_HELD && !space_knows_all_chunks(s))
 		note = "not live, or chunks from before the attach, which are not known";
 	total(t, terms[term].text, s->sampled_at, sum->term[term], note);
 }
@@ -304,7 +305,7 @@ static int print_totals(const struct output *o, const struct space *s,
 	table_cell(t, "size");
 	cell_kib(t, true, sum->size);
 	table_cell(t, "%" PRIu64 " VMA%s", sum->vmas, plural(sum->vmas));
-	if (s->has_calls) {
+	if (space_has_chunks(s)) {
 		table_cell(t, "live");
 		cell_kib(t, true, live.bytes);
 		table_cell(t, "%" PRIu64 " chunk%s, resident or not",
@@ -341,6 +342,18 @@ static void print_source(const struct output *o, const struct space *s)
 	      o->f);
 }
 
+static void print_chunks_known(const struct output *o, const struct space *s)
+{
+	if (s->found.looks)
+		put_found(o, s, o->f);
+	else if (!s->has_calls)
+		fputs("No allocator events: which chunks are alive is not known.\n",
+		      o->f);
+	else if (!s->chunks_known_from_start)
+		fputs("Chunks from before the attach are not known: live is what has been allocated since.\n",
+		      o->f);
+}
+
 static void print_head(const struct output *o, const struct space *s)
 {
 	put_process(o->f, s);
@@ -360,12 +373,7 @@ static void print_head(const struct output *o, const struct space *s)
 			      s->allocator.is_static);
 		fputs(".\n", o->f);
 	}
-	if (!s->has_calls)
-		fputs("No allocator events: which chunks are alive is not known.\n",
-		      o->f);
-	else if (!s->chunks_known_from_start)
-		fputs("Chunks from before the attach are not known: live is what has been allocated since.\n",
-		      o->f);
+	print_chunks_known(o, s);
 	fputc('\n', o->f);
 }
 
@@ -430,11 +438,12 @@ json_t *json_maps_vma(const struct output *o, const struct space *s, size_t i)
 			    json_known(w.res, w.res ? w.res->huge : 0));
 	json_object_set_new(j, "untouched",
 			    json_known(w.res, w.res ? view_untouched(&w) : 0));
-	json_object_set_new(j, "live", json_known(s->has_calls, w.live.bytes));
+	json_object_set_new(j, "live",
+			    json_known(space_has_chunks(s), w.live.bytes));
 	json_object_set_new(j, "chunks",
-			    json_known(s->has_calls, w.live.chunks));
+			    json_known(space_has_chunks(s), w.live.chunks));
 	json_object_set_new(j, "live_resident",
-			    json_known(w.res && s->has_calls,
+			    json_known(w.res && space_has_chunks(s),
 				       w.res ? w.res->live_resident : 0));
 	json_object_set_new(j, "made", json_cause(o, s, w.made));
 	json_object_set_new(j, "parts", json_integer(w.parts));
@@ -470,17 +479,19 @@ json_t *json_totals(const struct space *s)
 			    json_known(sampled, s->sampled_at));
 	json_object_set_new(j, "unsampled", json_u64(sum.unsampled));
 	json_object_set_new(j, "unsampled_size", json_u64(sum.unsampled_size));
-	json_object_set_new(j, "chunks", json_known(s->has_calls, live.chunks));
+	json_object_set_new(j, "chunks",
+			    json_known(space_has_chunks(s), live.chunks));
 	json_object_set_new(j, "live_size",
-			    json_known(s->has_calls, live.bytes));
+			    json_known(space_has_chunks(s), live.bytes));
 	json_object_set_new(
 		j, "allocator",
 		json_known(sampled, sum.term[TERM_LIVE] + sum.term[TERM_HELD]));
 	for (i = 0; i < TERMS; i++)
-		json_object_set_new(
-			j, term_key(i),
-			json_known(sampled && (s->has_calls || i > TERM_HELD),
-				   sum.term[i]));
+		json_object_set_new(j, term_key(i),
+				    json_known(sampled &&
+						       (space_has_chunks(s) ||
+							i > TERM_HELD),
+					       sum.term[i]));
 	json_object_set_new(j, "rss", json_rss(s));
 	return j;
 }
@@ -502,9 +513,10 @@ static int maps_json(const struct output *o, const struct space *s)
 	json_object_set_new(j, "vmas_at", json_known(s->vmas_at, s->vmas_at));
 	json_object_set_new(j, "died", json_known(s->died, s->died));
 	json_object_set_new(j, "from_start",
-			    s->has_calls ?
+			    space_has_chunks(s) ?
 				    json_boolean(s->chunks_known_from_start) :
 				    json_null());
+	json_object_set_new(j, "found", json_found(s));
 	for (i = 0; i < vma_map_count(s->vmas); i++)
 		json_array_append_new(vmas, json_maps_vma(o, s, i));
 	json_object_set_new(j, "vmas", vmas);

@@ -424,7 +424,7 @@ struct moment *moment_take(const struct output *o, const struct space *s,
 	m->at = o->now - o->start;
 	m->pid = s->owner;
 	snprintf(m->comm, sizeof(m->comm), "%s", s->comm);
-	m->has_calls = s->has_calls;
+	m->has_calls = space_has_chunks(s);
 	m->from_start = s->chunks_known_from_start;
 	err = m->trace ? take_vmas(o, s, m) : -ENOMEM;
 	if (!err)

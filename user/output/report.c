@@ -15,6 +15,7 @@
  *     calls: null without allocator events, or { calls, failed, asked,
  *       given_back, to_kernel }
  *     live: null, or { chunks, bytes, peak, from_start }
+ *     found: null, or see text.h
  *     syscalls: [ name (null: page fault), compat, events, in_calls, mapped,
  *       unmapped, changed, mapped_in_calls, unmapped_in_calls, changed_in_calls ]
  *     kernel: { events, in_calls, outside, mapped, unmapped, changed, madvises }
@@ -253,9 +254,15 @@ static int retail(const struct output *o, const struct space *s)
 			      s->allocator.is_static);
 		fputs("\n\n", o->f);
 	}
+	if (s->found.looks) {
+		put_found(o, s, o->f);
+		fputc('\n', o->f);
+	}
 	if (!s->has_calls) {
 		fputs("Not known: there are no allocator events of it.\n",
 		      o->f);
+		if (space_has_chunks(s))
+			print_live(o, s);
 		return 0;
 	}
 	err = print_retail(o, s);
@@ -471,7 +478,12 @@ static void print_doubts(const struct output *o, const struct space *s)
 		o->f, s->unknown_frees,
 		s->chunks_known_from_start ?
 			"Frees of what was not known to be live" :
+		s->found.at ?
+			"Frees of what was not known to be live, as the attach began" :
 			"Frees of what was not known to be live, most likely from before the attach");
+	any += doubt(
+		o->f, s->found.wrong,
+		"Chunks found at the attach that were not alive: others were allocated on them");
 	any += doubt(
 		o->f, s->double_allocs,
 		"Chunks that must have been freed unseen, for others were allocated on them");
@@ -627,7 +639,7 @@ static json_t *json_live(const struct space *s)
 {
 	struct chunk_sum live = chunk_total(s->chunks);
 
-	if (!s->has_calls)
+	if (!space_has_chunks(s))
 		return json_null();
 	return json_pack("{s:o, s:o, s:o, s:b}", "chunks",
 			 json_u64(live.chunks), "bytes", json_u64(live.bytes),
@@ -775,6 +787,7 @@ json_t *json_books(const struct output *o, const struct space *s, bool callers)
 	json_object_set_new(j, "calls",
 			    s->has_calls ? json_sums(s, &n) : json_null());
 	json_object_set_new(j, "live", json_live(s));
+	json_object_set_new(j, "found", json_found(s));
 	json_object_set_new(j, "vmas_sampled", json_boolean(s->vmas_sampled));
 	json_object_set_new(j, "syscalls", json_kernels(s, json_syscalls(s)));
 	json_object_set_new(j, "kernel", json_kernels(s, json_kernel(s)));

@@ -599,9 +599,9 @@ static void put_label(const struct strip *st, const struct label *l)
 	put_cell(f, SIZE_X, l->y, human(n.size, buf));
 	put_cell(f, RES_X, l->y, n.sampled ? human(n.resident, buf) : "?");
 	put_cell(f, LIVE_X, l->y,
-		 n.has_live		       ? human(n.live, buf) :
-		 may_live && !st->s->has_calls ? "?" :
-						 "");
+		 n.has_live			      ? human(n.live, buf) :
+		 may_live && !space_has_chunks(st->s) ? "?" :
+							"");
 	fputc('\n', f);
 }
 
@@ -639,7 +639,7 @@ static double fill(FILE *f, const char *class, const struct part *p, double x,
 static void put_fill(const struct strip *st, const struct part *p)
 {
 	double size = (double)p->size, x = STRIP_X;
-	bool split = view_is_allocators(p->w.kind) && st->s->has_calls;
+	bool split = view_is_allocators(p->w.kind) && space_has_chunks(st->s);
 	FILE *f = st->o->f;
 
 	if (p->is_none) {

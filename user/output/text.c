@@ -304,6 +304,57 @@ json_t *json_allocator(const struct space *s)
 			 "static", (int)s->allocator.is_static);
 }
 
+static void put_walked(const struct output *o, const struct space *s, FILE *f)
+{
+	fputs("Chunks are those that malloc's own books had in use at ", f);
+	put_time(o, f, s->found.at);
+	fputs(" s (sampled, --alloc=walk); who allocated them is not known.\n",
+	      f);
+}
+
+void put_found(const struct output *o, const struct space *s, FILE *f)
+{
+	const char *since = "live is what has been allocated since";
+
+	if (s->found.failed)
+		fprintf(f, "The heap could not be read%s%s.\n",
+			s->found.at ? " since" : "; ",
+			s->found.at ? "" :
+			s->found.walked ?
+				      "which chunks are alive is not known" :
+				      since);
+	if (s->found.at && s->found.walked)
+		put_walked(o, s, f);
+	if (!s->found.at || s->found.walked)
+		return;
+	fprintf(f,
+		"Found as the attach began: %" PRIu64 " chunk%s, %" PRIu64
+		" bytes that can be used; who allocated them is not known.\n",
+		s->found.chunks, plural(s->found.chunks), s->found.bytes);
+	if (s->found.undecided)
+		fprintf(f,
+			"%" PRIu64
+			" more may have been in use then: not known, left out.\n",
+			s->found.undecided);
+}
+
+json_t *json_found(const struct space *s)
+{
+	bool walked = s->found.walked;
+
+	if (!s->found.looks)
+		return json_null();
+	return json_pack(
+		"{s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o}", "at",
+		s->found.at ? json_u64(s->found.at) : json_null(), "walked",
+		walked, "failed", (int)s->found.failed, "looks",
+		json_u64(s->found.looks), "chunks",
+		walked ? json_null() : json_u64(s->found.chunks), "bytes",
+		walked ? json_null() : json_u64(s->found.bytes), "undecided",
+		walked ? json_null() : json_u64(s->found.undecided), "wrong",
+		walked ? json_null() : json_u64(s->found.wrong));
+}
+
 json_t *json_caller(const struct output *o, const struct space *s,
 		    uint64_t caller)
 {

@@ -68,6 +68,13 @@ json_t *json_u64(uint64_t n);
 json_t *json_name(const char *s); /* what is no UTF-8 becomes "?" */
 /* null (not looked for), or {name ("": none known here), file (null: opaque), static} */
 json_t *json_allocator(const struct space *s);
+/* What was found in malloc's own books, and when: whole lines. */
+void put_found(const struct output *o, const struct space *s, FILE *f);
+/*
+ * null: there was no look, or { at (null: never), walked, failed (the last one),
+ * looks, chunks, bytes, undecided, wrong }; the four are null when walked
+ */
+json_t *json_found(const struct space *s);
 json_t *json_caller(const struct output *o, const struct space *s,
 		    uint64_t caller);
 json_t *json_stack(const struct output *o, const struct space *s,

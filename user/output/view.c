@@ -212,8 +212,8 @@ struct view view_of(const struct space *s, size_t i)
 	w.made = view_made(s, w.v, &w.parts);
 	w.live = chunk_range(s->chunks, d->start, d->end);
 	w.kind = view_kind_at(s, i);
-	w.live_known = s->has_calls && (w.live.chunks || w.live.bytes ||
-					view_is_allocators(w.kind));
+	w.live_known = space_has_chunks(s) && (w.live.chunks || w.live.bytes ||
+					       view_is_allocators(w.kind));
 	w.res = sample_of(s, d);
 	return w;
 }

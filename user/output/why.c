@@ -7,7 +7,8 @@
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
  *   addr, pid, comm, mm, now, start
  *   chunk: null (none live there, or not known), or { addr, size, offset, op,
- *     caller, stack, tid, ts }
+ *     caller, stack, tid, ts }; op "none": found in malloc's own books at ts, by
+ *     the look at a running process or the last walk; size is what can be used
  *   chunks_known: false when a chunk that is not known may lie there (no
  *     allocator events, or memory from before the attach)
  *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset
@@ -48,9 +49,9 @@ struct answer {
 /* Could a chunk be there that we do not know of? */
 static bool chunks_known(const struct space *s, const struct answer *a)
 {
-	if (!s->has_calls)
+	if (!space_has_chunks(s))
 		return false;
-	if (s->chunks_known_from_start || !a->mapped)
+	if (space_knows_all_chunks(s) || !a->mapped)
 		return true;
 	return a->made->kind != CAUSE_ATTACH;
 }
@@ -124,17 +125,6 @@ static void put_age(const struct output *o, FILE *f, uint64_t ts)
 			(o->now - ts) % 1000000000 / 1000);
 }
 
-/* What the program may use of it: its last word belongs to the next one, but for mapped ones. */
-static uint64_t usable(const struct answer *a)
-{
-	const struct pt_chunk *c = a->own;
-
-	if (c->state == PT_MMAPPED)
-		return c->addr - c->link + pt_mapping(a->book, c) -
-		       (c->addr + 16);
-	return pt_size(c) - 8;
-}
-
 static void put_book_state(FILE *f, const struct answer *a)
 {
 	static const char *const texts[PT_STATES] = {
@@ -168,7 +158,7 @@ static void text_book(const struct output *o, const struct answer *a)
 	fprintf(o->f,
 		"  chunk     %#" PRIx64 ", %" PRIu64 " bytes usable, %+" PRIi64
 		"%s\n  malloc    by its own books: ",
-		c->addr + 16, usable(a), offset,
+		c->addr + 16, pt_usable(a->book, c), offset,
 		offset < 0 ? " (in its header)" : "");
 	put_book_state(o->f, a);
 	if (c->heap != PT_NOWHERE)
@@ -176,6 +166,24 @@ static void text_book(const struct output *o, const struct answer *a)
 	if (pt_in_use(c))
 		fputs("; caller unknown: no event tells of it", o->f);
 	fputc('\n', o->f);
+}
+
+static void text_found(const struct output *o, const struct space *s,
+		       const struct chunk *c)
+{
+	fputs(s->found.walked ?
+		      "  by        caller unknown (walked), first seen " :
+		      "  by        caller unknown: from before the attach, found ",
+	      o->f);
+	put_age(o, o->f, c->ts);
+	fputc('\n', o->f);
+	if (!s->found.walked)
+		return;
+	fputs("  walked    ", o->f);
+	put_age(o, o->f, s->found.at);
+	fputs(s->found.failed ? "; since then the heap could not be read\n" :
+				"\n",
+	      o->f);
 }
 
 static void text_chunk(const struct output *o, const struct space *s,
@@ -189,16 +197,22 @@ static void text_chunk(const struct output *o, const struct space *s,
 	}
 	if (!a->has_chunk) {
 		fprintf(o->f, "  chunk     %s\n",
-			!a->chunks_known && !s->has_calls ?
+			!a->chunks_known && !space_has_chunks(s) ?
 				"not known: there are no allocator events" :
 			!a->chunks_known ?
 				"none known: free, never allocated, or allocated before the attach" :
+			s->found.walked ?
+				"none at the last walk" :
 				"no live chunk: free, or never allocated");
 		return;
 	}
 	fprintf(o->f,
 		"  chunk     %#" PRIx64 ", %" PRIu64 " bytes, +%" PRIu64 "\n",
 		c->addr, c->size, a->addr - c->addr);
+	if (chunk_is_found(c)) {
+		text_found(o, s, c);
+		return;
+	}
 	fputs("  by        ", o->f);
 	put_call(o->f, c->op, c->addr, c->size);
 	fputs(" from ", o->f);
@@ -360,8 +374,9 @@ static json_t *json_book(const struct answer *a)
 	if (!c)
 		return json_null();
 	return json_pack("{s:o, s:o, s:s, s:o, s:o, s:o}", "addr",
-			 json_addr(c->addr + 16), "size", json_u64(usable(a)),
-			 "state", pt_state_name(c->state), "arena",
+			 json_addr(c->addr + 16), "size",
+			 json_u64(pt_usable(a->book, c)), "state",
+			 pt_state_name(c->state), "arena",
 			 c->heap == PT_NOWHERE ?
 				 json_null() :
 				 json_u64(a->book->heaps[c->heap].arena),

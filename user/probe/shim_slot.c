@@ -63,10 +63,21 @@ __thread bool thread_ended __attribute__((tls_model("initial-exec")));
 /* The slot of a thread whose ring was detached. */
 static struct slot dead_slot;
 
-static void set_state(enum shim_state now)
+static void set_silent(void)
 {
-	shim_silent = now == SHIM_SILENT;
-	__atomic_store_n(&shim_state, now, __ATOMIC_RELEASE);
+	shim_silent = true;
+	__atomic_store_n(&shim_state, SHIM_SILENT, __ATOMIC_RELEASE);
+}
+
+/* Unless the injector has made us silent as we started: then it stays so. */
+static void set_started(enum shim_state now)
+{
+	enum shim_state was = SHIM_STARTING;
+
+	if (__atomic_compare_exchange_n(&shim_state, &was, now, false,
+					__ATOMIC_RELEASE, __ATOMIC_RELAXED) &&
+	    now == SHIM_SILENT)
+		shim_silent = true;
 }
 
 static uintptr_t stack_pointer(void)
@@ -208,7 +219,7 @@ static struct slot *slot_acquire(void)
 	if (is_passing(err))
 		process->retry = RETRY_EVENTS;
 	else
-		set_state(SHIM_SILENT);
+		set_silent();
 	return NULL;
 }
 
@@ -472,7 +483,7 @@ static void start(void)
 			now = SHIM_ACTIVE;
 		}
 	}
-	set_state(now);
+	set_started(now);
 }
 
 static struct slot *slot_find(struct slot_loan *loan)

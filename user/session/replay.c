@@ -101,6 +101,21 @@ static int decode_allocator(const struct trace_allocator *n, struct event *ev)
 	return 0;
 }
 
+_Static_assert(sizeof(struct trace_found_chunk) == sizeof(struct found_chunk),
+	       "one layout");
+
+static int decode_found(const struct trace_found *n, struct event *ev)
+{
+	if (n->rec.size < sizeof(*n) ||
+	    (n->rec.size - sizeof(*n)) / sizeof(n->chunks[0]) < n->nr_chunks)
+		return -EINVAL;
+	ev->kind = EV_FOUND;
+	ev->found.chunks = (const struct found_chunk *)n->chunks;
+	ev->found.nr = n->nr_chunks;
+	ev->found.flags = n->flags;
+	return 0;
+}
+
 /* A note has the header of a record and a type that the module does not use. */
 static long decode_note(const void *p, size_t bytes, struct event *ev)
 {
@@ -116,6 +131,8 @@ static long decode_note(const void *p, size_t bytes, struct event *ev)
 		err = decode_verify(p, ev);
 	else if (rec->type == TRACE_NOTE_ALLOCATOR)
 		err = decode_allocator(p, ev);
+	else if (rec->type == TRACE_NOTE_FOUND)
+		err = decode_found(p, ev);
 	else if (rec->type == TRACE_TABLE_STACK)
 		err = decode_stack(p, ev);
 	else if (rec->type == TRACE_TABLE_BUILD_ID)

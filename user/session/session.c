@@ -21,6 +21,7 @@
 #include "model/hash.h"
 #include "probe/words.h"
 #include "session/attach.h"
+#include "session/found.h"
 #include "session/session.h"
 #include "session/verify.h"
 
@@ -32,6 +33,9 @@
 #define LOOK_MS 200 /* for what an attached process has loaded */
 #define PRICE_LOUD \
 	0.1 /* of a CPU: uprobes that cost more are told of at once */
+#define FIND_MS 20 /* until calls that were under way at the attach are over */
+#define FIND_TRIES 5
+#define FOUND_PART 4096 /* chunks in one event */
 #define SAMPLE_MS 1000 /* residency, at most this often */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 #define STOP_MS 100 /* how long a process may take to stop */
@@ -85,6 +89,9 @@ struct session {
 
 	unsigned int idle_ms;
 	uint64_t next_verify, next_sample, next_flush; /* ns */
+	uint64_t next_find; /* ns; 0: chunks from before are not looked for (any more) */
+	unsigned int find_tries;
+	uint64_t found_took; /* ns: it stood still so long for that */
 	uint64_t skipped;
 	uint64_t last_gaps;
 	struct vmaheap_stats stats; /* as last heard */
@@ -634,6 +641,100 @@ static void sample_all(struct session *s, uint64_t now)
 		s->next_sample = now + took * 50;
 }
 
+/* --- chunks that nobody told of ----------------------------------------- */
+
+_Static_assert(sizeof(struct trace_found_chunk) == sizeof(struct found_chunk),
+	       "one layout");
+
+static void note_found(struct session *s, const struct event *ev)
+{
+	size_t bytes = sizeof(struct trace_found) +
+		       ev->found.nr * sizeof(struct found_chunk);
+	struct trace_found *n = s->trace ? calloc(1, bytes) : NULL;
+
+	if (!n)
+		return;
+	n->rec = (struct vmaheap_record){ .type = TRACE_NOTE_FOUND,
+					  .size = (uint32_t)bytes,
+					  .ts = ev->ts,
+					  .mm = ev->mm,
+					  .tgid = ev->tgid };
+	n->nr_chunks = ev->found.nr;
+	n->flags = ev->found.flags;
+	if (ev->found.nr)
+		memcpy(n->chunks, ev->found.chunks,
+		       ev->found.nr * sizeof(struct found_chunk));
+	trace_note(s->trace, &n->rec);
+	free(n);
+}
+
+/* At least one event, so that it is known that there was a look. */
+static void tell_found(struct session *s, const struct space *sp,
+		       const struct found_list *l, uint32_t flags)
+{
+	struct event ev = { .kind = EV_FOUND,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm };
+	size_t at = 0;
+
+	do {
+		size_t nr = l->nr - at < FOUND_PART ? l->nr - at : FOUND_PART;
+
+		ev.found.chunks = l->at + at;
+		ev.found.nr = (uint32_t)nr;
+		at += nr;
+		ev.found.flags = flags | (at < l->nr ? FOUND_MORE : 0);
+		model_apply(s->model, &ev, NULL);
+		note_found(s, &ev);
+	} while (at < l->nr);
+}
+
+/* Not of another allocator, whose chunks are not those that glibc knows of. */
+static bool has_books(struct session *s)
+{
+	struct allocator a;
+	int err = allocator_find(s->o.pid, &a);
+
+	if (!err && !strcmp(a.kind, "glibc"))
+		return true;
+	say(s,
+	    "chunks from before the attach are not known: %s%s keeps no books that can be read",
+	    err || !a.kind[0] ? "what allocates in it" : "its allocator, ",
+	    err ? "" : a.kind);
+	return false;
+}
+
+/*
+ * After the calls began to be told: then everything is heard that was told until
+ * the look was over (model/found.c says why).
+ */
+static void find_chunks(struct session *s)
+{
+	struct space *sp = living_space(s, s->o.pid);
+	struct found_list l = { 0 };
+	const char *why = NULL;
+	int err;
+
+	s->next_find = 0;
+	if (!sp || sp->cause != MM_ATTACH || !has_books(s))
+		return;
+	err = found_walk(s->o.pid, true, &l, &why);
+	s->found_took += l.took;
+	if (err == -EAGAIN && ++s->find_tries < FIND_TRIES) {
+		s->next_find = now_ns() + FIND_MS * 1000000ull;
+		return;
+	}
+	catch_up(s);
+	sp = living_space(s, s->o.pid);
+	if (sp && sp->cause == MM_ATTACH)
+		tell_found(s, sp, &l, err ? FOUND_UNREAD : 0);
+	if (err && err != -ESRCH)
+		say(s, "chunks from before the attach are not known: %s",
+		    why ? why : strerror(-err));
+	found_free(&l);
+}
+
 /* --- verification ------------------------------------------------------- */
 
 static void note_verify(struct session *s, const struct space *sp,
@@ -1044,8 +1145,11 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	s->next_flush = s->began + FLUSH_MS * 1000000ull;
 	s->model = model_new();
 	s->order = s->model ? order_new(s->model) : NULL;
-	if (s->order && s->command && !start_sources(s, why))
+	if (s->order && s->command && !start_sources(s, why)) {
+		if (!o->on_exec && o->alloc != ALLOC_NONE)
+			s->next_find = now_ns() + FIND_MS * 1000000ull;
 		return s;
+	}
 	err = errno;
 	session_stop(s);
 	errno = err;
@@ -1183,6 +1287,8 @@ static void do_due(struct session *s)
 		attach_look(s->attach);
 		s->next_look = now_ns() + LOOK_MS * 1000000ull;
 	}
+	if (s->next_find && now >= s->next_find)
+		find_chunks(s);
 	if (now >= s->next_sample)
 		sample_all(s, now);
 	if (s->trace && now >= s->next_flush) {
@@ -1295,6 +1401,10 @@ static void print_stops(const struct session *s, FILE *f)
 {
 	const struct attach_cost *c = &s->attach_was;
 
+	if (s->found_took)
+		fprintf(f,
+			"attach: process %u stood still for %.1f ms while its heap was read\n",
+			s->o.pid, (double)s->found_took / 1e6);
 	if (!c->stops)
 		return;
 	fprintf(f,

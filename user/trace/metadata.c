@@ -124,7 +124,7 @@ static const char streams[] =
 	"};\n"
 	"\n";
 
-/* The type of a RANGE's VMAs, and of the samples in a RESIDENT note. */
+/* The types of a RANGE's VMAs, of the samples in a RESIDENT note, of what a FOUND one tells. */
 static const char structs[] =
 	"struct vma {\n"
 	"	x64 start;\n"
@@ -142,6 +142,11 @@ static const char structs[] =
 	"	u64 swapped;\n"
 	"	u64 live_resident;\n"
 	"	u64 huge;\n"
+	"};\n"
+	"\n"
+	"struct found_chunk {\n"
+	"	x64 addr;\n"
+	"	x64 size;\n" /* bit 63: not in use, see model/event.h */
 	"};\n"
 	"\n";
 /* clang-format on */
@@ -194,6 +199,8 @@ static const struct {
 	  "u32 vmas; u32 mismatches;" },
 	{ TRACE_NOTE_ALLOCATOR, TRACE_NOTES, "allocator",
 	  "u32 is_static; u32 settings_known; char8 kind[16]; char8 file[224]; char8 settings[256];" },
+	{ TRACE_NOTE_FOUND, TRACE_NOTES, "found",
+	  "u32 nr_chunks; x32 flags; struct found_chunk chunks[nr_chunks];" },
 
 	/* A caller of an event that has this id means this stack. */
 	{ TRACE_TABLE_STACK, TRACE_TABLES, "stack",

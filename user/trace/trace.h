@@ -32,6 +32,7 @@ enum trace_note_type {
 	TRACE_NOTE_RESIDENT = 64, /* struct trace_resident */
 	TRACE_NOTE_VERIFY = 65, /* struct trace_verify */
 	TRACE_NOTE_ALLOCATOR = 66, /* struct trace_allocator */
+	TRACE_NOTE_FOUND = 67, /* struct trace_found */
 	/* of the tables stream */
 	TRACE_TABLE_STACK = 80, /* struct trace_stack */
 	TRACE_TABLE_BUILD_ID = 81, /* struct trace_build_id */
@@ -60,6 +61,17 @@ struct trace_allocator {
 	__u32 settings_known;
 	char kind[16], file[224]; /* NUL-terminated */
 	char settings[256]; /* malloc's settings in its environment, the same */
+};
+
+struct trace_found_chunk {
+	__u64 addr, size; /* as struct found_chunk (model/event.h) */
+};
+
+struct trace_found {
+	struct vmaheap_record rec;
+	__u32 nr_chunks;
+	__u32 flags; /* enum found_flag */
+	struct trace_found_chunk chunks[];
 };
 
 struct trace_stack {

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "session/found.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "session/look.h"
+
+#define TRIES 4
+#define TRY_NS 3000000
+
+static int by_address(const void *va, const void *vb)
+{
+	const struct found_chunk *a = va, *b = vb;
+
+	return a->addr < b->addr ? -1 : a->addr > b->addr;
+}
+
+static int list_of(const struct pt_book *b, struct found_list *l)
+{
+	size_t i;
+
+	l->at = calloc(b->nr_chunks + 1, sizeof(*l->at));
+	if (!l->at)
+		return -ENOMEM;
+	for (i = 0; i < b->nr_chunks; i++)
+		if (pt_in_use(&b->chunks[i]))
+			l->at[l->nr++] = (struct found_chunk){
+				b->chunks[i].addr + 16,
+				pt_usable(b, &b->chunks[i])
+			};
+	qsort(l->at, l->nr, sizeof(*l->at), by_address);
+	return 0;
+}
+
+/* Nonsense anywhere means that something was changing as it was read. */
+static bool is_consistent(const struct pt_book *b)
+{
+	size_t i;
+
+	for (i = 0; i < b->nr_heaps; i++)
+		if (b->heaps[i].broken)
+			return false;
+	for (i = 0; i < b->nr_arenas; i++)
+		if (b->arenas[i].lost)
+			return false;
+	return true;
+}
+
+static int walk_once(uint32_t pid, bool stop, struct found_list *l,
+		     const char **why)
+{
+	struct look look;
+	int err = look_open(&look, pid, stop, true, why);
+
+	if (err && !look.opaque)
+		return err;
+	if (!err && stop && !look.stopped) {
+		*why = "a thread of it does not stop";
+		err = -EAGAIN;
+	} else if (!err && !is_consistent(&look.book)) {
+		*why = "it changes too fast";
+		err = -EAGAIN;
+	}
+	if (!err)
+		err = list_of(&look.book, l);
+	l->took = look.took;
+	look_close(&look);
+	return err;
+}
+
+int found_walk(uint32_t pid, bool stop, struct found_list *l, const char **why)
+{
+	int tries = 0, err;
+
+	*l = (struct found_list){ 0 };
+	while ((err = walk_once(pid, stop, l, why)) &&
+	       (err == -EAGAIN || err == -EBADMSG) && ++tries < TRIES)
+		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+	return err;
+}
+
+static bool same(const struct found_chunk *a, const struct found_chunk *b)
+{
+	return a->addr == b->addr && a->size == b->size;
+}
+
+int found_changes(const struct found_list *a, const struct found_list *b,
+		  struct found_list *l)
+{
+	size_t i = 0, j = 0;
+
+	l->nr = 0;
+	l->at = calloc(a->nr + b->nr + 1, sizeof(*l->at));
+	if (!l->at)
+		return -ENOMEM;
+	while (i < a->nr || j < b->nr) {
+		if (i < a->nr && j < b->nr && same(&a->at[i], &b->at[j])) {
+			i++, j++;
+		} else if (j == b->nr ||
+			   (i < a->nr && a->at[i].addr <= b->at[j].addr)) {
+			l->at[l->nr] = a->at[i++];
+			l->at[l->nr++].size |= FOUND_NOT;
+		} else {
+			l->at[l->nr++] = b->at[j++];
+		}
+	}
+	return 0;
+}
+
+void found_free(struct found_list *l)
+{
+	free(l->at);
+	*l = (struct found_list){ 0 };
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * Which chunks a process has in use, by its malloc's own books (session/look.h).
+ */
+#ifndef SESSION_FOUND_H
+#define SESSION_FOUND_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "model/event.h"
+
+struct found_list {
+	struct found_chunk *at; /* malloc'ed, by address */
+	size_t nr;
+	uint64_t took; /* ns */
+};
+
+/*
+ * One walk through the heap; another, some times, when it was not consistent.
+ * `stop`: the process stands still meanwhile, else what threads' caches hold may
+ * be told to be in use. 0 or -errno, with *why a sentence (static): -EAGAIN: it
+ * changes too fast, or does not stop.
+ */
+int found_walk(uint32_t pid, bool stop, struct found_list *l, const char **why);
+
+/* What came from `a` to `b`, and what went (FOUND_NOT). 0 or -ENOMEM. */
+int found_changes(const struct found_list *a, const struct found_list *b,
+		  struct found_list *l);
+void found_free(struct found_list *l);
+
+#endif
