@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <poll.h>
@@ -584,14 +585,18 @@ static int write_metrics(const struct server *sv)
 	char tmp[PATH_MAX];
 	size_t nr = 0, i;
 	FILE *f;
-	int err;
+	int fd, err;
 
 	for (i = 0; i < sv->nr; i++)
 		if (sv->clients[i].session)
 			models[nr++] = session_model(sv->clients[i].session);
 	if (snprintf(tmp, sizeof(tmp), "%s.new", sv->metrics) >= PATH_MAX)
 		return -ENAMETOOLONG;
-	f = fopen(tmp, "we");
+	/* Whoever owns that folder may have laid a link there, for us to write over. */
+	unlink(tmp);
+	fd = open(tmp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
+		  0644);
+	f = fd < 0 ? NULL : fdopen(fd, "w");
 	if (!f)
 		return -errno;
 	err = openmetrics_put(f, models, nr, now_ns());
