@@ -20,6 +20,7 @@
 #include "output/output.h"
 #include "output/picture.h"
 #include "session/ask.h"
+#include "session/notify.h"
 #include "session/peer.h"
 #include "session/privilege.h"
 #include "session/server.h"
@@ -735,12 +736,16 @@ int server_run(const char *path, gid_t group, const char *metrics, int private,
 			sv.stop = true;
 		close(ready);
 	}
+	if (!private)
+		notify_manager("READY=1");
 	while (!sv.stop && !(private && sv.had_client && !sv.nr)) {
 		wait_and_serve(&sv);
 		for (i = 0; i < sv.nr; i++)
 			tick(&sv.clients[i]);
 		tick_metrics(&sv);
 	}
+	if (!private)
+		notify_manager("STOPPING=1");
 	while (sv.nr)
 		drop_client(&sv, sv.nr - 1);
 	unlink(path);
