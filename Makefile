@@ -5,7 +5,7 @@
 # make test       installs what is missing, builds, unit tests, live tests in a guest
 # make test-kernels   the live tests on every kernel of scripts/kernels, and a table
 # make test-debug abuse of the module, long, on a debug kernel that it builds
-# make demo       the main job on a real program
+# make demo       the main job on a real program; make tour: how memory is got, in ten experiments
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
 # make install    programs; install-module: the module for KDIR's kernel, and depmod;
 #                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
@@ -237,6 +237,11 @@ demo:
 	$(MAKE) all
 	scripts/demo
 
+tour:
+	scripts/deps
+	$(MAKE) all
+	scripts/tour
+
 # One million operations of the fuzzer (OPS=, SEED=, KERNEL=6.1), its figures at the end.
 KERNEL ?= 6.1
 OPS ?= 1000000
@@ -282,14 +287,24 @@ MODDIR = $(DESTDIR)/lib/modules/$(KVER)/updates
 SRCDIR = $(DESTDIR)/usr/src/vmaheap-$(VERSION)
 MANDIR = $(DESTDIR)$(PREFIX)/share/man
 
+pages = $(wildcard user/*.[1-8])
+UNITDIR = $(DESTDIR)$(PREFIX)/lib/systemd/system
+USERDIR = $(DESTDIR)$(PREFIX)/lib/sysusers.d
+BASHDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+ZSHDIR = $(DESTDIR)$(PREFIX)/share/zsh/vendor-completions
+
 install: user
 	install -D -t $(DESTDIR)$(PREFIX)/bin build/vmaheap
 	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
 	install -D -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/vmaheap-rehearse
-	install -D -m 644 -t $(MANDIR)/man1 user/vmaheap.1 user/vmaheap-export.1
-	install -D -m 644 -t $(MANDIR)/man8 user/vmaheapd.8
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vmaheap scripts/grafana.json
+	$(foreach p,$(pages),install -D -m 644 -t $(MANDIR)/man$(subst .,,$(suffix $p)) $p && ):
+	install -d $(UNITDIR) && sed 's,@SBINDIR@,$(PREFIX)/sbin,' \
+		scripts/systemd/vmaheapd.service >$(UNITDIR)/vmaheapd.service
+	install -D -m 644 -t $(USERDIR) scripts/systemd/vmaheap.conf
+	install -D -m 644 scripts/completion/vmaheap.bash $(BASHDIR)/vmaheap
+	install -D -m 644 -t $(ZSHDIR) scripts/completion/_vmaheap
 
 # Not in a package's scratch root: depmod runs where the module is used.
 install-module: module
@@ -306,7 +321,6 @@ install-source:
 uninstall:
 	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
 	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap $(DESTDIR)$(PREFIX)/share/vmaheap
-	$(RM) $(MANDIR)/man1/vmaheap.1 $(MANDIR)/man1/vmaheap-export.1 $(MANDIR)/man8/vmaheapd.8
 	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
 
 deb: user
@@ -374,7 +388,7 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
+	test-debug demo tour format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
 	attach-cycles clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
