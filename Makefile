@@ -321,6 +321,8 @@ install-source:
 uninstall:
 	$(RM) $(DESTDIR)$(PREFIX)/bin/vmaheap $(DESTDIR)$(PREFIX)/sbin/vmaheapd
 	$(RM) -r $(DESTDIR)$(PREFIX)/lib/vmaheap $(DESTDIR)$(PREFIX)/share/vmaheap
+	$(RM) $(foreach p,$(pages),$(MANDIR)/man$(subst .,,$(suffix $p))/$(notdir $p))
+	$(RM) $(UNITDIR)/vmaheapd.service $(USERDIR)/vmaheap.conf $(BASHDIR)/vmaheap $(ZSHDIR)/_vmaheap
 	$(RM) $(DESTDIR)/lib/modules/*/updates/vmaheap.ko
 
 deb: user
@@ -391,4 +393,4 @@ FORCE:
 	test-debug demo tour format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
 	attach-cycles clean FORCE
 
--include $(shell find build -path build/kmod\* -prune -o -name '*.d' -print 2>/dev/null)
+-include $(shell find build -path build/kmod\* -prune -o -type f -name '*.d' -print 2>/dev/null)
