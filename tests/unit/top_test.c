@@ -27,19 +27,19 @@ static json_t *entry(unsigned int pid, unsigned int mm, double now,
 		     unsigned int mallocs, unsigned int brks)
 {
 	return json_pack(
-		"{s:i, s:i, s:s, s:s, s:s, s:f, s:[{s:s, s:i, s:i, s:i, s:i, s:i}],"
+		"{s:i, s:i, s:s, s:s, s:f, s:[{s:s, s:i, s:i, s:i, s:i, s:i}],"
 		" s:{s:i}, s:{s:i}, s:[{s:s, s:b, s:i, s:i, s:i, s:i}], s:{s:i}, s:[],"
 		" s:{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}}",
 		"pid", pid, "mm", mm, "comm", "vic\ntim", "alloc", "shim",
-		"kernel", "module", "now", now, "functions", "name", "malloc",
-		"calls", mallocs, "failed", 0, "asked", mallocs * 1024,
-		"given_back", 0, "to_kernel", brks, "calls", "calls", mallocs,
-		"live", "bytes", 4096, "syscalls", "name", "brk", "compat", 0,
-		"events", brks, "in_calls", brks, "mapped", 8192, "unmapped", 0,
-		"kernel", "events", brks, "failed", "totals", "resident",
-		100 * 1024, "live", 40 * 1024, "held", 20 * 1024, "file",
-		30 * 1024, "stack", 4 * 1024, "shared", 0, "kernel", 2 * 1024,
-		"vmaheap", 1024, "other", 3 * 1024, "unknown", 0, "vmas", 9);
+		"now", now, "functions", "name", "malloc", "calls", mallocs,
+		"failed", 0, "asked", mallocs * 1024, "given_back", 0,
+		"to_kernel", brks, "calls", "calls", mallocs, "live", "bytes",
+		4096, "syscalls", "name", "brk", "compat", 0, "events", brks,
+		"in_calls", brks, "mapped", 8192, "unmapped", 0, "kernel",
+		"events", brks, "failed", "totals", "resident", 100 * 1024,
+		"live", 40 * 1024, "held", 20 * 1024, "file", 30 * 1024,
+		"stack", 4 * 1024, "shared", 0, "kernel", 2 * 1024, "vmaheap",
+		1024, "other", 3 * 1024, "unknown", 0, "vmas", 9);
 }
 
 static json_t *list_of(json_t *a, json_t *b)

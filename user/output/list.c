@@ -6,7 +6,7 @@
  *
  * --json (top --json): [ one for each process that is watched and lives:
  *   everything that report --json says of a space (`callers` excepted);
- *   alloc, kernel, vmas_at, start, now, totals: as maps --json;
+ *   alloc, vmas_at, start, now, totals: as maps --json;
  *   socket: where the daemon listens that watches it ]
  * top --json -p PID: one of these.
  */
@@ -22,8 +22,6 @@ int output_list_entry(const struct output *o, const struct space *s)
 		return -ESRCH;
 	j = json_books(o, s, false);
 	json_object_set_new(j, "alloc", json_string(o->alloc));
-	json_object_set_new(j, "kernel",
-			    json_string(s->vmas_sampled ? "none" : "module"));
 	json_object_set_new(j, "vmas_at",
 			    s->vmas_at ? json_u64(s->vmas_at) : json_null());
 	json_object_set_new(j, "start", json_u64(o->start));

@@ -201,7 +201,7 @@ static void head_title(const struct top *t, struct picture *p)
 		     !strcmp(string(t->process, "alloc"), "none") ?
 			     "no allocator events," :
 			     string(t->process, "alloc"),
-		     !strcmp(string(t->process, "kernel"), "none") ?
+		     json_is_true(json_object_get(t->process, "vmas_sampled")) ?
 			     "no module" :
 			     "module");
 }
