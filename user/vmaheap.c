@@ -25,6 +25,7 @@
 #include "session/client.h"
 #include "session/look.h"
 #include "session/module.h"
+#include "session/pager.h"
 #include "session/replay.h"
 #include "session/threshold.h"
 #include "top/top.h"
@@ -67,6 +68,7 @@ struct command {
 	const char *what;
 	const char *options; /* getopt letters of those below that it takes */
 	int (*run)(const struct command *c, const struct args *a);
+	bool pages; /* its answer may be long: through the pager */
 };
 
 enum {
@@ -298,8 +300,10 @@ static int view_run(struct view *v, const struct args *a)
 
 	if (view_until(v, a, &end))
 		return STATUS_FAILED;
+	replay_on_packet(v->r, progress_show);
 	if (replay_until(v->r, end))
 		return fail("there is no memory");
+	progress_end();
 	v->o.model = replay_model(v->r);
 	v->o.now = a->at ? end : replay_last(v->r);
 	return 0;
@@ -316,7 +320,9 @@ static int view_watch(struct view *v, const struct args *a, struct history **h)
 	*h = history_new(v->o.model, v->o.start);
 	if (!*h)
 		return fail("there is no memory");
+	replay_on_packet(v->r, progress_show);
 	replay_watch(v->r, end, history_told, history_advance, *h);
+	progress_end();
 	v->o.now = a->at ? end : replay_last(v->r);
 	return history_end(*h, v->o.now) ? fail("there is no memory") : 0;
 }
@@ -1073,17 +1079,17 @@ static const struct command commands[] = {
 	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
 	  "The exit status is COMMAND's; 128+N: killed by signal N; 123: a verification\n"
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
-	  "+o:f", run_record },
+	  "+o:f", run_record, false },
 	{ "attach",
 	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.\n"
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
 	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
-	  "p:o:f", run_attach },
+	  "p:o:f", run_attach, false },
 	{ "maps", "[--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.\n"
 	  "  --at SECONDS     of a trace: as it was so long after its first event",
-	  "p:", run_maps },
+	  "p:", run_maps, true },
 	{ "why",
 	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR |\n"
 	  "                   threshold [--try=TUNABLES] -p PID | DIR",
@@ -1103,7 +1109,7 @@ static const struct command commands[] = {
 	  "           heap because of that; and what other settings would ask of the kernel, tried by\n"
 	  "           making the recorded calls once more. --try=TUNABLES: one setting more, as\n"
 	  "           $GLIBC_TUNABLES has it",
-	  "p:", run_why },
+	  "p:", run_why, true },
 	{ "report",
 	  "[--stacks[=BY] | --waste[=BY] | --folded=BY | --html FILE | --svg FILE] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "Wholesale and retail: system calls and allocator calls, and who made the kernel act.\n"
@@ -1119,7 +1125,7 @@ static const struct command commands[] = {
 	  "                   to scale, the heap page by page, and, of a trace, how they came to be\n"
 	  "  --svg FILE       the address space as a picture, of the first process or of -p PID\n"
 	  "  --at SECONDS     as for maps",
-	  "p:", run_report },
+	  "p:", run_report, true },
 	{ "export",
 	  "--format=FORMAT [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "In the format of another program, to FILE or standard output.\n"
@@ -1133,14 +1139,14 @@ static const struct command commands[] = {
 	  "  heaptrack    for heaptrack_print, heaptrack_gui; of process -p, or the first\n"
 	  "  csv          one line an event\n"
 	  "vmaheap-export(1) tells what is in them.",
-	  "p:o:", run_export },
+	  "p:o:", run_export, false },
 	{ "diff", "[-p PID] [--symfs=DIR] [--json] A B",
 	  "Two moments of one trace, or of two: what grew, of the memory by what it is (kind,\n"
 	  "name, who had it made), and of what is live by who allocated it. A and B are DIR or\n"
 	  "DIR@SECONDS, that long after the trace's first event.\n"
 	  "  -p PID           of this process; else of the first that was watched\n"
 	  "  --symfs=DIR      as for report",
-	  "p:", run_diff },
+	  "p:", run_diff, true },
 	{ "heap", "[--bins] [--chunks] [--stop] [--no-symbols] [--json] -p PID",
 	  "The heap by malloc's own book-keeping (glibc), read from outside: arenas and their\n"
 	  "threads, thresholds, what is used and what is free. PID need not be watched.\n"
@@ -1148,13 +1154,14 @@ static const struct command commands[] = {
 	  "  --chunks         each chunk: address, size, flags, state, next on its list\n"
 	  "  --stop           hold it still meanwhile; else it is read as it runs\n"
 	  "  --no-symbols     find malloc's data by their structure alone",
-	  "p:", run_heap },
+	  "p:", run_heap, true },
 	{ "script", "[--json] DIR",
-	  "One line an event, all sources, in time order.", "", run_script },
+	  "One line an event, all sources, in time order.", "", run_script,
+	  true },
 	{ "verify", "-p PID",
 	  "Stops a watched process, compares the model with /proc/PID/maps, lets it go on.\n"
 	  "The exit status is 123 when they differ.",
-	  "p:", run_verify },
+	  "p:", run_verify, false },
 	{ "top",
 	  "[-p PID [--alloc=shim|uprobe|none] [--kernel=module|none]] [-d SECONDS] [-b | --json] [-n COUNT]",
 	  "What is watched, live: processes, and the VMAs, arenas, calls, callers and pins of one;\n"
@@ -1164,10 +1171,10 @@ static const struct command commands[] = {
 	  "  -d SECONDS       between two looks (1)\n"
 	  "  -b               lines instead of a screen, for scripts; --json: one text a look\n"
 	  "  -n COUNT         of these only so many",
-	  "p:d:bn:", run_top },
+	  "p:d:bn:", run_top, false },
 	{ "doctor", "",
 	  "What is missing on this machine, and what to do about it.", "",
-	  run_doctor },
+	  run_doctor, false },
 };
 #define NR_COMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -1175,7 +1182,7 @@ static int usage(FILE *f)
 {
 	size_t i;
 
-	fputs("usage: vmaheap COMMAND [OPTION]...\n"
+	fputs("usage: vmaheap [--no-pager] COMMAND [OPTION]...\n"
 	      "What memory the kernel gave a process, and what its heap does with it.\n\n",
 	      f);
 	for (i = 0; i < NR_COMMANDS; i++)
@@ -1291,7 +1298,8 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 	}
 }
 
-static int run_command(const struct command *c, int argc, char **argv)
+static int run_command(const struct command *c, int argc, char **argv,
+		       bool no_pager)
 {
 	struct args a = { 0 };
 	char letters[16];
@@ -1305,13 +1313,18 @@ static int run_command(const struct command *c, int argc, char **argv)
 	}
 	a.rest = argv + optind;
 	a.nr_rest = argc - optind;
+	if (c->pages && !no_pager)
+		pager_start();
 	return c->run(c, &a);
 }
 
 int main(int argc, char **argv)
 {
+	bool no_pager = argc > 1 && !strcmp(argv[1], "--no-pager");
 	size_t i;
 
+	argc -= no_pager;
+	argv += no_pager;
 	if (argc < 2)
 		return usage(stderr);
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
@@ -1319,6 +1332,7 @@ int main(int argc, char **argv)
 		return usage(stdout);
 	for (i = 0; i < NR_COMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
-			return run_command(&commands[i], argc - 1, argv + 1);
+			return run_command(&commands[i], argc - 1, argv + 1,
+					   no_pager);
 	return fail("%s: no such command; vmaheap --help lists them", argv[1]);
 }

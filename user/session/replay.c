@@ -39,6 +39,8 @@ struct replay {
 	int dirfd;
 	uint64_t nonsense; /* bytes */
 	uint64_t first; /* ts of the trace's first event */
+	void (*show)(double done); /* may be NULL */
+	uint64_t bytes; /* of all streams */
 };
 
 static int decode_resident(const struct trace_resident *n, struct event *ev)
@@ -159,6 +161,16 @@ static long decode(struct stream *s)
 	return record_decode(p, bytes, &s->ev);
 }
 
+static void show_place(struct replay *r)
+{
+	uint64_t done = 0;
+	size_t i;
+
+	for (i = 0; i < trace_streams(r->trace); i++)
+		done += trace_tell(r->trace, i).offset;
+	r->show(r->bytes ? (double)done / (double)r->bytes : 0);
+}
+
 /* The next packet; events lost before it become one event. */
 static void next_block(struct stream *s)
 {
@@ -167,6 +179,8 @@ static void next_block(struct stream *s)
 		s->ended = true;
 		return;
 	}
+	if (s->r->show)
+		show_place(s->r);
 	s->at = 0;
 	if (s->block.kind != TRACE_ALLOC)
 		return;
@@ -436,6 +450,12 @@ int replay_until(struct replay *r, uint64_t ts)
 	order_run(r->order, ts, true, NULL, NULL);
 	order_on_advance(r->order, UINT64_MAX, NULL, NULL);
 	return 0;
+}
+
+void replay_on_packet(struct replay *r, void (*show)(double done))
+{
+	r->show = show;
+	r->bytes = trace_bytes(r->trace);
 }
 
 void replay_run(struct replay *r,

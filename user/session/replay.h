@@ -15,6 +15,8 @@ struct replay;
 /* NULL: *why is a malloc'ed sentence. */
 struct replay *replay_open(const char *dir, char **why);
 void replay_close(struct replay *r);
+/* show() hears, each time a packet has been read, of how much that was of the trace: 0 to 1. */
+void replay_on_packet(struct replay *r, void (*show)(double done));
 /* Applies everything; told() (may be NULL) hears each event. */
 void replay_run(struct replay *r,
 		void (*told)(void *ctx, const struct outcome *out), void *ctx);

@@ -236,6 +236,18 @@ size_t trace_streams(const struct trace_reader *r)
 	return r->nr;
 }
 
+uint64_t trace_bytes(const struct trace_reader *r)
+{
+	uint64_t bytes = 0;
+	struct stat st;
+	size_t i;
+
+	for (i = 0; i < r->nr; i++)
+		if (!fstatat(r->dirfd, r->streams[i].name, &st, 0))
+			bytes += (uint64_t)st.st_size;
+	return bytes;
+}
+
 uint64_t trace_damage(const struct trace_reader *r)
 {
 	return r->damage;

@@ -167,6 +167,8 @@ struct trace_reader;
 struct trace_reader *trace_open(int dirfd, char **why);
 const struct trace_env *trace_env(const struct trace_reader *r);
 size_t trace_streams(const struct trace_reader *r);
+uint64_t
+trace_bytes(const struct trace_reader *r); /* of all streams, as of now */
 /*
  * The next packet of stream i: 1; 0 at the end; -EBADMSG: the rest of the stream
  * cannot be read (truncated or damaged): trace_damage() says how much, what came
