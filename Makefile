@@ -4,6 +4,7 @@
 # make fuzz-decoders [SECONDS=60]  each decoder of user/ under libFuzzer, so long
 # make test       installs what is missing, builds, unit tests, live tests in a guest
 # make test-kernels   the live tests on every kernel of scripts/kernels, and a table
+# make test-readers   the exports in Prometheus and go's pprof (90 MB of packages)
 # make test-debug abuse of the module, long, on a debug kernel that it builds
 # make demo       the main job on a real program
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
@@ -225,6 +226,11 @@ test-kernels:
 	$(MAKE) user
 	tests/kernels
 
+# The exports in Prometheus and in go's pprof, which are too large for every run.
+test-readers: user
+	scripts/deps readers
+	tests/prove tests/readers
+
 # The abuse of the module in its long form, on a kernel that notices: an hour or more.
 test-debug: user
 	scripts/debug-kernel >build/debug-kernel
@@ -385,7 +391,7 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
+	test-readers test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
 	attach-cycles clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -type f -name '*.d' -print 2>/dev/null)

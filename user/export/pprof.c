@@ -349,12 +349,28 @@ static void put_nobody(struct pprof *p)
 	put_sample(p, &at, 1, v);
 }
 
+/* Whoever reads it takes the first mapping for the program's; it lies lowest. */
+static void put_program(struct pprof *p)
+{
+	const struct vma_map *map = p->s->vmas;
+
+	for (size_t i = 0; i < vma_map_count(map); i++) {
+		const struct vma_desc *d = &vma_map_at(map, i)->d;
+
+		if (d->flags & VMA_FILE && d->flags & VMA_EXEC) {
+			mapping(p, d->start);
+			return;
+		}
+	}
+}
+
 static void put_space(struct pprof *p)
 {
 	struct stack_rows r = { 0 };
 	int err = stack_rows_add(p->x->o, p->s, &r);
 	int64_t sums[VALUES] = { 0 };
 
+	put_program(p);
 	for (size_t i = 0; !err && i < r.nr; i++) {
 		const struct stack_row *row = &r.at[i];
 		int64_t v[VALUES] = {
