@@ -140,10 +140,23 @@ __attribute__((format(printf, 1, 2))) static int fail(const char *fmt, ...)
 
 /* --- record, attach ---------------------------------------------------- */
 
+/* "walk", or "walk:MS" */
+static bool is_walk(const char *name)
+{
+	char *end;
+	unsigned long ms;
+
+	if (strncmp(name, "walk", 4) || !name[4])
+		return !strcmp(name, "walk");
+	ms = strtoul(name + 5, &end, 10);
+	return name[4] == ':' && name[5] >= '0' && name[5] <= '9' && !*end &&
+	       ms && ms <= 3600000;
+}
+
 static int valid_alloc(const char *name)
 {
 	return !strcmp(name, "shim") || !strcmp(name, "uprobe") ||
-	       !strcmp(name, "none");
+	       !strcmp(name, "none") || is_walk(name);
 }
 
 /* Of --kernel=SIDE with what else was asked for: 0, or why it cannot be, said. */
@@ -205,7 +218,9 @@ static int run_record(const struct command *c, const struct args *a)
 	if (!a->nr_rest)
 		return usage_of(c, stderr);
 	if (!valid_alloc(o.alloc))
-		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
+		return fail(
+			"--alloc=%s: it is shim, uprobe, walk, walk:MS or none",
+			o.alloc);
 	if (check_kernel(a, o.alloc) ||
 	    parse_stacks(a, o.alloc, &o.stack_bytes))
 		return STATUS_FAILED;
@@ -227,7 +242,9 @@ static int run_attach(const struct command *c, const struct args *a)
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
 	if (a->alloc && !valid_alloc(o.alloc))
-		return fail("--alloc=%s: it is shim, uprobe or none", o.alloc);
+		return fail(
+			"--alloc=%s: it is shim, uprobe, walk, walk:MS or none",
+			o.alloc);
 	if (check_kernel(a, o.alloc) ||
 	    parse_stacks(a, o.alloc, &o.stack_bytes))
 		return STATUS_FAILED;
@@ -1055,7 +1072,9 @@ static int run_top(const struct command *c, const struct args *a)
 		o.ms = ns / 1000000;
 	}
 	if (a->alloc && !valid_alloc(a->alloc))
-		return fail("--alloc=%s: it is shim, uprobe or none", a->alloc);
+		return fail(
+			"--alloc=%s: it is shim, uprobe, walk, walk:MS or none",
+			a->alloc);
 	if (check_kernel(a, attach.alloc))
 		return STATUS_FAILED;
 	return top_run(&o);
@@ -1065,11 +1084,13 @@ static int run_top(const struct command *c, const struct args *a)
 
 static const struct command commands[] = {
 	{ "record",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] -- COMMAND [ARG]...",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited\n"
-	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none\n"
+	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none;\n"
+	  "                   walk[:MS]: no calls, but which chunks glibc's own books have in\n"
+	  "                   use, every MS milliseconds (1000), read as it runs\n"
 	  "  --kernel=none    without the module, as any user: allocator calls and live chunks;\n"
 	  "                   VMAs as /proc/PID/maps lists them now and then\n"
 	  "  --verify[=MS]    every MS milliseconds (100) stop it and compare the model with\n"
@@ -1081,7 +1102,7 @@ static const struct command commands[] = {
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record, false },
 	{ "attach",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|none] [--kernel=module|none] [--verify[=MS]] -p PID",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.\n"
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
 	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
@@ -1163,7 +1184,7 @@ static const struct command commands[] = {
 	  "The exit status is 123 when they differ.",
 	  "p:", run_verify, false },
 	{ "top",
-	  "[-p PID [--alloc=shim|uprobe|none] [--kernel=module|none]] [-d SECONDS] [-b | --json] [-n COUNT]",
+	  "[-p PID [--alloc=shim|uprobe|walk|none] [--kernel=module|none]] [-d SECONDS] [-b | --json] [-n COUNT]",
 	  "What is watched, live: processes, and the VMAs, arenas, calls, callers and pins of one;\n"
 	  "? tells the keys.\n"
 	  "  -p PID           this process; if nobody watches it, as attach does, but no trace is\n"

@@ -90,6 +90,31 @@ is "$(live held)" "$was" "the trace says the same"
 exec 4>&-
 wait $pid
 
+# --- no hook at all: what malloc's own books have in use, again and again
+PYTHONMALLOC=malloc python3 held.py <more >held.out &
+pid=$!
+exec 4>more
+until_true 30 grep -q ready held.out || bail "python does not run"
+vmaheap attach --alloc=walk:100 -o walked -p $pid 2>walked.err &
+job=$!
+until_true 30 found || fail "no walk"
+is "$(live -p $pid)" "$(used)" "a walk: as many chunks are live as malloc has in use"
+printf x >&4
+until_true 30 grep -q freed held.out
+is "$(live -p $pid)" "$(used)" "and after half of them were freed"
+was=$(live -p $pid)
+ok "those are fewer" test "$was" -lt 50000
+chunk=$(vmaheap heap --chunks --json -p $pid | jq -r '[.chunks[] | select(.state == "used" and .size > 500)][0].addr')
+like "$(vmaheap why "$(printf %#x $((chunk + 16)))" -p $pid)" 'caller unknown \(walked\), first seen' "why says it of a chunk"
+like "$(vmaheap maps -p $pid)" 'in use at .*sampled, --alloc=walk' "maps says when"
+is "$(mapped $pid)" "" "nothing is put into it"
+kill -INT $job
+wait $job
+unlike "$(cat walked.err)" 'stopped|stood still|could not' "it was not stopped"
+is "$(live walked)" "$was" "the trace says the same"
+exec 4>&-
+wait $pid
+
 # --- real programs
 cat >work.py <<-'END'
 	import json

@@ -180,6 +180,8 @@ struct pt_book {
 	uint32_t *by_address; /* indices of heaps, ascending by start */
 	struct pt_thread *threads;
 	size_t nr_threads;
+	/* Threads' caches that changed as they were read: their chunks look as if in use. */
+	size_t torn;
 };
 
 /*

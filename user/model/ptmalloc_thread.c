@@ -363,6 +363,7 @@ static void take_cache(struct look *k, size_t i)
 			follow(k, bin, cache.entries[bin], (int)i);
 		return;
 	}
+	b->torn += th->tcache != 0;
 	th->tcache = 0;
 }
 

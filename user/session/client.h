@@ -19,7 +19,7 @@ enum {
 
 struct record_opts {
 	const char *dir; /* NULL: a new name in the current directory */
-	const char *alloc; /* "shim", "uprobe", "none" */
+	const char *alloc; /* "shim", "uprobe", "walk", "walk:MS", "none" */
 	bool alloc_given; /* it was asked for: choose no other */
 	bool no_module; /* --kernel=none */
 	bool no_trace; /* to be asked only */

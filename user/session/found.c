@@ -7,7 +7,7 @@
 
 #include "session/look.h"
 
-#define TRIES 4
+#define TRIES 8
 #define TRY_NS 3000000
 
 static int by_address(const void *va, const void *vb)
@@ -39,6 +39,8 @@ static bool is_consistent(const struct pt_book *b)
 {
 	size_t i;
 
+	if (b->torn)
+		return false;
 	for (i = 0; i < b->nr_heaps; i++)
 		if (b->heaps[i].broken)
 			return false;

@@ -27,6 +27,7 @@
 #include "session/session.h"
 #include "session/wire.h"
 
+#define WALK_MS 1000 /* between two walks through the heap */
 #define CLIENTS_MAX 64
 #define SESSION_FDS 3
 
@@ -369,7 +370,17 @@ static enum session_alloc parse_alloc(const char *name)
 		return ALLOC_SHIM;
 	if (name && !strcmp(name, "auto"))
 		return ALLOC_AUTO;
+	if (name && !strncmp(name, "walk", 4))
+		return ALLOC_WALK;
 	return name && !strcmp(name, "uprobe") ? ALLOC_UPROBE : ALLOC_NONE;
+}
+
+/* "walk:MS" */
+static unsigned int parse_walk(const char *name)
+{
+	const char *ms = name ? strchr(name, ':') : NULL;
+
+	return ms ? (unsigned int)strtoul(ms + 1, NULL, 10) : WALK_MS;
 }
 
 static void start(struct server *sv, struct client *c, const char *buf,
@@ -386,6 +397,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.on_exec = wire_value(buf, len, "on_exec"),
 		.no_module = wire_value(buf, len, "no_module"),
 		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
+		.walk_ms = parse_walk(wire_value(buf, len, "alloc")),
 		.probe_file = wire_value(buf, len, "probe"),
 		.trace_dir = dir,
 		.command = wire_value(buf, len, "command"),

@@ -49,6 +49,9 @@ struct process {
 	uint32_t tgid;
 	bool alive;
 	bool drained; /* rings_gone() has been told */
+	struct found_list walked; /* chunks in use, at the last walk ... */
+	uint64_t walked_mm; /* ... of this address space */
+	bool walk_failed; /* and it was said */
 };
 
 struct session {
@@ -89,6 +92,7 @@ struct session {
 
 	unsigned int idle_ms;
 	uint64_t next_verify, next_sample, next_flush; /* ns */
+	uint64_t next_walk; /* ns */
 	uint64_t next_find; /* ns; 0: chunks from before are not looked for (any more) */
 	unsigned int find_tries;
 	uint64_t found_took; /* ns: it stood still so long for that */
@@ -136,6 +140,8 @@ static void process_born(struct session *s, uint32_t tgid)
 
 	if (p && p->alive)
 		return;
+	if (p)
+		found_free(&p->walked);
 	if (!p) {
 		p = realloc(s->processes, (s->nr_processes + 1) * sizeof(*p));
 		if (!p)
@@ -604,6 +610,8 @@ static int sample(struct session *s, const struct space *sp)
 	return err;
 }
 
+static void walk(struct session *s, uint32_t tgid);
+
 int session_refresh(struct session *s, uint32_t tgid)
 {
 	struct space *sp;
@@ -611,6 +619,8 @@ int session_refresh(struct session *s, uint32_t tgid)
 	if (s->sampled)
 		sampled_look(s->sampled, tgid);
 	catch_up(s);
+	if (s->o.alloc == ALLOC_WALK)
+		walk(s, tgid);
 	sp = living_space(s, tgid);
 	return sp ? sample(s, sp) : 0;
 }
@@ -733,6 +743,80 @@ static void find_chunks(struct session *s)
 		say(s, "chunks from before the attach are not known: %s",
 		    why ? why : strerror(-err));
 	found_free(&l);
+}
+
+/* --- walks: --alloc=walk ------------------------------------------------ */
+
+/* Said once, until a walk succeeds again. */
+static void say_unwalked(struct session *s, struct process *p, const char *why)
+{
+	if (!p->walk_failed)
+		say(s,
+		    "the heap of process %u could not be read (%s): its chunks are those of the walk before, if there was one",
+		    p->tgid, why);
+	p->walk_failed = true;
+}
+
+static int walk_heap(struct session *s, const struct space *sp,
+		     struct process *p, const char **why)
+{
+	struct found_list now, changes = { 0 };
+	int err = found_walk(p->tgid, false, &now, why);
+
+	if (!err)
+		err = found_changes(&p->walked, &now, &changes);
+	if (!err) {
+		tell_found(s, sp, &changes, FOUND_WALK);
+		found_free(&p->walked);
+		p->walked = now;
+		p->walked_mm = sp->mm;
+		p->walk_failed = false;
+	} else {
+		found_free(&now);
+	}
+	found_free(&changes);
+	return err;
+}
+
+static void walk(struct session *s, uint32_t tgid)
+{
+	struct space *sp = living_space(s, tgid);
+	struct process *p = process_find(s, tgid);
+	const struct found_list none = { 0 };
+	const char *why = NULL;
+	int err;
+
+	if (!sp || !p || !p->alive)
+		return;
+	if (p->walked_mm != sp->mm)
+		found_free(&p->walked);
+	if (sp->allocator.known && strcmp(sp->allocator.kind, "glibc")) {
+		say_unwalked(s, p, "its allocator keeps no books that can be");
+		return;
+	}
+	err = walk_heap(s, sp, p, &why);
+	if (!err || err == -ESRCH || err == -ENOENT) /* it has no heap yet */
+		return;
+	say_unwalked(s, p, why ? why : strerror(-err));
+	tell_found(s, sp, &none, FOUND_WALK | FOUND_UNREAD);
+}
+
+/* At most one twentieth of the daemon's time goes into it. */
+static void walk_all(struct session *s, uint64_t now)
+{
+	uint64_t took;
+	size_t i;
+
+	run_round(s, false);
+	for (i = 0; i < s->nr_processes; i++)
+		if (s->processes[i].alive)
+			walk(s, s->processes[i].tgid);
+		else
+			found_free(&s->processes[i].walked);
+	took = now_ns() - now;
+	s->next_walk = now + s->o.walk_ms * 1000000ull;
+	if (took * 20 > s->o.walk_ms * 1000000ull)
+		s->next_walk = now + took * 20;
 }
 
 /* --- verification ------------------------------------------------------- */
@@ -1002,7 +1086,8 @@ int session_trace_path(struct session *s, char *path, size_t size)
 
 const char *session_alloc_name(enum session_alloc a)
 {
-	static const char *const names[] = { "none", "shim", "uprobe", "auto" };
+	static const char *const names[] = { "none", "shim", "uprobe", "auto",
+					     "walk" };
 
 	return names[a];
 }
@@ -1146,7 +1231,8 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	s->model = model_new();
 	s->order = s->model ? order_new(s->model) : NULL;
 	if (s->order && s->command && !start_sources(s, why)) {
-		if (!o->on_exec && o->alloc != ALLOC_NONE)
+		if (!o->on_exec &&
+		    (o->alloc == ALLOC_SHIM || o->alloc == ALLOC_UPROBE))
 			s->next_find = now_ns() + FIND_MS * 1000000ull;
 		return s;
 	}
@@ -1240,6 +1326,8 @@ void session_stop(struct session *s)
 		order_free(s->order);
 	if (s->model)
 		model_free(s->model);
+	while (s->nr_processes)
+		found_free(&s->processes[--s->nr_processes].walked);
 	free(s->processes);
 	free(s->resync);
 	hash_destroy(&s->build_ids);
@@ -1289,6 +1377,8 @@ static void do_due(struct session *s)
 	}
 	if (s->next_find && now >= s->next_find)
 		find_chunks(s);
+	if (s->o.alloc == ALLOC_WALK && now >= s->next_walk)
+		walk_all(s, now);
 	if (now >= s->next_sample)
 		sample_all(s, now);
 	if (s->trace && now >= s->next_flush) {

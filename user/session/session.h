@@ -26,7 +26,13 @@
 #include "uapi/vmaheap.h"
 
 /* AUTO: the shim where it can be had, else uprobes; it becomes what it is. */
-enum session_alloc { ALLOC_NONE, ALLOC_SHIM, ALLOC_UPROBE, ALLOC_AUTO };
+enum session_alloc {
+	ALLOC_NONE,
+	ALLOC_SHIM,
+	ALLOC_UPROBE,
+	ALLOC_AUTO,
+	ALLOC_WALK, /* no calls: what malloc's own books have in use, now and then */
+};
 
 struct session_opts {
 	uint32_t pid;
@@ -39,6 +45,7 @@ struct session_opts {
 	int trace_dir; /* descriptor of an empty directory, or -1; becomes the session's */
 	const char *command; /* what is watched, for the trace and for people */
 	unsigned int verify_ms; /* 0: no periodic verification */
+	unsigned int walk_ms; /* ALLOC_WALK: between two walks */
 	const char *shim_sock; /* where to listen for the shim */
 	uint64_t stack_bytes; /* probe/words.h, struct ring_header; 0: no stacks */
 	size_t ring_bytes; /* 0: the default, 1 MiB */
