@@ -54,7 +54,7 @@ generated := $(skels) $(pb_src) $(sql_h)
 programs := $(main_src:user/%.c=build/%) build/vmaheap-rehearse
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
-victims := $(victim_src:%.c=build/%) \
+victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc static stripped musl musl-static) \
 	build/tests/victims/plug_a.so build/tests/victims/plug_b.so
 live := $(live_src:%.c=build/%)
@@ -149,6 +149,12 @@ VICTIM = -std=gnu11 -O1 -g -fno-builtin -Wall -Wextra -Werror -D_GNU_SOURCE= -Iu
 build/tests/victims/%: tests/victims/%.c
 	@mkdir -p $(@D)
 	$(CC) $(VICTIM) -o $@ $< $(VICTIM_LIBS)
+
+# Without a C library, so that 32 bits need none of their own.
+build/tests/victims/room build/tests/victims/room-32: tests/victims/room.c
+	@mkdir -p $(@D)
+	$(CC) $(VICTIM) -nostdlib -static -no-pie -fno-pic -ffreestanding -fno-stack-protector \
+		$(if $(filter %-32,$@),-m32) -o $@ $<
 
 # For reload: two libraries that differ in one number.
 build/tests/victims/plug_a.so: FRAME = 1000

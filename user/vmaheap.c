@@ -16,6 +16,7 @@
 
 #include "export/export.h"
 #include "output/diff.h"
+#include "output/enomem.h"
 #include "output/heap.h"
 #include "output/held.h"
 #include "output/output.h"
@@ -436,6 +437,13 @@ static int show_why(struct view *v, const struct space *s, const struct args *a)
 	return output_why(&v->o, s, addr, NULL);
 }
 
+static int show_enomem(struct view *v, const struct space *s,
+		       const struct args *a)
+{
+	(void)a;
+	return output_enomem(&v->o, s, NULL);
+}
+
 /* What malloc's own book-keeping says of the process now, as far as it may be read. */
 static const struct pt_par *par_now(struct look *l, uint32_t pid)
 {
@@ -541,6 +549,8 @@ static int run_why(const struct command *c, const struct args *a)
 
 	if (a->nr_rest && !strcmp(a->rest[0], "threshold"))
 		return run_threshold(c, a);
+	if (a->nr_rest == 2 && !strcmp(a->rest[0], "enomem"))
+		return each_space(a, a->rest[1], show_enomem);
 	if (a->nr_rest && ask_is_known(a->rest[0]))
 		return why_look(c, a);
 	if (a->nr_rest < 1 || a->nr_rest > 2 || (a->nr_rest == 1 && !a->pid))
@@ -1113,7 +1123,7 @@ static const struct command commands[] = {
 	  "p:", run_maps, true },
 	{ "why",
 	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR |\n"
-	  "                   threshold [--try=TUNABLES] -p PID | DIR",
+	  "                   threshold [--try=TUNABLES] -p PID | DIR | enomem -p PID | [-p PID] [--at SECONDS] DIR",
 	  "ADDR: the chain from an address to its chunk, its VMA, the event that created it, and\n"
 	  "of a process its page: present, swapped, its frame, who else has it. Hexadecimal, or\n"
 	  "the bytes of a pointer as they lie in memory, \"d0 cf ae 30 00 00 00 00\". --at as for\n"
@@ -1129,7 +1139,10 @@ static const struct command commands[] = {
 	  "  threshold  glibc's mmap threshold over time: the frees that raised it, what went to the\n"
 	  "           heap because of that; and what other settings would ask of the kernel, tried by\n"
 	  "           making the recorded calls once more. --try=TUNABLES: one setting more, as\n"
-	  "           $GLIBC_TUNABLES has it",
+	  "           $GLIBC_TUNABLES has it\n"
+	  "  enomem   what refuses it memory, or may: the number of VMAs and whose they are, which\n"
+	  "           calls split them, why neighbours did not merge; limits, overcommit; the layout,\n"
+	  "           and how far the brk heap can grow in it",
 	  "p:", run_why, true },
 	{ "report",
 	  "[--stacks[=BY] | --waste[=BY] | --folded=BY | --html FILE | --svg FILE] [--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",

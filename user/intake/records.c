@@ -15,7 +15,7 @@ _Static_assert(VMA_VVAR == VMAHEAP_VMA_VVAR && VMA_FILE == VMAHEAP_VMA_FILE &&
 		       VMA_SHARED == VMAHEAP_VMA_SHARED &&
 		       VMA_DONTCOPY == VMAHEAP_VMA_DONTCOPY,
 	       "vma flags");
-_Static_assert((int)FAILED_REASONS == (int)VMAHEAP_FAILED_REASONS &&
+_Static_assert((int)FAILED_TOLD == (int)VMAHEAP_FAILED_REASONS &&
 		       (int)FAILED_RLIMIT_AS == (int)VMAHEAP_FAILED_RLIMIT_AS,
 	       "failed reason");
 _Static_assert(RECORD_SAMPLED > VMAHEAP_F_COMPAT, "no flag of the module's");
@@ -144,7 +144,7 @@ static int decode_failed(const void *p, size_t size, struct event *ev)
 	ev->failed.syscall = r->syscall;
 	ev->failed.error = r->error;
 	/* Of a newer module there may be reasons that we do not know. */
-	ev->failed.reason = r->reason < FAILED_REASONS ? r->reason :
+	ev->failed.reason = r->reason < FAILED_TOLD ? r->reason :
 							 FAILED_UNKNOWN;
 	ev->failed.map_count = r->map_count;
 	return 0;

@@ -126,7 +126,8 @@ static void end_record(struct book *b, const struct event *ev, struct cause *c,
 static int replace(struct model *m, struct book *b, const struct event *ev,
 		   struct cause *c, struct outcome *out)
 {
-	struct bytes before = { c->mapped, c->unmapped, c->changed }, delta;
+	struct bytes before = { c->mapped, c->unmapped, c->changed, 0 }, delta;
+	size_t vmas = vma_map_count(b->s.vmas);
 	int nr = vma_map_replace(b->s.vmas, ev->range.lo, ev->range.hi,
 				 ev->range.vmas, ev->range.nr_vmas, c,
 				 m->changes, OUTCOME_CHANGES);
@@ -135,7 +136,10 @@ static int replace(struct model *m, struct book *b, const struct event *ev,
 		return nr;
 	delta = (struct bytes){ c->mapped - before.mapped,
 				c->unmapped - before.unmapped,
-				c->changed - before.changed };
+				c->changed - before.changed,
+				(int64_t)vma_map_count(b->s.vmas) -
+					(int64_t)vmas };
+	c->vmas += delta.vmas;
 	if (cause_is_event(c))
 		tally_bytes(b, c, &delta);
 	new_limits(m, &b->s, ev, nr);

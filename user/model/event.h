@@ -16,6 +16,9 @@ enum failed_reason {
 	FAILED_MAP_COUNT, /* vm.max_map_count */
 	FAILED_RLIMIT_AS,
 	FAILED_RLIMIT_DATA,
+	FAILED_TOLD, /* so many the module tells apart */
+	/* Found out here: no hole of the address space was that large. */
+	FAILED_NO_ROOM = FAILED_TOLD,
 	FAILED_REASONS,
 };
 

@@ -76,6 +76,7 @@ int join_call(struct thread *t, const struct call *call, uint64_t begin,
 		sum.mapped += c->mapped;
 		sum.unmapped += c->unmapped;
 		sum.changed += c->changed;
+		sum.vmas += c->vmas;
 	}
 	if (n)
 		ret = tally_site(t->book, call->op, call->caller, n, &sum);

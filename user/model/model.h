@@ -20,6 +20,7 @@ struct syscall_tally {
 	uint64_t in_calls; /* of these: inside an allocator call */
 	uint64_t mapped, unmapped, changed; /* bytes */
 	uint64_t mapped_in_calls, unmapped_in_calls, changed_in_calls;
+	int64_t vmas, vmas_in_calls; /* by so many there are more now */
 };
 
 /* System calls that failed with the same error, for the same reason. */
@@ -43,6 +44,7 @@ struct site_tally {
 	uint64_t calls; /* that went to the kernel */
 	uint64_t vma_events;
 	uint64_t mapped, unmapped, changed;
+	int64_t vmas; /* by so many there are more now */
 };
 
 /* A call stack: return addresses, the innermost first (probe/words.h). */

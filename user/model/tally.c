@@ -2,7 +2,10 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "model/room.h"
 #include "model/tally.h"
+
+#define NR_MMAP 9
 
 /* There are a dozen system calls that change VMAs: a list will do. */
 static struct syscall_tally *find(const struct space *s, const struct cause *c)
@@ -50,11 +53,13 @@ void tally_bytes(struct book *b, const struct cause *c, const struct bytes *n)
 	t->mapped += n->mapped;
 	t->unmapped += n->unmapped;
 	t->changed += n->changed;
+	t->vmas += n->vmas;
 	if (c->op == CALL_NONE)
 		return;
 	t->mapped_in_calls += n->mapped;
 	t->unmapped_in_calls += n->unmapped;
 	t->changed_in_calls += n->changed;
+	t->vmas_in_calls += n->vmas;
 }
 
 void tally_inside(struct book *b, const struct cause *c)
@@ -67,6 +72,7 @@ void tally_inside(struct book *b, const struct cause *c)
 	t->mapped_in_calls += c->mapped;
 	t->unmapped_in_calls += c->unmapped;
 	t->changed_in_calls += c->changed;
+	t->vmas_in_calls += c->vmas;
 }
 
 static struct site_tally *site(struct book *b, enum call_op op, uint64_t caller)
@@ -101,6 +107,7 @@ int tally_site(struct book *b, enum call_op op, uint64_t caller,
 	t->mapped += n->mapped;
 	t->unmapped += n->unmapped;
 	t->changed += n->changed;
+	t->vmas += n->vmas;
 	b->s.ops[op].to_kernel++;
 	return 0;
 }
@@ -125,16 +132,27 @@ long tally_stack(struct book *b, uint64_t stack)
 }
 
 /* There are few errors, too. */
+/* A mapping that was refused though no limit was reached: was there room for it? */
+static enum failed_reason reason_of(const struct space *s,
+				    const struct event *ev)
+{
+	if (ev->failed.reason != FAILED_UNKNOWN || ev->failed.error != ENOMEM ||
+	    ev->failed.syscall != NR_MMAP ||
+	    room_largest(s, NULL) >= ev->failed.args[1])
+		return ev->failed.reason;
+	return FAILED_NO_ROOM;
+}
+
 int tally_failed(struct book *b, const struct event *ev)
 {
 	struct space *s = &b->s;
+	enum failed_reason reason = reason_of(s, ev);
 	struct failed_tally *t;
 
 	for (size_t i = 0; i < s->nr_failed; i++) {
 		t = &s->failed[i];
 		if (t->nr == ev->failed.syscall &&
-		    t->error == ev->failed.error &&
-		    t->reason == ev->failed.reason) {
+		    t->error == ev->failed.error && t->reason == reason) {
 			t->calls++;
 			return 0;
 		}
@@ -146,7 +164,7 @@ int tally_failed(struct book *b, const struct event *ev)
 	s->failed[s->nr_failed++] =
 		(struct failed_tally){ .nr = ev->failed.syscall,
 				       .error = ev->failed.error,
-				       .reason = ev->failed.reason,
+				       .reason = reason,
 				       .calls = 1 };
 	return 0;
 }

@@ -20,6 +20,7 @@ struct book {
 
 struct bytes {
 	uint64_t mapped, unmapped, changed;
+	int64_t vmas;
 };
 
 /* A VMA event begins to be told (outside of any call, as far as is known) ... */

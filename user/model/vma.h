@@ -45,6 +45,7 @@ struct cause {
 	uint64_t mapped,
 		unmapped; /* bytes that came into and went out of being */
 	uint64_t changed; /* bytes whose flags changed (mprotect) */
+	int64_t vmas; /* by so many there were more (or less) afterwards */
 	uint32_t coalesced;
 	/* Filled in when the call is known (join.h); op CALL_NONE: none. */
 	enum call_op op;

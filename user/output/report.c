@@ -20,7 +20,7 @@
  *       unmapped, changed, mapped_in_calls, unmapped_in_calls, changed_in_calls ]
  *     kernel: { events, in_calls, outside, mapped, unmapped, changed, madvises }
  *     failed: [ syscall, error (a name), reason (vm.max_map_count, RLIMIT_AS,
- *       RLIMIT_DATA; null: not known), calls ]
+ *       RLIMIT_DATA, "no hole so large"; null: not known), calls ]
  *     callers: [ op, caller, calls, events, mapped, unmapped, changed ], all,
  *       most events first
  *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,

@@ -306,6 +306,7 @@ const char *failed_reason_name(enum failed_reason reason)
 		[FAILED_MAP_COUNT] = "vm.max_map_count",
 		[FAILED_RLIMIT_AS] = "RLIMIT_AS",
 		[FAILED_RLIMIT_DATA] = "RLIMIT_DATA",
+		[FAILED_NO_ROOM] = "no hole so large",
 	};
 
 	return names[reason];

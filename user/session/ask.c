@@ -9,6 +9,7 @@
 #include "output/threshold.h"
 #include "session/ask.h"
 #include "session/client.h"
+#include "session/limits.h"
 #include "session/look.h"
 #include "session/session.h"
 
@@ -32,6 +33,7 @@ static const struct {
 	{ "arena", output_arenas, false },
 	{ "rss", output_rss, true },
 	{ "threshold", answer_threshold, false },
+	{ "enomem", NULL, true }, /* needs no look at the heap */
 };
 #define NR_QUESTIONS (sizeof(questions) / sizeof(questions[0]))
 
@@ -86,6 +88,14 @@ static int open_view(struct look *l, struct look_view *v,
 	return 0;
 }
 
+static int ask_enomem(const struct output *o, const struct space *s)
+{
+	struct enomem_limits l;
+
+	return output_enomem(
+		o, s, !s->died && !limits_read(s->owner, &l) ? &l : NULL);
+}
+
 int ask_look(const char *what, const struct output *o, const struct space *s,
 	     FILE *err)
 {
@@ -96,6 +106,8 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 
 	if (q == NR_QUESTIONS || !s)
 		return -EINVAL;
+	if (!questions[q].answer)
+		return ask_enomem(o, s);
 	ret = open_view(&l, &v, o, s, questions[q].opaque, err);
 	if (ret)
 		return ret;

@@ -7,7 +7,7 @@
 #include "output/output.h"
 #include "output/waste.h"
 
-/* Is it one: "held", "arena", "rss", "threshold"? */
+/* Is it one: "held", "arena", "rss", "threshold", "enomem"? */
 bool ask_is_known(const char *what);
 /*
  * Answers it of a process that lives; s is its address space. 0 or -errno; what

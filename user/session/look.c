@@ -277,6 +277,11 @@ static int64_t read_kib(uint32_t pid, const char *file, const char *key)
 	return n;
 }
 
+static bool is_32(const struct look *l)
+{
+	return l->vmas[l->nr_vmas - 1].end <= 1ull << 32;
+}
+
 int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 	      const char **why)
 {
@@ -303,6 +308,8 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		*why = "no such process";
 		err = -ESRCH;
 	}
+	if (l->opaque && is_32(l))
+		*why = "it is a 32-bit program, whose malloc is not read";
 	if (l->stopped)
 		proc_go(&st);
 	l->took = now_ns() - l->ts;
