@@ -9,6 +9,14 @@ load
 cd "$tmp" || bail "no $tmp"
 repo=$(cd "$OLDPWD" && cd "$(dirname "$0")/../.." && pwd)
 
+# What a page is made of; its points in time, cells and events, each added up, must be what report and maps say.
+data() { sed -n 's,.*<script type="application/json" id="data">\(.*\)</script>$,\1,p' "$1"; }
+sums='[.processes[] | [([.time.events[].n[]] | add // 0), .report.kernel.events],
+	[([.time.events[].mapped] | add // 0), .report.kernel.mapped], [([.time.events[].unmapped] | add // 0), .report.kernel.unmapped],
+	[([.time.size[][-1]] | add) + .time.reserve[-1], .totals.size], [.time.live[-1], .report.live.bytes],
+	[.time.peak.bytes, .report.live.peak],
+	[([.heap.regions[].cells[]] | add // 0) + .heap.mapped.live + .heap.more.live, .report.live.bytes]]'
+
 # record NAME OPTIONS... -- COMMAND...
 record() {
 	local name=$1 status=0 said plain
@@ -26,6 +34,8 @@ record() {
 	fi
 	vmaheap report "$name" >"$name.report" || fail "$name: report"
 	unlike "$(cat "$name.report")" 'frees of what was not live|freed unseen' "$name: every free has its malloc"
+	vmaheap report --html "$name.html" "$name" || fail "$name: report --html"
+	is "$(data "$name.html" | jq -c "$sums | [.[] | select(.[0] != .[1])]")" "[]" "$name: the sums of its page"
 	diag "$name: $(grep -E '^(verify|events)' "$name.err" | tr '\n' ' ')"
 }
 
