@@ -68,6 +68,8 @@
 		const { lo } = lensRange(), at = Number(BigInt(pin.addr) - lo), row = Math.floor(at / ROW);
 		mouse($("lens"), "mousemove", 106 + (at % ROW + .5) * heap.lens.scale, row * heap.lens.h + 2);
 		check(text("chunk").includes(`chunk ${pin.addr}`) && /by\w+ from/.test(text("chunk")), "pointing at a chunk tells who made it");
+		key("map", "n");
+		check(heap.chunk && text("chunk").includes(hex(heap.chunk.addr)), "n goes to the next chunk");
 		const span = heap.span;
 		key("map", "-");
 		check(heap.span === 2 * span && text("lens-title").includes(`${8 * span}`), "minus shows more pages of chunks");

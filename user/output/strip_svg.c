@@ -169,6 +169,7 @@ static void put_label(const struct strip *st, const struct label *l)
 	FILE *f = st->o->f;
 	char buf[32];
 
+	fprintf(f, "<g class=\"line\" data-part=\"%zu\">", l->first);
 	fprintf(f,
 		"<path class=\"lead\" d=\"M%.0f %.1fL%.0f %.1fL%.0f %.1f\"/>"
 		"<text class=\"name\" x=\"%.0f\" y=\"%.1f\">",
@@ -182,7 +183,7 @@ static void put_label(const struct strip *st, const struct label *l)
 		 n.has_live		       ? human(n.live, buf) :
 		 may_live && !space_has_chunks(st->s) ? "?" :
 						 "");
-	fputc('\n', f);
+	fputs("</g>\n", f);
 }
 
 static void put_heads(const struct strip *st)

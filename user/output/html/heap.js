@@ -21,13 +21,18 @@ function layOutHeap(h) {
 		for (let i = 0; i < r.cells.length; i++)
 			heap.cells.push(r);
 		const rows = Math.ceil(r.cells.length / heap.columns);
-		row += rows + Math.max(1, Math.ceil(18 / heap.size)); // and a caption above it
+		row += rows + capRows(); // and a caption above it
 	}
 	heap.rows = row;
 }
 
+// The caption of a region is so many rows of cells high.
+function capRows() {
+	return Math.ceil(24 / heap.size);
+}
+
 function cellPlace(i) {
-	const r = heap.cells[i], n = i - r.first, s = heap.size, cap = Math.max(1, Math.ceil(18 / s));
+	const r = heap.cells[i], n = i - r.first, s = heap.size, cap = capRows();
 	return { x: 106 + n % heap.columns * s, y: (r.row + cap + Math.floor(n / heap.columns)) * s };
 }
 
@@ -81,14 +86,14 @@ function drawMap() {
 	const gap = s > 5 ? 1 : 0;
 	c.font = "11px ui-monospace, 'DejaVu Sans Mono', monospace";
 	for (const r of heap.regions) {
-		const y = (r.row + Math.max(1, Math.ceil(18 / s))) * s;
+		const y = (r.row + capRows()) * s;
 		c.fillStyle = css("--ink");
 		c.fillText(`${r.kind} ${r.start.toString(16)}: ${human(r.end - r.start)}, live ${human(r.live)} in ${exact(r.chunks)} chunks` +
-			(r.cell > 4096 ? `, ${human(r.cell)} a cell` : ""), 0, y - 5);
+			(r.cell > 4096 ? `, ${human(r.cell)} a cell` : ""), 0, y - 7);
 		c.fillStyle = css("--soft");
 		const step = Math.max(1, Math.ceil(14 / s));
 		for (let row = 0; row * heap.columns < r.cells.length; row += step)
-			c.fillText((r.start + BigInt(row * heap.columns * r.cell)).toString(16), 6, y + row * s + Math.min(s, 11));
+			c.fillText((r.start + BigInt(row * heap.columns * r.cell)).toString(16), 6, y + row * s + Math.max(8, Math.min(s, 11)));
 		for (let n = 0; n < r.cells.length; n++) {
 			const p = cellPlace(r.first + n), part = share(r.first + n);
 			c.fillStyle = colourOf(colours, part);
@@ -231,7 +236,7 @@ function pointMap(event, choose) {
 	const box = $("map").getBoundingClientRect(), s = heap.size;
 	const k = box.width / parseFloat($("map").style.width);
 	const x = (event.clientX - box.left) / k, y = (event.clientY - box.top) / k;
-	const column = Math.floor((x - 106) / s), cap = Math.max(1, Math.ceil(18 / s));
+	const column = Math.floor((x - 106) / s), cap = capRows();
 	if (column < 0 || column >= heap.columns)
 		return;
 	for (const r of heap.regions) {
@@ -254,11 +259,20 @@ function pointLens(event) {
 		return;
 	const addr = lo + BigInt(row * ROW + byte);
 	const chunk = inLens().find(c => addr >= c.addr && addr < c.addr + BigInt(Math.max(1, c.size)));
-	if (chunk === heap.chunk)
-		return;
-	heap.chunk = chunk || null;
+	if (chunk !== heap.chunk)
+		chooseChunk(chunk || null, addr);
+}
+
+function chooseChunk(chunk, addr) {
+	heap.chunk = chunk;
 	drawLens();
 	fill($("chunk"), ...(chunk ? chunkDetail(chunk) : [el("p", { class: "head" }, `${hex(addr)}: not live`)]));
+}
+
+function nextChunk(step) {
+	const list = inLens(), at = list.indexOf(heap.chunk) + step;
+	if (list.length)
+		chooseChunk(list[(at < 0 ? list.length + at : at) % list.length]);
 }
 
 function zoomLens(by) {
@@ -292,6 +306,8 @@ function keyMap(event) {
 		zoomLens(event.key === "+" ? 1 : -1);
 	else if (event.key === "p")
 		nextPin();
+	else if (event.key === "n" || event.key === "b")
+		nextChunk(event.key === "n" ? 1 : -1);
 	else
 		return;
 	event.preventDefault();
