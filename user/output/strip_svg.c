@@ -180,9 +180,9 @@ static void put_label(const struct strip *st, const struct label *l)
 	put_cell(f, SIZE_X, l->y, human(n.size, buf));
 	put_cell(f, RES_X, l->y, n.sampled ? human(n.resident, buf) : "?");
 	put_cell(f, LIVE_X, l->y,
-		 n.has_live		       ? human(n.live, buf) :
+		 n.has_live			      ? human(n.live, buf) :
 		 may_live && !space_has_chunks(st->s) ? "?" :
-						 "");
+							"");
 	fputs("</g>\n", f);
 }
 
