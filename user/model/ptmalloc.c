@@ -89,9 +89,11 @@ static bool leads_to(const struct pt_target *t, uint64_t p, uint64_t top,
 	return p == top;
 }
 
+/* Some 16 reads for each place, however long the chains are that lead nowhere. */
 static uint64_t resume(const struct pt_target *t, uint64_t p, uint64_t top)
 {
-	unsigned int budget = 8u << 20;
+	unsigned int budget = top - p < 8u << 20 ? (unsigned int)(top - p) :
+						   8u << 20;
 	uint64_t head, next;
 
 	for (; p < top && budget; p += 16) {
@@ -209,9 +211,10 @@ static struct pt_heap *add_heap(struct walk *w, uint32_t arena)
 	return &w->b->heaps[w->b->nr_heaps++];
 }
 
-static uint64_t top_end(const struct pt_arena *a)
+/* The top lies in [.., limit); what claims more was overwritten, or has grown just now. */
+static uint64_t top_end(const struct pt_arena *a, uint64_t limit)
 {
-	return a->top + a->top_size;
+	return a->top_size < limit - a->top ? a->top + a->top_size : limit;
 }
 
 /*
@@ -233,7 +236,7 @@ static int main_heaps(struct walk *w)
 		if (!h)
 			return -ENOMEM;
 		h->start = h->first = (w->b->par.sbrk_base + 15) & ~15ull;
-		h->end = top_in_brk ? top_end(a) : t->brk.end;
+		h->end = top_in_brk ? top_end(a, t->brk.end) : t->brk.end;
 		h->committed = h->reserved = t->brk.end;
 	}
 	r = top_in_brk ? NULL : pt_in(t->ranges, t->nr_ranges, a->top, 16);
@@ -242,7 +245,7 @@ static int main_heaps(struct walk *w)
 		if (!h)
 			return -ENOMEM;
 		h->start = h->first = r->start;
-		h->end = top_end(a);
+		h->end = top_end(a, r->end);
 		h->committed = h->reserved = h->end;
 	}
 	return 0;
