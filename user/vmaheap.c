@@ -579,7 +579,7 @@ static int parse_sites(const struct args *a, struct sites *n)
 {
 	n->name = a->folded ? a->folded : a->stacks ? a->stacks : a->waste;
 	if (!n->name || !*n->name)
-		n->name = a->waste && !a->nr_rest ? "hostage" : "live";
+		n->name = a->waste && !a->nr_rest ? "resident" : "live";
 	n->waste = a->waste || stack_order_parse(n->name, &n->by);
 	if (!n->waste || !waste_order_parse(n->name, &n->waste_by))
 		return 0;
@@ -1151,7 +1151,8 @@ static const struct command commands[] = {
 	  "                   (default), bytes or allocs\n"
 	  "  --waste[=BY]     by who allocated it (stack, or caller): what is live, resident, never\n"
 	  "                   touched, rounding, held hostage by pins, system calls; BY is\n"
-	  "                   hostage (default; of a trace live), live, resident, untouched, spare, slack, calls\n"
+	  "                   resident (default; of a trace live), live, untouched, spare, slack,\n"
+	  "                   hostage, calls\n"
 	  "  --folded=BY      either of them, one line a stack, for flame graphs\n"
 	  "  --symfs=DIR      look for the files that names come from below DIR, by path and\n"
 	  "                   by build id (DIR/.build-id)\n"

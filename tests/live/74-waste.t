@@ -55,6 +55,19 @@ like "$(vmaheap report --waste=untouched -p "$pid" | sed -n '/live  *chunks/{n;p
 is "$(vmaheap report --folded=untouched -p "$pid" | awk '/;mostly_untouched [0-9]+$/ { print $NF }')" $((16128 * 4096)) "folded"
 exits 125 "an unknown order" vmaheap report --waste=colour -p "$pid"
 vmaheap why held --json -p "$pid" >held
+is "$(vmaheap report --waste=live --json -p "$pid" | jq -c '[.sites[0].freed, .sites[0].live]')" "[$((257 * 4096)),67108864]" "if what is mapped were freed, its pages go back"
+
+at=$(jq '(.now - .start) / 1e9' < <(vmaheap maps --json -p "$pid"))
+
+# --- the counterfactual, carried out
+anonymous() { awk '/^Anonymous:/ { print $2 * 1024 }' "/proc/$pid/smaps_rollup"; }
+said=$(($(site holes .freed) + $(jq .trim_now held)))
+before=$(anonymous)
+echo f >&8
+until_true 60 grep -q freed out || bail "the victim does not obey"
+went=$((before - $(anonymous)))
+diag "said $said, $went bytes went back"
+is "$((went - said <= 4096 && said - went <= 4096 && said > 1000000))" 1 "what goes back when a site's chunks are freed, to the page"
 exec 8>&-
 wait $recorder
 is $? 0 "the victim goes on as if nothing had been"
@@ -65,7 +78,7 @@ is "$(jq .total.live json)" "$(vmaheap report --json trace | jq '.spaces[0].live
 is "$(jq -c '[.total | .resident, .untouched, .slack, .hostage]' json)" '[null,null,null,null]' "what it cannot know is null"
 exits 125 "folded by what a trace does not know" vmaheap report --folded=hostage trace
 like "$(cat "$tmp/said")" 'not known' "is refused, with a reason"
-vmaheap why held --json trace >json
+vmaheap why held --json --at "$at" trace >json
 is "$(jq -c '[.heaps[] | select(.kind == "heap")][0].pins | map(.addr)' json)" "$(jq -c '.arenas[0].pins | map(.addr)' held)" \
 	"why held of a trace: the pins are those of malloc's books"
 is "$(jq -n --slurpfile t json --slurpfile p held '[$t[0].heaps[] | select(.kind == "heap")][0].empty >= $p[0].trim_now')" true \

@@ -327,6 +327,56 @@ static void arena_trimmed(void **state)
 	pt_free(&b);
 }
 
+/* Freed together or one after the other (the small ones first), the same goes back. */
+static void same_together(const struct pt_book *b)
+{
+	struct pt_trim *t = pt_trim_new(b), *u = pt_trim_new(b);
+	const struct pt_range *r, *q;
+	size_t list[64], nr = 0, m, n, i;
+
+	for (i = 0; i < b->mmapped; i++)
+		if (b->chunks[i].state == PT_USED && seed_below(2))
+			list[nr++] = i;
+	for (i = 0; i < nr; i++)
+		if (pt_size(&b->chunks[list[i]]) <= 128)
+			assert_int_equal(pt_trim_freed(t, list[i]), 0);
+	for (i = 0; i < nr; i++)
+		if (pt_size(&b->chunks[list[i]]) > 128)
+			assert_int_equal(pt_trim_freed(t, list[i]), 0);
+	assert_int_equal(pt_trim_freed_many(u, list, nr), 0);
+	assert_int_equal(pt_trim_now(t, PT_NOWHERE), 0);
+	assert_int_equal(pt_trim_now(u, PT_NOWHERE), 0);
+	r = pt_trim_ranges(t, &n);
+	q = pt_trim_ranges(u, &m);
+	assert_int_equal(n, m);
+	for (i = 0; i < n; i++) {
+		assert_int_equal(r[i].start, q[i].start);
+		assert_int_equal(r[i].end, q[i].end);
+	}
+	pt_trim_drop(t);
+	pt_trim_drop(u);
+}
+
+static void freed_together(void **state)
+{
+	const char *why;
+	struct pt_book b;
+	int i;
+
+	(void)state;
+	image_make(&im, false);
+	assert_int_equal(read_image(&b, &why), 0);
+	assert_true(b.mmapped < 64);
+	for (i = 0; i < 40; i++)
+		same_together(&b);
+	b.heaps[2].end += 1 << 20;
+	for (i = 0; i < 40; i++) {
+		b.par.trim_threshold = i % 2 ? 1ull << 40 : 1 << 17;
+		same_together(&b);
+	}
+	pt_free(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -339,6 +389,7 @@ int main(void)
 		cmocka_unit_test(words_by_chance),
 		cmocka_unit_test(trimmed),
 		cmocka_unit_test(arena_trimmed),
+		cmocka_unit_test(freed_together),
 	};
 
 	seed_start();

@@ -2,7 +2,8 @@
 /*
  * lazy: memory that was asked for and hardly used, each kind by a function of its own.
  * It prints what it made, "NAME ADDR BYTES TOUCHED", then "ready", and stands still until
- * its standard input ends.
+ * its standard input ends. On an "f" it frees what holes() has kept, calls malloc_trim(0)
+ * and prints "freed".
  */
 #include <malloc.h>
 #include <stdio.h>
@@ -71,6 +72,17 @@ __attribute__((noinline)) static void one_byte_each(void)
 	tell("huge", p, 8 * MIB, 4);
 }
 
+static void free_kept(void)
+{
+	size_t i;
+
+	for (i = 0; i < 100; i++)
+		free(kept[i]);
+	malloc_trim(0);
+	puts("freed");
+	fflush(stdout);
+}
+
 int main(void)
 {
 	char byte;
@@ -81,5 +93,8 @@ int main(void)
 	one_byte_each();
 	puts("ready");
 	fflush(stdout);
-	return read(STDIN_FILENO, &byte, 1) > 0;
+	while (read(STDIN_FILENO, &byte, 1) == 1)
+		if (byte == 'f')
+			free_kept();
+	return 0;
 }

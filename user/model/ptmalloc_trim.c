@@ -244,24 +244,35 @@ static void consolidate(struct pt_trim *t, uint32_t arena)
 		sink_top(t, arena);
 }
 
-/* Of the free chunk that i is part of now; what joins the top is as large as the top. */
-static uint64_t merged(struct pt_trim *t, uint32_t arena, size_t i)
+/* The free chunk that i is part of ends before chunk *end; its size. */
+static uint64_t run_of(const struct pt_trim *t, uint32_t arena, size_t i,
+		       size_t *end)
 {
-	const struct pt_heap *h = &t->b->heaps[t->b->chunks[i].heap];
-	size_t lo = i, hi = i + 1, end = h->chunk + h->nr_chunks;
-	uint64_t size;
+	const struct pt_book *b = t->b;
+	uint32_t heap = b->chunks[i].heap;
+	const struct pt_heap *h = &b->heaps[heap];
+	size_t lo = i, hi = i + 1, last = h->chunk + h->nr_chunks;
 
 	while (lo > h->chunk && t->state[lo - 1] == FREE)
 		lo--;
-	while (hi < end && t->state[hi] == FREE)
+	while (hi < last && t->state[hi] == FREE)
 		hi++;
-	if (t->top_heap[arena] == t->b->chunks[i].heap && hi >= t->top[arena]) {
-		t->top[arena] = lo;
-		pt_trim_top(t, arena, &size);
-		return size;
-	}
-	return t->b->chunks[hi - 1].addr + pt_size(&t->b->chunks[hi - 1]) -
-	       t->b->chunks[lo].addr;
+	*end = hi;
+	if (t->top_heap[arena] == heap && hi >= t->top[arena])
+		return t->end[heap] - b->chunks[lo].addr;
+	return b->chunks[hi - 1].addr + pt_size(&b->chunks[hi - 1]) -
+	       b->chunks[lo].addr;
+}
+
+/* Of the free chunk that i is part of now; what joins the top is as large as the top. */
+static uint64_t merged(struct pt_trim *t, uint32_t arena, size_t i)
+{
+	size_t end;
+	uint64_t size = run_of(t, arena, i, &end);
+
+	if (t->top_heap[arena] == t->b->chunks[i].heap && end >= t->top[arena])
+		sink_top(t, arena);
+	return size;
 }
 
 int pt_trim_freed(struct pt_trim *t, size_t i)
@@ -285,6 +296,62 @@ int pt_trim_freed(struct pt_trim *t, size_t i)
 		return heap_trim(t, arena);
 	pt_trim_top(t, 0, &size);
 	return size >= b->par.trim_threshold ? systrim(t, b->par.top_pad) : 0;
+}
+
+/* Has one of those that were freed become part of what makes free() look at the top? */
+static bool has_large(const struct pt_trim *t, uint32_t arena,
+		      const size_t *chunks, size_t nr)
+{
+	size_t i, end = 0;
+
+	for (i = 0; i < nr; i++)
+		if (chunks[i] >= end && t->state[chunks[i]] == FREE &&
+		    run_of(t, arena, chunks[i], &end) >= TRIM_FROM)
+			return true;
+	return false;
+}
+
+static int settle_top(struct pt_trim *t, uint32_t arena, const size_t *chunks,
+		      size_t nr)
+{
+	uint64_t size;
+
+	if (t->top_heap[arena] == PT_NOWHERE)
+		return 0;
+	sink_top(t, arena);
+	if (!has_large(t, arena, chunks, nr))
+		return 0;
+	consolidate(t, arena);
+	if (arena)
+		return heap_trim(t, arena);
+	pt_trim_top(t, 0, &size);
+	return size >= t->b->par.trim_threshold ?
+		       systrim(t, t->b->par.top_pad) :
+		       0;
+}
+
+int pt_trim_freed_many(struct pt_trim *t, const size_t *chunks, size_t nr)
+{
+	const struct pt_book *b = t->b;
+	size_t from = 0, i;
+	int err = 0;
+
+	for (i = 0; i < nr; i++)
+		t->state[chunks[i]] =
+			b->layout->fastbins && pt_size(&b->chunks[chunks[i]]) <=
+						       MAX_FAST ?
+				FAST :
+				FREE;
+	for (i = 0; !err && i < nr; i++) {
+		uint32_t arena = b->heaps[b->chunks[chunks[i]].heap].arena;
+
+		if (i + 1 < nr &&
+		    b->heaps[b->chunks[chunks[i + 1]].heap].arena == arena)
+			continue;
+		err = settle_top(t, arena, chunks + from, i + 1 - from);
+		from = i + 1;
+	}
+	return err;
 }
 
 /* The whole pages of the free chunk [lo, hi), but for what its header needs. */

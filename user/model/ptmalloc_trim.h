@@ -26,6 +26,11 @@ void pt_trim_drop(struct pt_trim *t);
 
 /* free() of chunk i (index in book.chunks), which is PT_USED. 0 or -ENOMEM. */
 int pt_trim_freed(struct pt_trim *t, size_t i);
+/*
+ * free() of many, ascending, in time that does not depend on how they lie. As one after
+ * the other, those for fastbins first, but that the top of an arena is looked at once.
+ */
+int pt_trim_freed_many(struct pt_trim *t, const size_t *chunks, size_t nr);
 /* malloc_trim(0); of one arena only, when `arena` is not PT_NOWHERE. 0 or -ENOMEM. */
 int pt_trim_now(struct pt_trim *t, uint32_t arena);
 

@@ -458,6 +458,35 @@ int held_pins(const struct look_view *v,
 	return err;
 }
 
+/* Those with a mapping of their own, which goes back whole, are the last in the book. */
+int held_if_freed(const struct look_view *v, const size_t *chunks, size_t nr,
+		  uint64_t *back)
+{
+	const struct pt_book *b = v->book;
+	struct pt_trim *t = pt_trim_new(b);
+	uint64_t mapped = 0;
+	int err = t ? 0 : -ENOMEM;
+
+	for (; !err && nr && chunks[nr - 1] >= b->mmapped; nr--) {
+		const struct pt_chunk *c = &b->chunks[chunks[nr - 1]];
+		uint64_t start = c->addr - c->link;
+		int64_t n =
+			v->resident(v->ctx, start, start + pt_mapping(b, c));
+
+		if (n < 0)
+			err = (int)n;
+		else
+			mapped += (uint64_t)n;
+	}
+	if (!err)
+		err = pt_trim_freed_many(t, chunks, nr);
+	if (!err)
+		err = if_trimmed(v, t, PT_NOWHERE, back);
+	*back += mapped;
+	pt_trim_drop(t);
+	return err;
+}
+
 int output_held(const struct look_view *v)
 {
 	struct holds all = { NULL };

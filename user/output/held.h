@@ -37,6 +37,12 @@ int output_held_trace(const struct output *o, const struct space *s);
  */
 int held_pins(const struct look_view *v,
 	      void (*pin)(void *ctx, uint64_t addr, int64_t bytes), void *ctx);
+/*
+ * What goes back when these chunks in use (indices in the book, ascending) are freed,
+ * past the threads' caches, and malloc_trim(0) is called: bytes. 0 or -errno.
+ */
+int held_if_freed(const struct look_view *v, const size_t *chunks, size_t nr,
+		  uint64_t *back);
 /* What the arenas are, who uses them, what of them is resident. */
 int output_arenas(const struct look_view *v);
 /* What resident memory consists of, to the last page. */

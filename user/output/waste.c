@@ -36,7 +36,8 @@ static struct waste_site *site(struct waste *w, uint64_t where)
 	}
 	if (hash_put(&w->index, where, 0, (void *)(uintptr_t)(w->nr_sites + 1)))
 		return NULL;
-	w->sites[w->nr_sites] = (struct waste_site){ .where = where };
+	w->sites[w->nr_sites] =
+		(struct waste_site){ .where = where, .freed = -1 };
 	return &w->sites[w->nr_sites++];
 }
 
@@ -52,18 +53,42 @@ static struct waste_site *site_of(const struct look_view *v, struct waste *w,
 
 /* --- live bytes, slack */
 
-/* What a chunk may use beyond what was asked for; -1: malloc's books do not tell. */
-static int64_t slack(const struct pt_book *b, const struct chunk *c)
+/* The chunk as malloc's books have it; NULL: they do not. */
+static const struct pt_chunk *in_book(const struct pt_book *b,
+				      const struct chunk *c)
 {
 	const struct pt_chunk *p = b ? pt_find(b, c->addr) : NULL;
-	uint64_t usable;
 
-	if (!p || p->addr + 16 != c->addr || !pt_in_use(p))
-		return -1;
-	usable = p->state == PT_MMAPPED ?
-			 p->addr - p->link + pt_mapping(b, p) - c->addr :
-			 pt_size(p) - 8;
-	return usable < c->size ? -1 : (int64_t)(usable - c->size);
+	return p && p->addr + 16 == c->addr && pt_in_use(p) ? p : NULL;
+}
+
+/* What a chunk may use. */
+static uint64_t usable(const struct pt_book *b, const struct pt_chunk *p)
+{
+	return p->state == PT_MMAPPED ? pt_mapping(b, p) - p->link - 16 :
+					pt_size(p) - 8;
+}
+
+static void count_known(const struct look_view *v, struct waste *w,
+			const struct chunk *c, struct waste_site *s)
+{
+	const struct pt_chunk *p = in_book(v->book, c);
+
+	if (!p || usable(v->book, p) < c->size)
+		return;
+	s->slack += usable(v->book, p) - c->size;
+	s->slack_chunks++;
+	w->chunks[w->nr_chunks++] =
+		(struct waste_chunk){ s->where, (size_t)(p - v->book->chunks) };
+}
+
+static int compare_chunks(const void *va, const void *vb)
+{
+	const struct waste_chunk *a = va, *b = vb;
+
+	if (a->where != b->where)
+		return a->where < b->where ? -1 : 1;
+	return a->chunk < b->chunk ? -1 : a->chunk > b->chunk;
 }
 
 static int count_chunks(const struct look_view *v, struct waste *w)
@@ -71,20 +96,58 @@ static int count_chunks(const struct look_view *v, struct waste *w)
 	struct chunk c;
 	uint64_t at = 0;
 
+	w->chunks = calloc(chunk_total(v->s->chunks).chunks + 1,
+			   sizeof(*w->chunks));
+	if (!w->chunks)
+		return -ENOMEM;
 	for (; !chunk_next(v->s->chunks, at, UINT64_MAX, &c); at = c.addr + 1) {
 		struct waste_site *s = site_of(v, w, c.caller);
-		int64_t more = slack(v->book, &c);
 
 		if (!s)
 			return -ENOMEM;
 		s->chunks++;
 		s->live += c.size;
-		if (more < 0)
-			continue;
-		s->slack += (uint64_t)more;
-		s->slack_chunks++;
+		count_known(v, w, &c, s);
 	}
+	qsort(w->chunks, w->nr_chunks, sizeof(*w->chunks), compare_chunks);
 	return 0;
+}
+
+/* --- what if */
+
+/* The index of its first chunk. */
+static size_t first_chunk(const struct waste *w, uint64_t where)
+{
+	size_t lo = 0, hi = w->nr_chunks;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (w->chunks[mid].where < where)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo;
+}
+
+int waste_if_freed(const struct look_view *v, const struct waste *w,
+		   struct waste_site *s)
+{
+	size_t *list = calloc(s->chunks + 1, sizeof(*list)), nr = 0, i;
+	uint64_t back = 0, now = 0;
+	int err = list ? 0 : -ENOMEM;
+
+	for (i = first_chunk(w, s->where);
+	     list && i < w->nr_chunks && w->chunks[i].where == s->where; i++)
+		list[nr++] = w->chunks[i].chunk;
+	if (!err)
+		err = held_if_freed(v, list, 0, &now);
+	if (!err)
+		err = held_if_freed(v, list, nr, &back);
+	s->freed = back > now ? (int64_t)(back - now) : 0;
+	free(list);
+	return err;
 }
 
 /* --- pages */
@@ -288,6 +351,7 @@ int waste_count(const struct look_view *v, struct waste *w)
 void waste_free(struct waste *w)
 {
 	free(w->sites);
+	free(w->chunks);
 	free(w->regions);
 	hash_destroy(&w->index);
 }

@@ -19,6 +19,7 @@ struct waste_site {
 	uint64_t slack; /* of `slack_chunks` chunks: what they have beyond their size */
 	uint64_t slack_chunks;
 	int64_t hostage;
+	int64_t freed; /* -1: not asked for */
 	uint64_t events; /* VMA events: each is a system call, or a part of one */
 };
 
@@ -28,12 +29,20 @@ struct waste_region {
 	uint64_t huge; /* of resident */
 };
 
+/* A live chunk that malloc's books know. */
+struct waste_chunk {
+	uint64_t where;
+	size_t chunk; /* in the book */
+};
+
 struct waste {
 	struct waste_site *sites;
 	size_t nr_sites, room;
 	struct hash index; /* where -> place in `sites` + 1 */
 	struct waste_pages none; /* pages without a live byte */
 	struct waste_site sum; /* of the sites and, in `pages`, of none */
+	struct waste_chunk *chunks; /* by where, each ascending */
+	size_t nr_chunks;
 	struct waste_region *regions;
 	size_t nr_regions;
 	bool pages_known, slack_known, hostage_known, events_known;
@@ -46,6 +55,12 @@ struct waste {
  */
 int waste_count(const struct look_view *v, struct waste *w);
 void waste_free(struct waste *w);
+/*
+ * Fills in s->freed: what goes back when all of its chunks are freed and malloc_trim(0)
+ * is called, beyond what that gives back now. Some ms for a heap of 100 MiB. 0 or -errno.
+ */
+int waste_if_freed(const struct look_view *v, const struct waste *w,
+		   struct waste_site *s);
 
 enum waste_order {
 	WASTE_LIVE,

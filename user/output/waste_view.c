@@ -6,7 +6,9 @@
  *   sites: [ stack, caller (see text.h), chunks, live, resident, swapped, untouched,
  *     spare (of resident: zeroes in huge pages), slack (what chunks have beyond what
  *     was asked for), slack_chunks (of so many it is known), hostage (what goes back
- *     when the pins that `why held` names are freed, in its order), calls (VMA events
+ *     when the pins that `why held` names are freed, in its order), freed (what goes back
+ *     when all of its chunks are freed and malloc_trim(0) is called, beyond what that
+ *     gives back now; of the first 20 sites, else null), calls (VMA events
  *     made by its allocator calls) ]; where a page has several chunks they share it in
  *     proportion to their bytes on it
  *   nobody: { resident, swapped, untouched, spare } on pages without a live byte
@@ -105,6 +107,17 @@ static int count(const struct look_view *v, enum waste_order by,
 	return err;
 }
 
+/* What is dear to know, of those that are shown. */
+static int ask_what_if(const struct look_view *v, struct waste *w)
+{
+	size_t i;
+	int err = 0;
+
+	for (i = 0; !err && v->book && i < w->nr_sites && i < TOP; i++)
+		err = waste_if_freed(v, w, &w->sites[i]);
+	return err;
+}
+
 /* --- text */
 
 static void cell_kib(struct table *t, bool known, int64_t bytes)
@@ -136,6 +149,11 @@ static void cells(struct table *t, const struct waste *w,
 	cell_kib(t, s->slack_chunks || !s->chunks ? w->slack_known : false,
 		 (int64_t)s->slack);
 	cell_kib(t, w->hostage_known, s->hostage);
+	if (s == &w->sum)
+		table_cell(t,
+			   "-"); /* together more goes back than one by one */
+	else
+		cell_kib(t, s->freed >= 0, s->freed);
 	if (w->events_known)
 		table_cell(t, "%" PRIu64, s->events);
 	else
@@ -181,15 +199,15 @@ static void headings(struct table *t, const struct waste *w)
 {
 	static const char *const before[] = { "live", "chunks", "resident",
 					      "untouched" };
-	static const char *const after[] = { "slack", "hostage", "calls",
-					     "allocated by" };
+	static const char *const after[] = { "slack", "hostage", "if freed",
+					     "calls", "allocated by" };
 	size_t i;
 
 	for (i = 0; i < 4; i++)
 		table_cell(t, "%s", before[i]);
 	if (w->sum.pages.spare)
 		table_cell(t, "spare");
-	for (i = 0; i < 4; i++)
+	for (i = 0; i < 5; i++)
 		table_cell(t, "%s", after[i]);
 }
 
@@ -200,7 +218,7 @@ static void row_nobody(struct table *t, const struct waste *w)
 	table_cell(t, "-");
 	table_cell(t, "-");
 	cells_pages(t, w, &w->none);
-	for (i = 0; i < 3; i++)
+	for (i = 0; i < 4; i++)
 		table_cell(t, "-");
 	table_cell(t,
 		   "nobody: pages without a live byte (see why rss, why held)");
@@ -209,7 +227,7 @@ static void row_nobody(struct table *t, const struct waste *w)
 static int text_sites(const struct look_view *v, const struct waste *w)
 {
 	struct table *t =
-		table_new(w->sum.pages.spare ? "rrrrrrrrl" : "rrrrrrrl");
+		table_new(w->sum.pages.spare ? "rrrrrrrrrl" : "rrrrrrrrl");
 	size_t i;
 	int err;
 
@@ -293,7 +311,8 @@ static void text_head(const struct look_view *v, const struct waste *w,
 		fprintf(f,
 			"slack: what a chunk has beyond what was asked for, known of %" PRIu64
 			" of %" PRIu64
-			" chunks; hostage: what the pins of why held keep back.\n",
+			" chunks; hostage: what the pins of why held keep back;\n"
+			"if freed: what goes back when all of it is freed and malloc_trim(0) called, beyond what that gives back now.\n",
 			w->sum.slack_chunks, w->sum.chunks);
 	if (v->o->stack_bytes > 1)
 		fprintf(f,
@@ -334,12 +353,14 @@ static void set_pages(json_t *j, const struct waste *w,
 static json_t *json_site(const struct waste *w, const struct waste_site *s)
 {
 	json_t *j = json_pack(
-		"{s:o, s:o, s:o, s:o, s:o, s:o}", "chunks", json_u64(s->chunks),
-		"live", json_u64(s->live), "slack",
+		"{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "chunks",
+		json_u64(s->chunks), "live", json_u64(s->live), "slack",
 		json_known(w, WASTE_SLACK, s), "slack_chunks",
 		w->slack_known ? json_u64(s->slack_chunks) : json_null(),
-		"hostage", json_known(w, WASTE_HOSTAGE, s), "calls",
-		json_known(w, WASTE_EVENTS, s));
+		"hostage", json_known(w, WASTE_HOSTAGE, s), "freed",
+		s->freed < 0 || s == &w->sum ? json_null() :
+					       json_integer(s->freed),
+		"calls", json_known(w, WASTE_EVENTS, s));
 
 	set_pages(j, w, &s->pages);
 	return j;
@@ -411,6 +432,8 @@ int output_waste(const struct look_view *v, enum waste_order by)
 	struct waste w;
 	int err = count(v, by, &w);
 
+	if (!err)
+		err = ask_what_if(v, &w);
 	if (!err && v->o->json) {
 		err = waste_json(v, &w);
 	} else if (!err) {
