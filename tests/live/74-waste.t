@@ -36,7 +36,7 @@ for what in resident swapped untouched spare; do
 	is "$(jq "([.sites[].$what] | add) + .nobody.$what" json)" "$(jq "[.vmas[].$what] | add" json)" "$what: sites and nobody have all of it"
 done
 
-site() { jq ".sites[] | select(.stack.frames[0].symbol | startswith(\"$1+\")) | $2" json; }
+site() { jq ".sites[] | select(.stack.frames[0].symbol // \"\" | startswith(\"$1+\")) | $2" json; }
 is "$(site mostly_untouched '[.live, .resident, .untouched]' | jq -c .)" "[67108864,$((257 * 4096)),$((16128 * 4096))]" \
 	"64 MiB of which one was written to, and the page of its end"
 is "$(site rounded '[.chunks, .live, .slack_chunks, .slack]' | jq -c .)" '[1000,25000,1000,15000]' "1000 times 25 bytes have 15 more each"

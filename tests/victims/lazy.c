@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define MIB (1ul << 20)
@@ -60,7 +61,7 @@ __attribute__((noinline)) static void rounded(void)
 	tell("rounded", p[999], 25, 25);
 }
 
-/* One byte of each huge page, where the kernel gives any. */
+/* One byte of each huge page, where the kernel gives any; the others must not have one. */
 __attribute__((noinline)) static void one_byte_each(void)
 {
 	char *p = memalign(2 * MIB, 8 * MIB);
@@ -87,9 +88,11 @@ int main(void)
 {
 	char byte;
 
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	mostly_untouched();
 	holes();
 	rounded();
+	prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
 	one_byte_each();
 	puts("ready");
 	fflush(stdout);
