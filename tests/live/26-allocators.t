@@ -76,7 +76,7 @@ is "$(vmaheap report --json stripped | jq -c '.spaces[-1] | [.allocator, .calls,
 	'[{"name":"","file":null,"static":true},null,true]' "stripped: the VMA side alone"
 like "$(vmaheap maps stripped)" '^Allocator: opaque' "maps says it"
 ran asked --alloc=shim -- "$victims/alloc_ops-static"
-like "$(cat asked.err)" 'its allocator calls are not seen' "the shim was asked for and cannot: it is said"
+like "$(cat asked.err)" 'its own allocator calls are not seen' "the shim was asked for and cannot: it is said"
 cp "$victims/alloc_ops" other && chown 65534 other && chmod u+s other
 ran setuid -- ./other
 like "$(cat setuid.err)" 'other rights than yours.* seen by uprobes' "set-user-ID: uprobes"

@@ -470,7 +470,7 @@ static void choose_other(struct run *r)
 
 	if (r->o->follow) {
 		fprintf(stderr,
-			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of its children may be\n",
+			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of programs that it executes may be\n",
 			who, what);
 		return;
 	}
@@ -506,7 +506,7 @@ static void choose_alloc(struct run *r)
 		choose_other(r);
 	else if (!strcmp(r->alloc, "shim"))
 		fprintf(stderr,
-			"vmaheap: %s %s, so the shim cannot be preloaded: its allocator calls are not seen\n",
+			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of programs that it executes may be\n",
 			r->o->argv[0], what);
 }
 
