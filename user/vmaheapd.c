@@ -58,7 +58,7 @@ int main(int argc, char **argv)
 	}
 	if (optind != argc)
 		return usage(stderr, 125);
-	err = server_run(path, group, metrics, 0, -1);
+	err = server_run(path, group, metrics, -1, -1);
 	if (err)
 		fprintf(stderr, "vmaheapd: %s: %s\n", path, strerror(-err));
 	return err ? 125 : 0;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -128,28 +129,31 @@ static int read_answer(struct run *r, enum wire_kind until)
 static int start_server(struct run *r)
 {
 	char path[200], byte;
-	int ready[2], err;
+	int ready[2], pair[2], err;
 
 	snprintf(path, sizeof(path), "%s/%d.sock", wire_dir(), getpid());
-	if (pipe2(ready, O_CLOEXEC))
+	if (pipe2(ready, O_CLOEXEC) ||
+	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
 	fflush(NULL);
 	r->server = fork();
 	if (!r->server) {
 		close(ready[0]);
+		close(pair[0]);
 		setpgid(0, 0);
-		err = server_run(path, WIRE_NO_GROUP, NULL, 1, ready[1]);
+		err = server_run(path, WIRE_NO_GROUP, NULL, pair[1], ready[1]);
 		if (err)
 			fprintf(stderr, "vmaheap: %s: %s\n", path,
 				strerror(-err));
 		_exit(err ? STATUS_FAILED : 0);
 	}
 	close(ready[1]);
+	close(pair[1]);
+	r->fd = pair[0];
+	wire_patience(r->fd, 10000);
 	err = r->server < 0 ? -errno : read(ready[0], &byte, 1) == 1 ? 0 : -EIO;
 	close(ready[0]);
-	if (!err)
-		r->fd = wire_connect(path);
-	return err ? err : r->fd < 0 ? r->fd : 0;
+	return err;
 }
 
 static int reach_daemon(struct run *r)

@@ -46,7 +46,6 @@ struct server {
 	const char *path;
 	int listen_fd, signal_fd;
 	bool private, stop;
-	bool had_client;
 	struct client clients[CLIENTS_MAX];
 	size_t nr;
 	unsigned int shim_socks; /* ever made: they are numbered */
@@ -571,14 +570,10 @@ static bool make_place(struct server *sv)
 	return false;
 }
 
-static void accept_client(struct server *sv)
+static void add_client(struct server *sv, int fd)
 {
-	int fd = accept4(sv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
-	struct peer peer;
+	struct peer peer = peer_of(fd);
 
-	if (fd < 0)
-		return;
-	peer = peer_of(fd);
 	if (sv->nr == CLIENTS_MAX && !make_place(sv)) {
 		close(fd);
 		return;
@@ -586,7 +581,14 @@ static void accept_client(struct server *sv)
 	/* The watches wait while an answer does. */
 	wire_patience(fd, peer.trusted ? 10000 : 500);
 	sv->clients[sv->nr++] = (struct client){ .fd = fd, .peer = peer };
-	sv->had_client = true;
+}
+
+static void accept_client(struct server *sv)
+{
+	int fd = accept4(sv->listen_fd, NULL, NULL, SOCK_CLOEXEC);
+
+	if (fd >= 0)
+		add_client(sv, fd);
 }
 
 /* --- metrics -------------------------------------------------------------- */
@@ -721,7 +723,7 @@ static void raise_limits(void)
 	setpriority(PRIO_PROCESS, 0, -10);
 }
 
-int server_run(const char *path, gid_t group, const char *metrics, int private,
+int server_run(const char *path, gid_t group, const char *metrics, int owner,
 	       int ready)
 {
 	static struct server sv;
@@ -730,7 +732,7 @@ int server_run(const char *path, gid_t group, const char *metrics, int private,
 
 	sv = (struct server){ .path = path,
 			      .metrics = metrics,
-			      .private = private };
+			      .private = owner >= 0 };
 	sv.listen_fd = wire_listen(path, group);
 	if (sv.listen_fd < 0)
 		return sv.listen_fd;
@@ -741,22 +743,24 @@ int server_run(const char *path, gid_t group, const char *metrics, int private,
 		close(sv.listen_fd);
 		return err;
 	}
-	sv.signal_fd = catch_signals(private);
+	sv.signal_fd = catch_signals(sv.private);
+	if (sv.private)
+		add_client(&sv, owner);
 	sv.symbols = symbols_new(NULL);
 	if (ready >= 0) {
 		if (write(ready, "", 1) < 0)
 			sv.stop = true;
 		close(ready);
 	}
-	if (!private)
+	if (!sv.private)
 		notify_manager("READY=1");
-	while (!sv.stop && !(private && sv.had_client && !sv.nr)) {
+	while (!sv.stop && !(sv.private && !sv.nr)) {
 		wait_and_serve(&sv);
 		for (i = 0; i < sv.nr; i++)
 			tick(&sv.clients[i]);
 		tick_metrics(&sv);
 	}
-	if (!private)
+	if (!sv.private)
 		notify_manager("STOPPING=1");
 	while (sv.nr)
 		drop_client(&sv, sv.nr - 1);
