@@ -506,7 +506,7 @@ static void test_cycles(void **state)
 	char *why = NULL;
 
 	(void)state;
-	alarm(300 + (unsigned int)cycles);
+	alarm(300 + 10 * (unsigned int)cycles);
 	open_daemon(&run);
 	close_rings(&run);
 	start(&run, argv);

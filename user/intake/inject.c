@@ -1080,7 +1080,10 @@ static int put_in(struct inject *in, const char *sock, char **why)
 	if (in->mapped && !write_data(in, false))
 		return refuse(why, "its memory cannot be written");
 	gather(in); /* what can be done before the stop */
-	return while_stopped(in, act_attach);
+	err = while_stopped(in, act_attach);
+	if (err && in->mapped)
+		write_silence(in); /* it is at rest again */
+	return err;
 }
 
 static int start(struct inject *in, const char *sock, char **why)
