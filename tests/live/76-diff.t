@@ -7,10 +7,9 @@ set -u
 load
 cd "$tmp" || bail "no $tmp"
 cat >grow.py <<'END'
-import sys, time
-def quiet(): # calls until the stamps, which are coarse without the module, have moved on
-    end = time.monotonic() + 0.05
-    while time.monotonic() < end: bytes(100)
+import sys
+def quiet(): # so that what comes next has a stamp of its own
+    for i in range(200): bytes(100)
 first = bytearray(1000003)
 quiet()
 more = [bytes(9000) for i in range(int(sys.argv[1]))]
@@ -19,12 +18,14 @@ second = bytearray(2000033)
 quiet()
 END
 for n in 500 700; do
-	PYTHONMALLOC=malloc vmaheap record -o run$n -- /usr/bin/python3 grow.py $n 2>err || bail "$(cat err)"
+	vmaheap record -o run$n -- /usr/bin/python3 -I -S grow.py $n 2>err || bail "$(cat err)"
 done
-moment() { vmaheap script "$1" | awk -v call=", $2)" 'index($0, call) { print $1; exit }'; }
-t1=$(moment run500 1000004)
-t2=$(moment run500 2000034)
-u2=$(moment run700 2000034)
+moment() { awk -v call="$2) =" 'index($0, call) { print $1; exit }' "$1"; }
+vmaheap script run500 >events500
+vmaheap script run700 >events700
+t1=$(moment events500 1000004)
+t2=$(moment events500 2000034)
+u2=$(moment events700 2000034)
 like "$t1 $t2 $u2" '^[0-9.]+ [0-9.]+ [0-9.]+$' "the moments of the allocations"
 
 # sums DIR@A DIR@B NAME: of the diff in `json`, against maps
