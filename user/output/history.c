@@ -14,6 +14,7 @@
 #define FIRST_SLOT 1000ull /* ns */
 #define TOP 3 /* causes kept of a slot */
 #define SAMPLES 512
+#define LOOKS (4u << 20) /* at VMAs; after so many slots are doubled, too */
 
 enum deed { BRK, MMAP, MUNMAP, MPROTECT, MREMAP, OTHER, DEEDS };
 static const char *const deeds[DEEDS] = { "brk",      "mmap",	"munmap",
@@ -58,6 +59,7 @@ struct history {
 	const struct model *m;
 	uint64_t start, slot; /* ns */
 	uint64_t now; /* number of the slot that is being filled */
+	uint64_t looks; /* at VMAs, since slots were doubled */
 	struct line **lines;
 	size_t nr, cap;
 	struct hash by_mm;
@@ -219,20 +221,28 @@ static void note_cause(struct line *l, struct slot *s, const struct cause *told)
 
 /* --- state */
 
+/* Who made a VMA takes long to find, and matters for few. */
+static enum term term_of_vma(const struct space *s, size_t i)
+{
+	const struct vma *v = vma_map_at(s->vmas, i);
+	enum view_kind kind = view_kind_at(s, i);
+	unsigned int parts;
+
+	return term_of(kind,
+		       kind == VIEW_ANON ? view_made(s, v, &parts) : v->made);
+}
+
 static struct sizes sizes_of(const struct space *s)
 {
 	struct sizes n = { .reserve = 0 };
-	unsigned int parts;
 
 	for (size_t i = 0; i < vma_map_count(s->vmas); i++) {
-		const struct vma *v = vma_map_at(s->vmas, i);
-		uint64_t size = v->d.end - v->d.start;
-		enum view_kind kind = view_kind_at(s, i);
+		const struct vma_desc *d = &vma_map_at(s->vmas, i)->d;
 
-		if (v->d.flags & (VMA_READ | VMA_WRITE | VMA_EXEC))
-			n.term[term_of(kind, view_made(s, v, &parts))] += size;
+		if (d->flags & (VMA_READ | VMA_WRITE | VMA_EXEC))
+			n.term[term_of_vma(s, i)] += d->end - d->start;
 		else
-			n.reserve += size;
+			n.reserve += d->end - d->start;
 	}
 	return n;
 }
@@ -254,8 +264,10 @@ static void end_slot(struct history *h, struct line *l)
 	s = slot_of(h, l);
 	if (!s)
 		return;
-	if (l->stale)
+	if (l->stale) {
 		l->sizes = sizes_of(l->s);
+		h->looks += vma_map_count(l->s->vmas);
+	}
 	l->stale = false;
 	s->has_state = true;
 	s->sizes = l->sizes;
@@ -308,6 +320,7 @@ static void coarser(struct history *h)
 {
 	h->slot *= 2;
 	h->now /= 2;
+	h->looks = 0;
 	for (size_t i = 0; i < h->nr; i++)
 		coarser_line(h->lines[i]);
 }
@@ -320,7 +333,9 @@ uint64_t history_advance(void *ctx, uint64_t ts)
 	if (nr <= h->now)
 		return 0;
 	end_slots(h);
-	for (; nr >= SLOTS; nr /= 2)
+	if (h->looks > LOOKS)
+		coarser(h);
+	while ((nr = (ts - h->start) / h->slot) >= SLOTS)
 		coarser(h);
 	h->now = nr;
 	return 0;

@@ -4,7 +4,7 @@
  * the kernel did when, in few points, however long it took.
  *
  * Time is cut into slots of equal length, which doubles whenever there would be
- * too many. A slot has the state at its end, exactly, and the sum of what
+ * too many, or looking at tens of thousands of VMAs at the end of each takes too long. A slot has the state at its end, exactly, and the sum of what
  * happened in it, with the causes of the largest changes. Slots in which nothing
  * changed are left out: the state before them holds on.
  */

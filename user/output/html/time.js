@@ -10,7 +10,7 @@ function layers(p) {
 	const h = p.time, r = h.resident;
 	if (time.mode === "resident") {
 		const order = ["live", "held", "other", "stack", "unknown", "file", "shared", "kernel", "vmaheap"];
-		const known = p.report.calls ? order : order.slice(1);
+		const known = p.totals.live_size === null ? order.slice(1) : order;
 		return { t: (r.t || []).map(number), all: known.filter(k => (r[k] || []).some(number)).map(k => ({ name: k, values: r[k].map(number) })) };
 	}
 	const list = [];
