@@ -272,6 +272,56 @@ static void test_protect(void **state)
 	end(&s);
 }
 
+static void add_protect(void *ctx, uint64_t bytes, const struct cause *c)
+{
+	char *text = ctx;
+
+	sprintf(text + strlen(text), "%d:%d ", (int)c->ts, (int)(bytes / PAGE));
+}
+
+/* "2:10 3:5 ": whose protection lies on how many pages of 10 to 90. */
+static void expect_protects(const struct vma_map *m, const char *text)
+{
+	char buf[256] = "";
+
+	vma_map_protects(m, 10 * PAGE, 90 * PAGE, add_protect, buf);
+	assert_string_equal(buf, text);
+}
+
+/* An arena's reserve, committed bit by bit, trimmed, and committed again. */
+static void test_who_protected(void **state)
+{
+	struct cause *first = cause(1, NR_MMAP, 0, 0, 0, 0), *c;
+	struct vma_map *m = vma_map_new();
+	static const struct {
+		const char *now, *protects;
+		int32_t nr;
+	} steps[] = {
+		{ "10-20rw-90", "2:10 ", NR_MPROTECT },
+		{ "10-50rw-90", "2:10 3:30 ", NR_MPROTECT },
+		{ "10-40rw-90", "2:10 3:20 4:10 ", NR_MPROTECT },
+		{ "10-30rw, 40-90", "2:10 3:10 4:10 ", NR_MUNMAP },
+		{ "10-60rw-90", "2:10 3:10 6:20 ", NR_MPROTECT },
+	};
+	struct vma_desc d[MAX];
+
+	(void)state;
+	assert_true(vma_map_replace(m, 0, 1000 * PAGE, d, parse("10-90", d),
+				    first, NULL, 0) >= 0);
+	cause_put(first);
+	expect_protects(m, "");
+	for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+		c = cause(2 + i, steps[i].nr, 0, 0, 0, 0);
+		assert_true(vma_map_replace(m, 0, 1000 * PAGE, d,
+					    parse(steps[i].now, d), c, NULL,
+					    0) >= 0);
+		cause_put(c);
+		assert_null(vma_map_check(m));
+		expect_protects(m, steps[i].protects);
+	}
+	vma_map_free(m);
+}
+
 static void test_replaced(void **state)
 {
 	struct scene s;
@@ -825,6 +875,7 @@ int main(void)
 		cmocka_unit_test(test_create_and_remove),
 		cmocka_unit_test(test_grow_and_shrink),
 		cmocka_unit_test(test_protect),
+		cmocka_unit_test(test_who_protected),
 		cmocka_unit_test(test_replaced),
 		cmocka_unit_test(test_map_fixed),
 		cmocka_unit_test(test_mremap),

@@ -52,6 +52,8 @@ struct vma_map {
 	struct vma *v;
 	size_t nr, cap;
 	struct origins origins;
+	struct origins
+		protects; /* who last changed the protection, where anyone did */
 	/* Where the last mremap took its VMA from, if that is told before the new place. */
 	uint64_t gone_from;
 	uint32_t gone_tid;
@@ -109,6 +111,7 @@ void vma_map_free(struct vma_map *m)
 		return;
 	put_vmas(m->v, m->nr);
 	origins_free(&m->origins);
+	origins_free(&m->protects);
 	cause_put(m->gone_made);
 	free(m->v);
 	free(m);
@@ -185,6 +188,22 @@ const struct cause *vma_map_origin(const struct vma_map *m, uint64_t addr,
 	if (end)
 		*end = o->end;
 	return o->cause;
+}
+
+void vma_map_protects(const struct vma_map *m, uint64_t lo, uint64_t hi,
+		      void (*fn)(void *ctx, uint64_t bytes,
+				 const struct cause *c),
+		      void *ctx)
+{
+	const struct origins *p = &m->protects;
+	size_t i = origins_lower(p, lo);
+
+	for (; i < p->nr && p->v[i].start < hi; i++) {
+		uint64_t start = p->v[i].start > lo ? p->v[i].start : lo;
+		uint64_t end = p->v[i].end < hi ? p->v[i].end : hi;
+
+		fn(ctx, end - start, p->v[i].cause);
+	}
 }
 
 /* --- what the system call says */
@@ -633,6 +652,24 @@ static int set_origins(struct vma_map *m, const struct diff *d)
 	return ret;
 }
 
+/* What is new, or gone, has been protected by nobody. */
+static int set_protects(struct vma_map *m, const struct diff *d)
+{
+	int ret = 0;
+
+	for (uint32_t i = 0; !ret && i < d->nr_pieces; i++) {
+		const struct piece *p = &d->pieces[i];
+
+		if (!p->kept && m->protects.nr)
+			ret = origins_set(&m->protects, p->start, p->end, NULL);
+		else if (p->kept && prot_of(&d->old[p->old].d) !=
+					    prot_of(&d->now[p->now].d))
+			ret = origins_set(&m->protects, p->start, p->end,
+					  d->cause);
+	}
+	return ret;
+}
+
 /* --- the replacement */
 
 /* The old VMAs that overlap [lo, hi). */
@@ -773,6 +810,8 @@ int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
 		count_bytes(&d);
 		tell_all(&d);
 		ret = set_origins(m, &d);
+		if (!ret)
+			ret = set_protects(m, &d);
 		splice(m, &d);
 		ret = ret ? ret : (int)d.nr_changes;
 	}
@@ -823,6 +862,8 @@ const char *vma_map_check(const struct vma_map *m)
 			return "VMA without a cause";
 		end = v->d.end;
 	}
+	if (origins_check(&m->protects))
+		return "protections are unsorted or overlap";
 	return origins_cover(m);
 }
 
@@ -876,6 +917,7 @@ void vma_map_archive(struct archive *a, struct vma_map **m)
 	}
 	archive_vmas(a, *m);
 	archive_origins(a, &(*m)->origins);
+	archive_origins(a, &(*m)->protects);
 	archive_raw(a, &(*m)->gone_from, sizeof((*m)->gone_from));
 	archive_raw(a, &(*m)->gone_tid, sizeof((*m)->gone_tid));
 	archive_cause(a, &(*m)->gone_made);

@@ -122,6 +122,14 @@ size_t vma_map_lower(const struct vma_map *m, uint64_t addr);
  */
 const struct cause *vma_map_origin(const struct vma_map *m, uint64_t addr,
 				   uint64_t *start, uint64_t *end);
+/*
+ * Of [lo, hi), in address order: so many bytes have the protection that the event
+ * gave them. What came as it is, or before the watch or a fork, is left out.
+ */
+void vma_map_protects(const struct vma_map *m, uint64_t lo, uint64_t hi,
+		      void (*fn)(void *ctx, uint64_t bytes,
+				 const struct cause *c),
+		      void *ctx);
 /* NULL when the structure is sound, else what is wrong with it. */
 const char *vma_map_check(const struct vma_map *m);
 

@@ -14,7 +14,10 @@
  *     [ tid ], live { chunks, bytes }, free (bins, fastbins and top), cached (in
  *     threads' caches), system_mem, heaps: [ start, end (of what is used), committed
  *     (end of what is accessible), reserved (end), resident, made (cause), grown
- *     (cause of the last change; null: none after `made`) ] ]
+ *     (cause of the last change; null: none after `made`), commits ] ]
+ *   commits: null (there is no module: not known), or { calls, bytes, last (cause, null:
+ *     none), callers: [ op (null: outside of any allocator call), caller, calls, bytes ],
+ *     most bytes first }: the mprotect calls by which what is accessible now became so
  *   others: { arenas, resident, live, idle }  of all but the main arena: resident
  *     bytes, bytes of chunks in use, and what is resident and not of chunks in use
  */
@@ -100,6 +103,80 @@ static const struct vma *vma_of(const struct look_view *v,
 	return vma;
 }
 
+/* --- the mprotect calls that made accessible what is */
+
+struct commit_site {
+	enum call_op op;
+	uint64_t caller;
+	uint64_t calls, bytes;
+};
+
+struct commits {
+	uint64_t calls, bytes;
+	const struct cause *before; /* the one that was seen just before */
+	const struct cause *last; /* in time */
+	struct commit_site *sites; /* owned */
+	size_t nr_sites;
+	int err;
+};
+
+static struct commit_site *site_of(struct commits *n, const struct cause *c)
+{
+	struct commit_site *v = n->sites;
+	size_t i;
+
+	for (i = 0; i < n->nr_sites; i++)
+		if (v[i].op == c->op && v[i].caller == c->caller)
+			return &v[i];
+	v = realloc(v, (n->nr_sites + 1) * sizeof(*v));
+	if (!v)
+		return NULL;
+	n->sites = v;
+	v[n->nr_sites] = (struct commit_site){ c->op, c->caller, 0, 0 };
+	return &v[n->nr_sites++];
+}
+
+static void count_commit(void *ctx, uint64_t bytes, const struct cause *c)
+{
+	struct commits *n = ctx;
+	struct commit_site *site = site_of(n, c);
+
+	if (!site) {
+		n->err = -ENOMEM;
+		return;
+	}
+	/* What a later call took a piece out of is in two pieces. */
+	n->calls += c != n->before;
+	site->calls += c != n->before;
+	n->bytes += bytes;
+	site->bytes += bytes;
+	n->before = c;
+	if (!n->last || c->ts > n->last->ts)
+		n->last = c;
+}
+
+static int most_bytes(const void *x, const void *y)
+{
+	const struct commit_site *a = x, *b = y;
+
+	return a->bytes < b->bytes ? 1 : a->bytes > b->bytes ? -1 : 0;
+}
+
+/* False: not known. Else the caller frees ->sites. */
+static bool commits_of(const struct look_view *v, const struct pt_heap *h,
+		       struct commits *n)
+{
+	*n = (struct commits){ 0 };
+	if (v->s->vmas_sampled)
+		return false;
+	vma_map_protects(v->s->vmas, h->start, h->committed, count_commit, n);
+	if (n->sites)
+		qsort(n->sites, n->nr_sites, sizeof(*n->sites), most_bytes);
+	if (n->err)
+		free(n->sites);
+	return !n->err;
+}
+
 /* --- text */
 
 static void cell_kib(struct table *t, uint64_t bytes)
@@ -118,6 +195,27 @@ static void put_maker(const struct look_view *v, FILE *f, const struct cause *c)
 	put_time(v->o, f, c->ts);
 }
 
+/* "; committed by 12 mprotect (1536 KiB), last in malloc(400) from ..., thread 7, at 1.5" */
+static void put_commits(const struct look_view *v, FILE *f,
+			const struct pt_heap *h)
+{
+	struct commits n;
+	char buf[32];
+
+	if (!commits_of(v, h, &n))
+		return;
+	if (n.calls) {
+		fprintf(f, "; committed by %" PRIu64 " mprotect%s (%s KiB)",
+			n.calls, plural(n.calls), kib(n.bytes, buf));
+		fprintf(f,
+			n.nr_sites > 1 ? " of %zu callers, the last: " :
+					 ", the last: ",
+			n.nr_sites);
+		put_maker(v, f, n.last);
+	}
+	free(n.sites);
+}
+
 static char *made_text(const struct look_view *v, const struct pt_heap *h)
 {
 	const struct cause *made;
@@ -132,10 +230,7 @@ static char *made_text(const struct look_view *v, const struct pt_heap *h)
 		fputc('?', f);
 	} else {
 		put_maker(v, f, made);
-		if (vma->changed != made) {
-			fputs("; last changed by ", f);
-			put_maker(v, f, vma->changed);
-		}
+		put_commits(v, f, h);
 	}
 	return fclose(f) ? NULL : text;
 }
@@ -233,13 +328,43 @@ static int arenas_text(const struct look_view *v)
 
 /* --- JSON */
 
+static json_t *json_commits(const struct look_view *v, const struct pt_heap *h)
+{
+	json_t *sites, *j;
+	struct commits n;
+	size_t i;
+
+	if (!commits_of(v, h, &n))
+		return json_null();
+	sites = json_array();
+	for (i = 0; i < n.nr_sites; i++) {
+		const struct commit_site *c = &n.sites[i];
+
+		json_array_append_new(
+			sites,
+			json_pack("{s:o, s:o, s:o, s:o}", "op",
+				  c->op == CALL_NONE ?
+					  json_null() :
+					  json_string(call_op_name(c->op)),
+				  "caller", json_caller(v->o, v->s, c->caller),
+				  "calls", json_u64(c->calls), "bytes",
+				  json_u64(c->bytes)));
+	}
+	j = json_pack("{s:o, s:o, s:o, s:o}", "calls", json_u64(n.calls),
+		      "bytes", json_u64(n.bytes), "last",
+		      n.last ? json_cause(v->o, v->s, n.last) : json_null(),
+		      "callers", sites);
+	free(n.sites);
+	return j;
+}
+
 static json_t *json_heap(const struct look_view *v, const struct pt_heap *h)
 {
 	const struct cause *made = NULL;
 	const struct vma *vma = vma_of(v, h, &made);
 	int64_t n = resident_of(v, h);
 
-	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "start",
+	return json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "start",
 			 json_addr(h->start), "end", json_addr(h->end),
 			 "committed", json_addr(h->committed), "reserved",
 			 json_addr(h->reserved), "resident",
@@ -248,7 +373,8 @@ static json_t *json_heap(const struct look_view *v, const struct pt_heap *h)
 			 "grown",
 			 vma && vma->changed != made ?
 				 json_cause(v->o, v->s, vma->changed) :
-				 json_null());
+				 json_null(),
+			 "commits", json_commits(v, h));
 }
 
 static json_t *json_arena(const struct look_view *v, uint32_t i)
