@@ -6,7 +6,7 @@
 # make test-kernels   the live tests on every kernel of scripts/kernels, and a table
 # make test-readers   the exports in Prometheus and go's pprof (90 MB of packages)
 # make test-debug abuse of the module, long, on a debug kernel that it builds
-# make demo       the main job on a real program
+# make demo       the main job on a real program; make tour: how memory is got, in ten experiments
 # make style      clang-format, checkpatch, direction of the includes, sparse; make format
 # make install    programs; install-module: the module for KDIR's kernel, and depmod;
 #                 install-source: its source for dkms; DESTDIR, PREFIX; make uninstall
@@ -249,6 +249,11 @@ demo:
 	$(MAKE) all
 	scripts/demo
 
+tour:
+	scripts/deps
+	$(MAKE) all
+	scripts/tour
+
 # One million operations of the fuzzer (OPS=, SEED=, KERNEL=6.1), its figures at the end.
 KERNEL ?= 6.1
 OPS ?= 1000000
@@ -397,7 +402,7 @@ clean:
 
 FORCE:
 .PHONY: all user module module-check module-test decoders fuzz-decoders fuzz unit check warn test test-kernels \
-	test-readers test-debug demo format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
+	test-readers test-debug demo tour format style install install-module install-source uninstall deb bench bench-kernel bench-hot bench-attach \
 	attach-cycles clean FORCE
 
 -include $(shell find build -path build/kmod\* -prune -o -type f -name '*.d' -print 2>/dev/null)
