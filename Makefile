@@ -310,7 +310,7 @@ install: user
 	install -D -t $(DESTDIR)$(PREFIX)/sbin build/vmaheapd
 	install -D -m 644 -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/libvmaheap-shim.so
 	install -D -t $(DESTDIR)$(PREFIX)/lib/vmaheap build/vmaheap-rehearse
-	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vmaheap scripts/grafana.json
+	install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/vmaheap scripts/grafana.json user/vmaheap.schema.json
 	$(foreach p,$(pages),install -D -m 644 -t $(MANDIR)/man$(subst .,,$(suffix $p)) $p && ):
 	install -d $(UNITDIR) && sed 's,@SBINDIR@,$(PREFIX)/sbin,' \
 		scripts/systemd/vmaheapd.service >$(UNITDIR)/vmaheapd.service
