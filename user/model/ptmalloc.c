@@ -238,7 +238,7 @@ static int main_heaps(struct walk *w)
 		h->start = h->first = (w->b->par.sbrk_base + 15) & ~15ull;
 		h->end = top_in_brk ? top_end(a, t->brk.end) : t->brk.end;
 		h->committed = h->reserved = t->brk.end;
-		if (h->end > h->reserved || h->first > h->end) {
+		if (h->first > h->end) {
 			w->incomplete = true;
 			h->end = h->reserved;
 		}

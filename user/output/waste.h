@@ -82,6 +82,7 @@ int waste_order_parse(const char *name, enum waste_order *by);
  */
 int output_waste(const struct look_view *v, enum waste_order by);
 int output_waste_folded(const struct look_view *v, enum waste_order by);
-#define WASTE_UNKNOWN "that is not known: of a trace only live and calls are"
+#define WASTE_UNKNOWN \
+	"that is not known: of a trace only live and calls are, slack and hostage only of glibc's malloc"
 
 #endif

@@ -319,7 +319,10 @@ static void text_head(const struct look_view *v, const struct waste *w,
 			"Stacks are those of one allocation in %" PRIu64
 			" bytes of each thread; the others have their caller.\n",
 			v->o->stack_bytes);
-	if (v->incomplete)
+	if (v->opaque)
+		fputs("slack, hostage, if freed: only of glibc's malloc, which is not in use here.\n",
+		      f);
+	else if (v->incomplete)
 		fprintf(f, "Incomplete: %s.\n", v->incomplete);
 	fputc('\n', f);
 }
