@@ -137,6 +137,16 @@
 		check(document.documentElement.scrollWidth <= innerWidth, "it is no wider than the window");
 	}
 
+	function otherProcess() {
+		const choice = $("process"), other = data.processes[1];
+		if (!other)
+			return;
+		choice.value = "1";
+		choice.dispatchEvent(new Event("change"));
+		check(text("title") === `${other.comm}, process ${other.pid}` && strip().dataset.process === "1" &&
+			document.querySelectorAll(".strip-of:not([hidden])").length === 1, "another process can be chosen");
+	}
+
 	try {
 		sums();
 		stripIsReadable();
@@ -149,6 +159,7 @@
 			check($("time").hidden && !$("time-none").hidden, "without a trace it says that the past is not known");
 		}
 		isHarmless();
+		otherProcess();
 	} catch (e) {
 		errors.push(e.stack);
 	}
