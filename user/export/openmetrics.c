@@ -131,7 +131,7 @@ static void add_arena(struct value a[GAUGES], const struct view *w)
 	if (w->res)
 		add(&a[RESIDENT], w->res->resident);
 	if (w->res && w->live_known)
-		add(&a[HELD], w->res->resident - w->res->live_resident);
+		add(&a[HELD], view_held(w));
 }
 
 static void add_vmas(struct process *p)

@@ -535,9 +535,8 @@ static void on_resident(struct perfetto *p, const struct outcome *out)
 			   w.res->resident);
 		if (!w.live_known || !view_is_allocators(w.kind))
 			continue;
-		held += w.res->resident - w.res->live_resident;
-		show_value(p, &t->c, HELD, t->track, ev->ts,
-			   w.res->resident - w.res->live_resident);
+		held += view_held(&w);
+		show_value(p, &t->c, HELD, t->track, ev->ts, view_held(&w));
 	}
 	show_value(p, &pr->c, RESIDENT, pr->track, ev->ts, resident);
 	if (sh->s->has_calls)
@@ -553,7 +552,8 @@ static void tell(void *ctx, const struct outcome *out)
 		return;
 	if (ts > p->last)
 		p->last = ts;
-	end_spaces(p, ts);
+	if (out->ev->kind != EV_CALL)
+		end_spaces(p, ts);
 	switch (out->space ? out->ev->kind : 0) {
 	case EV_RANGE:
 		on_range(p, out);

@@ -248,6 +248,14 @@ const char *view_kind_name(enum view_kind kind)
 	return names[kind];
 }
 
+/* Pages are looked at a moment after the chunks: they may be fewer by then. */
+uint64_t view_held(const struct view *w)
+{
+	return w->res->resident > w->res->live_resident ?
+		       w->res->resident - w->res->live_resident :
+		       0;
+}
+
 bool view_is_allocators(enum view_kind kind)
 {
 	return kind == VIEW_HEAP || kind == VIEW_ARENA ||

@@ -42,6 +42,8 @@ uint64_t view_untouched(const struct view *w);
 /* Of the events that brought a VMA into being, that of the most bytes. */
 const struct cause *view_made(const struct space *s, const struct vma *v,
 			      unsigned int *parts);
+/* Of w->res, which is there: resident bytes under no live chunk. */
+uint64_t view_held(const struct view *w);
 /* Memory that the allocator got from the kernel. */
 bool view_is_allocators(enum view_kind kind);
 
