@@ -185,6 +185,7 @@ trace = perfetto_pb2.Trace.FromString(open(sys.argv[1], "rb").read())
 E = perfetto_pb2.TrackEvent
 tracks, open_slices, bad, clocks = {}, {}, set(), set()
 calls, kernel, vmas, last, flows = [], [], 0, {}, {}
+stacks = lambda calls: sum("\nwork+" in a.string_value and "\nstart_thread+" in a.string_value for e in calls for a in e.debug_annotations if a.name == "stack")
 number = lambda e, name: sum(a.uint_value for a in e.debug_annotations if a.name == name)
 def path(uuid):
     t = tracks[uuid]
@@ -220,6 +221,7 @@ for ts, e in events:
 if any(open_slices.values()): bad.add("a slice without an end")
 print("bad:", " ".join(sorted(bad)))
 print("clocks:", sorted(clocks))
+print("stacks:", stacks(calls))
 print("calls:", len(calls), "flows:", sum(len(e.flow_ids) for e in calls))
 print("inside:", sum(any(e.flow_ids[0] in c.flow_ids for c in d) for e, d in kernel))
 print("kernel:", len(kernel), *(sum(number(e, n) for e, _ in kernel) for n in ("mapped", "unmapped", "re-protected")))
@@ -238,6 +240,7 @@ if in_guest; then
 		"$(report .spaces[0].live.bytes)" "perfetto: each live byte lies in a VMA"
 	is "$(perfetto kernel)" "$(report '.spaces[0].kernel | "\(.events) \(.mapped) \(.unmapped) \(.changed)"')" "perfetto: what the kernel did"
 	is "$(perfetto calls)" "$(report '.spaces[0] | "\(.calls.to_kernel) flows: \(.kernel.in_calls)"')" "perfetto: the calls that went to the kernel"
+	ok "perfetto: the stacks of allocations" test "$(perfetto stacks)" -gt 10
 	is "$(perfetto inside)" "$(report .spaces[0].kernel.in_calls)" "perfetto: and what it did lies within them"
 	ok "perfetto: arrows lead to VMAs" test "$(perfetto 'arrows to VMAs')" -gt 50
 fi

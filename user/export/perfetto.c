@@ -447,12 +447,30 @@ static void on_range(struct perfetto *p, const struct outcome *out)
 		p->flow = 0;
 }
 
+/* Its frames, a line each, malloc'ed; NULL: there is none. */
+static char *stack_text(const struct perfetto *p, const struct space *s,
+			uint64_t caller)
+{
+	const struct stack *st = model_stack(p->x->o->model, caller);
+	char *text = NULL;
+	size_t size;
+	FILE *f = st ? open_memstream(&text, &size) : NULL;
+
+	if (!f)
+		return NULL;
+	for (uint32_t i = 0; i < st->nr; i++) {
+		fputs(i ? "\n" : "", f);
+		put_caller(p->x->o, s, f, st->frames[i]);
+	}
+	return fclose(f) ? NULL : text;
+}
+
 /* Only calls that went to the kernel have a length that is known. */
 static void on_call(struct perfetto *p, const struct outcome *out)
 {
 	struct ended_call call;
 	struct mark m = { .type = MARK_BEGIN, .category = "malloc" };
-	char *by, *name = NULL;
+	char *by, *stack, *name = NULL;
 	size_t size;
 	FILE *f;
 
@@ -468,6 +486,7 @@ static void on_call(struct perfetto *p, const struct outcome *out)
 		return;
 	}
 	by = caller_text(p->x->o, out->space, call.caller);
+	stack = stack_text(p, out->space, call.caller);
 	m.name = name;
 	m.ts = call.begin;
 	m.track = thread_track(p, out->space, out->ev->tid);
@@ -475,11 +494,14 @@ static void on_call(struct perfetto *p, const struct outcome *out)
 	m.nr_flows = call.nr_ids;
 	mark_address(&m, "address", call.addr);
 	mark_text(&m, "called from", by ? by : "?");
+	if (stack)
+		mark_text(&m, "stack", stack);
 	packet_mark(&p->out, &m);
 	packet_mark(&p->out, &(struct mark){ .type = MARK_END,
 					     .ts = call.end,
 					     .track = m.track });
 	free(by);
+	free(stack);
 	free(name);
 }
 
