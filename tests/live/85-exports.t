@@ -185,7 +185,7 @@ trace = perfetto_pb2.Trace.FromString(open(sys.argv[1], "rb").read())
 E = perfetto_pb2.TrackEvent
 tracks, open_slices, bad, clocks = {}, {}, set(), set()
 calls, kernel, vmas, last, flows = [], [], 0, {}, {}
-stacks = lambda calls: sum("\nwork+" in a.string_value and "\nstart_thread+" in a.string_value for e in calls for a in e.debug_annotations if a.name == "stack")
+stacks = lambda calls: sum("work+" in a.string_value and "\nstart_thread+" in a.string_value for e in calls for a in e.debug_annotations if a.name == "stack")
 number = lambda e, name: sum(a.uint_value for a in e.debug_annotations if a.name == name)
 def path(uuid):
     t = tracks[uuid]
