@@ -33,6 +33,7 @@
 #define MOVED 0x7f2a70000000ull
 #define CODE 0x555555554000ull
 #define RW (VMA_READ | VMA_WRITE)
+#define STEP 2000000 /* ns: counters are shown at each */
 
 enum { NR_MMAP = 9, NR_MUNMAP = 11, NR_BRK = 12, NR_MREMAP = 25 };
 
@@ -62,7 +63,7 @@ static void tell(struct story *st, struct event *ev)
 
 static void step(struct story *st)
 {
-	st->ts += 1000;
+	st->ts += STEP;
 	model_settle(st->m, st->ts);
 }
 
@@ -142,7 +143,7 @@ static void heap_and_chunk(struct story *st)
 	step(st);
 	call(st, CALL_REALLOC, CALL_REALLOC_ENTER, CHUNK + 16, 0, 0);
 	range(st, NR_MREMAP, CHUNK, CHUNK + 0x101000, NULL, 0, RANGE_MORE, 0);
-	st->ts -= 1000;
+	st->ts -= STEP;
 	range(st, NR_MREMAP, MOVED, MOVED + 0x201000, moved, 1, 0, 2);
 	call(st, CALL_REALLOC, CALL_REALLOC_RETURN, MOVED + 16, 2 << 20, 0);
 }
@@ -236,7 +237,11 @@ static char *run(const char *name, size_t *size)
 
 /* --- Perfetto */
 
+#define TRACKS 64
+
 struct seen {
+	const Perfetto__Protos__TrackDescriptor *tracks[TRACKS];
+	int64_t last[TRACKS]; /* of counters */
 	unsigned int calls, flows, kernel, vmas, open;
 	uint64_t mapped;
 };
@@ -247,6 +252,8 @@ static void look(struct seen *s, const Perfetto__Protos__TrackEvent *e)
 	bool begin = e->type ==
 		     PERFETTO__PROTOS__TRACK_EVENT__TYPE__TYPE_SLICE_BEGIN;
 
+	if (e->type == PERFETTO__PROTOS__TRACK_EVENT__TYPE__TYPE_COUNTER)
+		s->last[e->track_uuid] = e->counter_value;
 	s->open += begin;
 	s->open -= e->type ==
 		   PERFETTO__PROTOS__TRACK_EVENT__TYPE__TYPE_SLICE_END;
@@ -263,6 +270,29 @@ static void look(struct seen *s, const Perfetto__Protos__TrackEvent *e)
 			s->mapped += e->debug_annotations[i]->uint_value;
 }
 
+static void know(struct seen *s, const Perfetto__Protos__TrackDescriptor *t)
+{
+	assert_in_range(t->uuid, 1, TRACKS - 1);
+	assert_null(s->tracks[t->uuid]);
+	s->tracks[t->uuid] = t;
+}
+
+/* The last values of the counters of that name that VMAs have, summed up. */
+static int64_t of_vmas(const struct seen *s, const char *name)
+{
+	int64_t n = 0;
+
+	for (int i = 1; i < TRACKS; i++) {
+		const Perfetto__Protos__TrackDescriptor *t = s->tracks[i];
+
+		if (t && t->counter && !strcmp(t->name, name) &&
+		    s->tracks[t->parent_uuid]->name &&
+		    !strncmp(s->tracks[t->parent_uuid]->name, "VMA ", 4))
+			n += s->last[i];
+	}
+	return n;
+}
+
 static void test_perfetto(void **state)
 {
 	size_t size;
@@ -276,11 +306,15 @@ static void test_perfetto(void **state)
 	for (size_t i = 0; i < t->n_packet; i++)
 		if (t->packet[i]->track_event)
 			look(&s, t->packet[i]->track_event);
+		else if (t->packet[i]->track_descriptor)
+			know(&s, t->packet[i]->track_descriptor);
 	assert_int_equal(s.calls,
 			 5); /* malloc, calloc, malloc, realloc, free */
 	assert_int_equal(s.flows, 5);
 	assert_int_equal(s.kernel, 6);
 	assert_int_equal(s.open, 0);
+	assert_int_equal(of_vmas(&s, "live"), LIVE);
+	assert_int_equal(of_vmas(&s, "size"), 0x42000 + 0x101000);
 	/* heap, chunk, moved, chunk again */
 	assert_int_equal(s.vmas, 4);
 	assert_int_equal(s.mapped,
