@@ -174,10 +174,16 @@ static void child(struct story *st)
 	st->tid = PID;
 }
 
+/* The chunk and its VMA go between two moments at which counters are shown. */
 static void end(struct story *st)
 {
+	struct event advice = { .kind = EV_MADVISE };
+
 	step(st);
+	tell(st, &advice);
+	st->ts += 1000;
 	call(st, CALL_FREE, CALL_FREED, MOVED + 16, 0, 0);
+	st->ts += 1000 - STEP;
 	range(st, NR_MUNMAP, MOVED, MOVED + 0x201000, NULL, 0, 0, 1);
 	call(st, CALL_FREE, CALL_LEAVE, 0, 0, 0);
 	/* Outside of any call. */
