@@ -8,14 +8,11 @@ load
 cd "$tmp" || bail "no $tmp"
 cat >grow.py <<'END'
 import sys
-def quiet(): # so that what comes next has a stamp of its own
-    for i in range(200): bytes(100)
 first = bytearray(1000003)
-quiet()
+between = [bytearray(300007)] # mapped: so what comes next has another stamp
 more = [bytes(9000) for i in range(int(sys.argv[1]))]
-quiet()
 second = bytearray(2000033)
-quiet()
+between.append(bytearray(400007))
 END
 for n in 500 700; do
 	vmaheap record -o run$n -- /usr/bin/python3 -I -S grow.py $n 2>err || bail "$(cat err)"
