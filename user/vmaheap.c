@@ -27,6 +27,7 @@
 #include "session/look.h"
 #include "session/module.h"
 #include "session/pager.h"
+#include "session/recorder.h"
 #include "session/replay.h"
 #include "session/threshold.h"
 #include "top/top.h"
@@ -57,6 +58,10 @@ struct args {
 	const char *delay; /* -d: seconds */
 	const char *setting; /* --try */
 	unsigned int verify_ms; /* --verify */
+	const char *flight, *max_size,
+		*max_age; /* --flight-recorder and so on */
+	char triggers[256]; /* --trigger, with ',' between, and as understood */
+	struct triggers parsed;
 	const char *
 		at; /* --at: seconds since the trace's first event; NULL: the end */
 	char **rest; /* what is no option */
@@ -91,7 +96,11 @@ enum {
 	OPT_STOP,
 	OPT_NO_SYMBOLS,
 	OPT_AT,
-	OPT_TRY
+	OPT_TRY,
+	OPT_FLIGHT,
+	OPT_TRIGGER,
+	OPT_MAX_SIZE,
+	OPT_MAX_AGE
 };
 
 static const struct option longopts[] = {
@@ -118,6 +127,10 @@ static const struct option longopts[] = {
 	{ "no-symbols", no_argument, NULL, OPT_NO_SYMBOLS },
 	{ "at", required_argument, NULL, OPT_AT },
 	{ "try", required_argument, NULL, OPT_TRY },
+	{ "flight-recorder", required_argument, NULL, OPT_FLIGHT },
+	{ "trigger", required_argument, NULL, OPT_TRIGGER },
+	{ "max-size", required_argument, NULL, OPT_MAX_SIZE },
+	{ "max-age", required_argument, NULL, OPT_MAX_AGE },
 	{ NULL, 0, NULL, 0 },
 };
 
@@ -205,6 +218,51 @@ static int parse_stacks(const struct args *a, const char *alloc,
 	return 0;
 }
 
+/* False: it is no time; else *ns. */
+static bool parse_seconds(const char *text, uint64_t *ns)
+{
+	char *end;
+	double s;
+
+	errno = 0;
+	s = strtod(text, &end);
+	if (errno || end == text || *end || !(s >= 0 && s < 1e9))
+		return false;
+	*ns = (uint64_t)(s * 1e9 + 0.5);
+	return true;
+}
+
+/* Less is not worth a row of segments. */
+#define SIZE_MIN (256u << 10)
+
+static int parse_limit(const char *option, const char *text, uint64_t *bytes)
+{
+	*bytes = text ? parse_size(text) : 0;
+	if (text && *bytes < SIZE_MIN)
+		return fail("--%s=%s: it is a size of 256K or more, like 64M",
+			    option, text);
+	return 0;
+}
+
+/* How much of the trace is kept: 0, or why it cannot be, said. */
+static int parse_limits(const struct args *a, struct record_opts *o)
+{
+	if (parse_limit("flight-recorder", a->flight, &o->flight) ||
+	    parse_limit("max-size", a->max_size, &o->max_size))
+		return STATUS_FAILED;
+	if (a->max_age && (!parse_seconds(a->max_age, &o->max_age) ||
+			   o->max_age < 1000000000))
+		return fail("--max-age=%s: it is 1 second or more", a->max_age);
+	if (o->flight && o->max_size)
+		return fail(
+			"--flight-recorder and --max-size: one of them says how much is kept");
+	o->triggers = a->triggers[0] ? a->triggers : NULL;
+	if (o->triggers && !o->flight)
+		return fail(
+			"--trigger: there is no --flight-recorder whose content it could ask for");
+	return 0;
+}
+
 static int run_record(const struct command *c, const struct args *a)
 {
 	struct record_opts o = { .dir = a->out,
@@ -223,7 +281,7 @@ static int run_record(const struct command *c, const struct args *a)
 			"--alloc=%s: it is shim, uprobe, walk, walk:MS or none",
 			o.alloc);
 	if (check_kernel(a, o.alloc) ||
-	    parse_stacks(a, o.alloc, &o.stack_bytes))
+	    parse_stacks(a, o.alloc, &o.stack_bytes) || parse_limits(a, &o))
 		return STATUS_FAILED;
 	return client_record(&o);
 }
@@ -247,7 +305,7 @@ static int run_attach(const struct command *c, const struct args *a)
 			"--alloc=%s: it is shim, uprobe, walk, walk:MS or none",
 			o.alloc);
 	if (check_kernel(a, o.alloc) ||
-	    parse_stacks(a, o.alloc, &o.stack_bytes))
+	    parse_stacks(a, o.alloc, &o.stack_bytes) || parse_limits(a, &o))
 		return STATUS_FAILED;
 	return client_attach(&o);
 }
@@ -278,22 +336,11 @@ static int view_open(struct view *v, const struct args *a, const char *dir)
 				.model = replay_model(v->r),
 				.symbols = v->sy,
 				.stack_bytes = replay_env(v->r)->stack_bytes,
-				.alloc = replay_env(v->r)->alloc };
+				.alloc = replay_env(v->r)->alloc,
+				.begins =
+					output_beginning(replay_model(v->r),
+							 replay_begins(v->r)) };
 	return 0;
-}
-
-/* False: it is no time; else *ns. */
-static bool parse_seconds(const char *text, uint64_t *ns)
-{
-	char *end;
-	double s;
-
-	errno = 0;
-	s = strtod(text, &end);
-	if (errno || end == text || *end || !(s >= 0 && s < 1e9))
-		return false;
-	*ns = (uint64_t)(s * 1e9 + 0.5);
-	return true;
 }
 
 /* The moment that was asked for, or the end; 0, or the exit status. */
@@ -308,7 +355,11 @@ static int view_until(struct view *v, const struct args *a, uint64_t *end)
 	if (!parse_seconds(a->at, &ns))
 		return fail("--at=%s: it is no number of seconds", a->at);
 	*end = v->o.start + ns;
-	return 0;
+	if (*end >= v->o.begins.ts)
+		return 0;
+	return fail(
+		"--at=%s: this trace begins at %.6f s, what was before was not kept",
+		a->at, (double)(v->o.begins.ts - v->o.start) / 1e9);
 }
 
 /* Up to the moment that was asked for, or all of it. 0, or the exit status. */
@@ -870,6 +921,10 @@ static int run_script(const struct command *c, const struct args *a)
 	if (view_open(&v, a, a->rest[0]))
 		return STATUS_FAILED;
 	st.o = &v.o;
+	if (v.o.begins.ts) {
+		v.o.start = replay_first(v.r);
+		st.err = output_begin(&v.o);
+	}
 	replay_run(v.r, tell_event, &st);
 	/* A reader that has seen enough (head) is no failure. */
 	return view_close(&v, st.err == -EPIPE ? 0 : st.err);
@@ -1094,7 +1149,7 @@ static int run_top(const struct command *c, const struct args *a)
 
 static const struct command commands[] = {
 	{ "record",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] -- COMMAND [ARG]...",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] [--max-size=SIZE | --flight-recorder=SIZE [--trigger=COND]...] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited\n"
@@ -1108,6 +1163,10 @@ static const struct command commands[] = {
 	  "  --stacks[=BYTES] the call stack of each allocation; or of one in BYTES that each\n"
 	  "                   thread allocates\n"
 	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
+	  "  --max-size=SIZE  keep the last SIZE of the trace only (64M, 2G); --max-age=SECONDS\n"
+	  "  --flight-recorder=SIZE  keep the last SIZE in memory, and write it to DIR when the\n"
+	  "                   target ends or is killed; on SIGUSR1 to DIR.1, DIR.2 ...\n"
+	  "  --trigger='rss>SIZE', --trigger='vmas>N'  and once as a process has more than that\n"
 	  "The exit status is COMMAND's; 128+N: killed by signal N; 123: a verification\n"
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record, false },
@@ -1241,6 +1300,22 @@ static int parse_number(const char *text, unsigned int *n)
 	return 0;
 }
 
+/* 0, or, said, the exit status + 1. */
+static int add_trigger(struct args *a, const char *text)
+{
+	size_t at = strlen(a->triggers);
+
+	if (a->parsed.nr == TRIGGERS_MAX ||
+	    at + strlen(text) + 2 > sizeof(a->triggers))
+		return fail("--trigger: there are too many of them") + 1;
+	if (!trigger_parse(&a->parsed, text))
+		return fail("--trigger=%s: it is 'rss>SIZE' or 'vmas>N' (with the quotes, or the shell takes the >)",
+			    text) +
+		       1;
+	sprintf(a->triggers + at, "%s%s", at ? "," : "", text);
+	return 0;
+}
+
 /* 0: go on; else it was the last word: the exit status + 1. */
 static int parse_option(const struct command *c, struct args *a, int opt)
 {
@@ -1301,6 +1376,17 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 	case OPT_TRY:
 		a->setting = optarg;
 		return 0;
+	case OPT_FLIGHT:
+		a->flight = optarg;
+		return 0;
+	case OPT_MAX_SIZE:
+		a->max_size = optarg;
+		return 0;
+	case OPT_MAX_AGE:
+		a->max_age = optarg;
+		return 0;
+	case OPT_TRIGGER:
+		return add_trigger(a, optarg);
 	case OPT_JSON:
 		a->json = true;
 		return 0;

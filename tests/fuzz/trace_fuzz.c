@@ -31,12 +31,9 @@ static const struct {
 	enum trace_stream_kind kind;
 	uint32_t tid;
 } files[FILES] = {
-	{ "metadata", 0, 0 },
-	{ "kernel", TRACE_KERNEL, 0 },
-	{ "notes", TRACE_NOTES, 0 },
-	{ "alloc-1-1", TRACE_ALLOC, 1 },
-	{ "alloc-1-2", TRACE_ALLOC, 2 },
-	{ "alloc-2-3", TRACE_ALLOC, 3 },
+	{ "metadata", 0, 0 },	       { "kernel", TRACE_KERNEL, 0 },
+	{ "notes", TRACE_NOTES, 0 },   { "alloc-0", TRACE_ALLOC, 1 },
+	{ "alloc-1", TRACE_ALLOC, 2 }, { "alloc-2", TRACE_ALLOC, 3 },
 	{ "tables", TRACE_TABLES, 0 },
 };
 

@@ -675,3 +675,19 @@ int proc_malloc_env(uint32_t pid, char *buf, size_t size)
 	fclose(f);
 	return err;
 }
+
+uint64_t proc_rss(uint32_t pid)
+{
+	unsigned long long pages = 0;
+	char path[40];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return 0;
+	if (fscanf(f, "%*u %llu", &pages) != 1)
+		pages = 0;
+	fclose(f);
+	return pages * (uint64_t)sysconf(_SC_PAGESIZE);
+}

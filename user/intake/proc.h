@@ -67,6 +67,8 @@ struct proc_pages {
  */
 int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
+/* Resident bytes of a process, a moment old at most; 0: not known. */
+uint64_t proc_rss(uint32_t pid);
 int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
 /*
  * What of process pid's environment glibc's malloc reads (GLIBC_TUNABLES and

@@ -209,11 +209,14 @@ static void ring_break(struct rings *rs, struct ring *r)
 
 static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w, size_t nr)
 {
+	uint32_t tid = r->told.tid;
 	struct event ev;
 
 	if (r->foreign && (word_get_value(*w) & 15) == CTRL_TID)
 		*w = word_ctrl(CTRL_TID, 0);
 	words_decode(&r->told, w, nr, &ev);
+	if (r->told.tid != tid && rs->ops->ended) /* another one has its ring */
+		rs->ops->ended(rs->ctx, r->told.tgid, tid);
 	if (ev.kind == EV_STACK && rs->ops->stack)
 		rs->ops->stack(rs->ctx, &ev);
 	if (ev.kind != EV_CALLS_LOST)
@@ -398,6 +401,23 @@ static void ring_settle(struct rings *rs, struct ring *r)
 		ring_lost(rs, r, dropped - r->lost);
 }
 
+/*
+ * The ring of the program before exec is freed when the thread has another one;
+ * of a process that is gone all are.
+ */
+static void ring_ended(const struct rings *rs, const struct ring *ended)
+{
+	const struct ring *r;
+
+	if (!rs->ops->ended)
+		return;
+	for (r = rs->first; r && !ended->gone; r = r->next)
+		if (r->told.tgid == ended->told.tgid &&
+		    r->told.tid == ended->told.tid)
+			return;
+	rs->ops->ended(rs->ctx, ended->told.tgid, ended->told.tid);
+}
+
 static void rings_reap(struct rings *rs)
 {
 	struct ring **at = &rs->first, *r;
@@ -414,6 +434,7 @@ static void rings_reap(struct rings *rs)
 		*at = r->next;
 		if (rs->ops->closing)
 			rs->ops->closing(rs->ctx, r);
+		ring_ended(rs, r);
 		rs->totals.open--;
 		ring_detach(r);
 		ring_free(rs, r);

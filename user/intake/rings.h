@@ -34,6 +34,8 @@ struct rings_ops {
 	void (*lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
 	/* The process is about to exit; it waits (1 s at most) until this returns. */
 	void (*bye)(void *ctx, uint32_t tgid);
+	/* May be NULL. The thread has ended, or writes nowhere any more. */
+	void (*ended)(void *ctx, uint32_t tgid, uint32_t tid);
 	/* EV_STACK, before any event that names it can be peeked. */
 	void (*stack)(void *ctx, const struct event *ev);
 };

@@ -30,6 +30,8 @@
  *   allocator name ("": none of those known by name), file (null: nobody defines
  *             malloc), static, settings (of glibc's malloc in its environment, null:
  *             not known)
+ *   begin     of a trace whose front was not kept, the first line: spaces, vmas,
+ *             chunks, live_size that were alive then (tgid, tid 0)
  */
 #include <errno.h>
 #include <inttypes.h>
@@ -737,6 +739,32 @@ static int event_json(const struct output *o, const struct outcome *out)
 		json_small(ev, j);
 		break;
 	}
+	return json_print(o, j, true);
+}
+
+int output_begin(const struct output *o)
+{
+	const struct output_beginning *b = &o->begins;
+	char live[32];
+	json_t *j;
+
+	if (!b->ts)
+		return 0;
+	if (!o->json) {
+		put_stamp(o, b->ts);
+		fprintf(o->f,
+			"   what was before was not kept; alive: %" PRIu64
+			" address space%s, %" PRIu64 " VMAs, %" PRIu64
+			" chunks of %s KiB\n",
+			b->spaces, plural(b->spaces), b->vmas, b->chunks,
+			kib(b->bytes, live));
+		return ferror(o->f) ? -EIO : 0;
+	}
+	j = json_pack("{s:o, s:i, s:i, s:n, s:s, s:o, s:o, s:o, s:o}", "ts",
+		      json_u64(b->ts), "tgid", 0, "tid", 0, "mm", "kind",
+		      "begin", "spaces", json_u64(b->spaces), "vmas",
+		      json_u64(b->vmas), "chunks", json_u64(b->chunks),
+		      "live_size", json_u64(b->bytes));
 	return json_print(o, j, true);
 }
 

@@ -16,6 +16,16 @@
 #include "model/ptmalloc.h"
 #include "output/symbol.h"
 
+/*
+ * The model of a trace whose front was not kept, as the trace begins: everything
+ * older than ts is in it.
+ */
+struct output_beginning {
+	uint64_t ts; /* 0: nothing is missing */
+	uint64_t spaces, vmas, chunks, bytes; /* that were alive */
+};
+struct output_beginning output_beginning(const struct model *m, uint64_t ts);
+
 struct output {
 	FILE *f;
 	bool json;
@@ -25,6 +35,7 @@ struct output {
 	uint64_t start; /* of the watch: times are printed relative to it */
 	uint64_t stack_bytes; /* stacks: 0: none, 1: of all allocations, N: of one in N bytes */
 	const char *alloc; /* allocator source: "shim", "uprobe", "none" */
+	struct output_beginning begins;
 };
 
 /* /proc/PID/maps, annotated, of one address space; totals and "unknown" close it. */
@@ -60,6 +71,8 @@ int address_parse(const char *text, bool bytes, uint64_t *addr);
  * not depend on what was allocated. o->json is not asked for: there is no text.
  */
 int output_list_entry(const struct output *o, const struct space *s);
+/* The line before the first of a trace whose front was not kept. */
+int output_begin(const struct output *o);
 /* One line for one applied event, in strace's spirit. */
 int output_event(const struct output *o, const struct outcome *out);
 

@@ -5,6 +5,9 @@
  *
  * --json (bytes; times CLOCK_MONOTONIC ns; see text.h):
  *   alloc, now, start
+ *   begins: null, or, of a trace whose front was not kept, what it begins with: { ts,
+ *     and, alive then: spaces, vmas, chunks, live_size }. The counts are those of the
+ *     whole watch all the same.
  *   spaces: [ pid, comm, mm, parent_mm (null: none known), cause (attach, fork,
  *     exec), born, died (null: it lives),
  *     vmas_sampled: there was no module, so that of the kernel nothing is known but
@@ -562,10 +565,47 @@ static void print_sum(const struct output *o)
 		n.events, n.in_calls, kib(n.mapped, b), kib(n.unmapped, c));
 }
 
+struct output_beginning output_beginning(const struct model *m, uint64_t ts)
+{
+	struct output_beginning b = { .ts = ts };
+
+	for (size_t i = 0; ts && i < model_spaces(m); i++) {
+		const struct space *s = model_space_at(m, i);
+		struct chunk_sum live = chunk_total(s->chunks);
+
+		if (s->died)
+			continue;
+		b.spaces++;
+		b.vmas += vma_map_count(s->vmas);
+		b.chunks += live.chunks;
+		b.bytes += live.bytes;
+	}
+	return b;
+}
+
+/* Nobody is to look for the calls that made these counts in the trace. */
+static void print_beginning(const struct output *o)
+{
+	const struct output_beginning *b = &o->begins;
+	char live[32];
+
+	if (!b->ts)
+		return;
+	fputs("\nThe trace begins at ", o->f);
+	put_time(o, o->f, b->ts);
+	fprintf(o->f,
+		" s: what was before was not kept. Alive then: %" PRIu64
+		" address space%s, %" PRIu64 " VMAs, %" PRIu64
+		" chunks of %s KiB. The counts are of the whole watch.\n",
+		b->spaces, plural(b->spaces), b->vmas, b->chunks,
+		kib(b->bytes, live));
+}
+
 static void print_watch(const struct output *o)
 {
 	struct model_totals t = model_totals(o->model);
 
+	print_beginning(o);
 	doubt(o->f, t.kernel_lost, "Events that the module could not report");
 	doubt(o->f, t.no_memory, "Events that there was no memory for");
 	doubt(o->f, t.invalid,
@@ -815,6 +855,16 @@ static json_t *json_sum(const struct output *o, const struct space *only)
 	return j;
 }
 
+static json_t *json_beginning(const struct output_beginning *b)
+{
+	if (!b->ts)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:o, s:o}", "ts", json_u64(b->ts),
+			 "spaces", json_u64(b->spaces), "vmas",
+			 json_u64(b->vmas), "chunks", json_u64(b->chunks),
+			 "live_size", json_u64(b->bytes));
+}
+
 static void json_watch(json_t *j, const struct output *o)
 {
 	struct model_totals t = model_totals(o->model);
@@ -846,6 +896,7 @@ static int report_json(const struct output *o, const struct space *only)
 	json_object_set_new(j, "alloc", json_string(o->alloc));
 	json_object_set_new(j, "now", json_u64(o->now));
 	json_object_set_new(j, "start", json_u64(o->start));
+	json_object_set_new(j, "begins", json_beginning(&o->begins));
 	json_object_set_new(j, "spaces", spaces);
 	json_object_set_new(j, "sum", json_sum(o, only));
 	json_watch(j, o);

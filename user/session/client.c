@@ -42,6 +42,10 @@ struct run {
 	char *taken; /* PATH_MAX bytes: text goes there, not to standard output; NULL */
 	bool quiet, gone; /* do not tell that the daemon is gone; it is */
 	int exec_error; /* and tells an exec that failed through this one */
+	sigset_t awake; /* the signals that are blocked but while we wait */
+	/* The flight recorder: what has fired, and how often it was emptied. */
+	char fired[200];
+	unsigned int dumps;
 };
 
 int client_beside(const char *name, char *path, size_t size)
@@ -103,6 +107,8 @@ static int read_message(struct run *r, int *status)
 		fwrite(buf + 1, 1, (size_t)len - 1, stderr);
 	else if (buf[0] == WIRE_EXIT)
 		*status = atoi(buf + 1);
+	if (buf[0] == WIRE_FIRED && !r->fired[0])
+		snprintf(r->fired, sizeof(r->fired), "%.199s", buf + 1);
 	v = wire_value(buf + 1, (size_t)len - 1, "shim_sock");
 	if (buf[0] == WIRE_READY && v)
 		snprintf(r->shim_sock, sizeof(r->shim_sock), "%s", v);
@@ -216,19 +222,26 @@ static void name_dir(struct run *r)
 		snprintf(r->dir, sizeof(r->dir), "vmaheap-pid-%u", r->o->pid);
 }
 
+/* Its descriptor or -errno, said; *made: it was not there. */
+static int open_dir(const char *dir, bool *made)
+{
+	int fd = -1;
+
+	*made = !mkdir(dir, 0777);
+	if (*made || errno == EEXIST)
+		fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd >= 0)
+		return fd;
+	fd = -errno;
+	fprintf(stderr, "vmaheap: %s: %s\n", dir, strerror(errno));
+	return fd;
+}
+
 static int make_dir(struct run *r)
 {
 	name_dir(r);
-	r->made_dir = !mkdir(r->dir, 0777);
-	if (!r->made_dir && errno != EEXIST) {
-		fprintf(stderr, "vmaheap: %s: %s\n", r->dir, strerror(errno));
-		return -errno;
-	}
-	r->dirfd = open(r->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (r->dirfd >= 0)
-		return 0;
-	fprintf(stderr, "vmaheap: %s: %s\n", r->dir, strerror(errno));
-	return -errno;
+	r->dirfd = open_dir(r->dir, &r->made_dir);
+	return r->dirfd < 0 ? r->dirfd : 0;
 }
 
 /* A directory that we made and nothing was written to. */
@@ -258,11 +271,39 @@ static void command_line(const struct run *r, char *text, size_t size)
 	}
 }
 
+/* How much of the trace is kept. Returns how many there are. */
+static size_t limit_args(const struct record_opts *o, char text[4][300],
+			 const char **args)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} numbers[] = { { "flight", o->flight },
+			{ "max_size", o->max_size },
+			{ "max_age", o->max_age } };
+	size_t n = 0, i;
+
+	for (i = 0; i < 3; i++) {
+		if (!numbers[i].value)
+			continue;
+		snprintf(text[n], sizeof(text[n]), "%s=%" PRIu64,
+			 numbers[i].name, numbers[i].value);
+		args[n] = text[n];
+		n++;
+	}
+	if (o->triggers) {
+		snprintf(text[n], sizeof(text[n]), "triggers=%s", o->triggers);
+		args[n] = text[n];
+		n++;
+	}
+	return n;
+}
+
 static int request_start(struct run *r, uint32_t pid)
 {
 	char pid_arg[32], verify[32], alloc[32], ring[48], stacks[32],
 		command[600];
-	char probe[PATH_MAX + 8];
+	char probe[PATH_MAX + 8], limits[4][300];
 	const char *args[WIRE_ARGS] = { "start", pid_arg, alloc, command };
 	size_t n = 4;
 	int err;
@@ -293,6 +334,7 @@ static int request_start(struct run *r, uint32_t pid)
 			 r->o->stack_bytes);
 		args[n++] = stacks;
 	}
+	n += limit_args(r->o, limits, args + n);
 	err = wire_request(r->fd, args, r->dirfd);
 	if (!err)
 		return read_answer(r, WIRE_READY);
@@ -319,6 +361,66 @@ static int request_finish(struct run *r)
 	if (wire_request(r->fd, args, -1))
 		return STATUS_FAILED;
 	return read_answer(r, WIRE_EXIT);
+}
+
+/* --- the flight recorder ----------------------------------------------------- */
+
+static volatile sig_atomic_t dump_wanted;
+
+static void on_dump(int sig)
+{
+	(void)sig;
+	dump_wanted = 1;
+}
+
+/* SIGUSR1 is for us from here on; it is taken while we wait (r->awake). */
+static void catch_dump(struct run *r)
+{
+	struct sigaction sa = { .sa_handler = on_dump };
+	sigset_t block;
+
+	sigemptyset(&block);
+	if (r->o->flight) {
+		sigaddset(&block, SIGUSR1);
+		sigaction(SIGUSR1, &sa, NULL);
+	}
+	sigprocmask(SIG_BLOCK, &block, &r->awake);
+}
+
+/* What it has goes into a directory beside that of the end: DIR.1, DIR.2 ... */
+static void dump(struct run *r, const char *because)
+{
+	static const char *const args[] = { "dump", NULL };
+	char dir[PATH_MAX + 16];
+	bool made;
+	int fd;
+
+	snprintf(dir, sizeof(dir), "%s.%u", r->dir, ++r->dumps);
+	fd = open_dir(dir, &made);
+	if (fd < 0)
+		return;
+	if (!wire_request(r->fd, args, fd) && !read_answer(r, WIRE_EXIT))
+		fprintf(stderr, "vmaheap: %s: what was recorded is in %s\n",
+			because, dir);
+	else if (made)
+		rmdir(dir); /* what could be written stays */
+	close(fd);
+}
+
+/* After each wait. */
+static void dump_if_asked(struct run *r)
+{
+	char because[sizeof(r->fired)];
+
+	if (dump_wanted) {
+		dump_wanted = 0;
+		dump(r, "SIGUSR1");
+	}
+	while (r->fired[0] && !r->gone) {
+		memcpy(because, r->fired, sizeof(because));
+		r->fired[0] = 0;
+		dump(r, because);
+	}
 }
 
 /* --- the target ------------------------------------------------------------- */
@@ -374,6 +476,7 @@ static int fork_child(struct run *r)
 	close(error[1]);
 	r->go = go[1];
 	r->exec_error = error[0];
+	catch_dump(r);
 	return 0;
 }
 
@@ -413,10 +516,14 @@ static void wait_exit(struct run *r)
 	int status;
 
 	while (p[0].fd >= 0 && !p[0].revents) {
-		if (poll(p, 2, -1) < 0)
-			continue;
-		if (p[1].revents && !read_message(r, &status))
+		int n = ppoll(p, 2, NULL, &r->awake);
+
+		if (n > 0 && p[1].revents && !read_message(r, &status))
 			p[1].fd = -1;
+		else
+			dump_if_asked(r);
+		if (n < 0)
+			p[0].revents = 0;
 	}
 	if (p[0].fd >= 0)
 		close(p[0].fd);
@@ -556,6 +663,7 @@ static int record_run(struct run *r)
 		tell_runs(r);
 	privilege_client();
 	status = wait_child(r);
+	dump_if_asked(r);
 	rc = request_finish(r);
 	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);
 	return rc && (!status || rc == STATUS_MISMATCH) ? rc : status;
@@ -594,9 +702,11 @@ static int attach_wait(struct run *r)
 	sigaddset(&block, SIGINT);
 	sigaddset(&block, SIGTERM);
 	sigprocmask(SIG_BLOCK, &block, &old);
-	while (!interrupted && kind && kind != WIRE_DONE && kind != WIRE_EXIT)
+	while (!interrupted && kind && kind != WIRE_DONE && kind != WIRE_EXIT) {
 		if (ppoll(&p, 1, NULL, &old) > 0)
 			kind = read_message(r, &status);
+		dump_if_asked(r);
+	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (kind == WIRE_DONE)
 		fprintf(stderr, "vmaheap: process %u has exited\n", r->o->pid);
@@ -612,6 +722,7 @@ static int attach_run(struct run *r)
 		return rc;
 	}
 	privilege_client();
+	catch_dump(r);
 	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n",
 		r->o->pid);
 	rc = attach_wait(r);

@@ -29,6 +29,10 @@ struct record_opts {
 	char **argv;
 	const char *ring; /* bytes, NULL: default */
 	uint64_t stack_bytes; /* 0: no stacks, 1: all, N: one in N bytes */
+	uint64_t flight; /* bytes of the flight recorder; 0: there is none */
+	uint64_t max_size, max_age; /* bytes, ns; 0: no limit */
+	const char *
+		triggers; /* as trigger_parse() knows them, with ',' between; NULL: none */
 };
 
 /* Both return the exit status of the command. */

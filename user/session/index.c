@@ -191,9 +191,9 @@ static struct index_stream *match_streams(const struct trace_reader *t,
 	struct index_stream *s = calloc(all + 1, sizeof(*s));
 
 	for (size_t i = 0; s && i < all; i++) {
-		s[i].kind = trace_stream(t, i, &s[i].tgid, &s[i].tid);
+		s[i].kind = trace_stream(t, i, &s[i].number);
 		if (j < nr && of[j].kind == s[i].kind &&
-		    of[j].tgid == s[i].tgid && of[j].tid == s[i].tid)
+		    of[j].number == s[i].number)
 			s[i] = of[j++];
 	}
 	if (s && j == nr)
@@ -202,33 +202,47 @@ static struct index_stream *match_streams(const struct trace_reader *t,
 	return NULL;
 }
 
+/* The head, if the bytes are ours, whole, and of this trace; else what they are. */
+static const char *check_bytes(const struct trace_reader *t,
+			       const struct bytes *in, struct index_file *f)
+{
+	const struct index_stream *of = (const void *)(in->p + sizeof(*f));
+	uint8_t uuid[16];
+
+	if (in->len < sizeof(*f))
+		return "damaged";
+	memcpy(f, in->p, sizeof(*f));
+	trace_uuid(t, uuid);
+	if (f->magic != MAGIC)
+		return "damaged";
+	if (f->format != format())
+		return "of another version of vmaheap";
+	if (memcmp(f->uuid, uuid, sizeof(uuid)) != 0)
+		return "of another trace";
+	if (f->nr_streams > (in->len - sizeof(*f)) / sizeof(*of) ||
+	    f->model_bytes !=
+		    in->len - sizeof(*f) - f->nr_streams * sizeof(*of) ||
+	    f->sum != sum_of(f, of, of + f->nr_streams))
+		return "damaged";
+	return NULL;
+}
+
 static struct model *load(const struct trace_reader *t, const struct bytes *in,
 			  struct index_head *h, struct index_stream **streams)
 {
-	struct index_file f;
 	const struct index_stream *of;
-	const uint8_t *model;
-	uint8_t uuid[16];
+	struct index_file f;
 	struct model *m;
 	int err;
 
-	if (in->len < sizeof(f))
-		return NULL;
-	memcpy(&f, in->p, sizeof(f));
-	trace_uuid(t, uuid);
-	if (f.magic != MAGIC || f.format != format() ||
-	    memcmp(f.uuid, uuid, sizeof(uuid)) ||
-	    f.nr_streams > (in->len - sizeof(f)) / sizeof(*of) ||
-	    f.model_bytes != in->len - sizeof(f) - f.nr_streams * sizeof(*of))
+	if (check_bytes(t, in, &f))
 		return NULL;
 	of = (const void *)(in->p + sizeof(f));
-	model = in->p + sizeof(f) + f.nr_streams * sizeof(*of);
-	if (f.sum != sum_of(&f, of, model))
-		return NULL;
 	*streams = match_streams(t, of, f.nr_streams);
 	if (!*streams)
 		return NULL;
-	m = model_load(model, f.model_bytes, &err);
+	m = model_load((const uint8_t *)(of + f.nr_streams), f.model_bytes,
+		       &err);
 	if (!m) {
 		free(*streams);
 		return NULL;
@@ -284,4 +298,56 @@ struct model *index_read(int dirfd, const struct trace_reader *t, uint64_t ts,
 	}
 	closedir(d);
 	return m;
+}
+
+/* --- the beginning of a trace */
+
+int index_begin(const uint8_t uuid[16], const struct index_head *h,
+		const struct model *m, void **bytes, size_t *len)
+{
+	struct index_file f = { .magic = MAGIC,
+				.format = format(),
+				.head = *h };
+	uint8_t *model, *all;
+	int err = model_save(m, &model, &f.model_bytes);
+
+	if (err)
+		return err;
+	memcpy(f.uuid, uuid, sizeof(f.uuid));
+	f.sum = sum_of(&f, NULL, model);
+	all = malloc(sizeof(f) + f.model_bytes);
+	if (all) {
+		memcpy(all, &f, sizeof(f));
+		memcpy(all + sizeof(f), model, f.model_bytes);
+	}
+	free(model);
+	*bytes = all;
+	*len = sizeof(f) + f.model_bytes;
+	return all ? 0 : -ENOMEM;
+}
+
+struct model *index_begun(const struct trace_reader *t, const void *bytes,
+			  size_t len, struct index_head *h, char **why)
+{
+	struct bytes in = { .p = (uint8_t *)bytes, .len = len };
+	struct index_file f;
+	struct model *m = NULL;
+	const char *what = check_bytes(t, &in, &f);
+	int err = 0;
+
+	if (!what)
+		m = model_load(in.p + sizeof(f), f.model_bytes, &err);
+	if (m) {
+		*h = f.head;
+		return m;
+	}
+	if (!what)
+		what = err == -ENOMEM ? "too large for the memory there is" :
+					"damaged";
+	if (asprintf(
+		    why,
+		    "the front of this trace was not kept, and the state that it begins with is %s",
+		    what) < 0)
+		*why = NULL;
+	return NULL;
 }

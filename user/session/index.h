@@ -14,8 +14,9 @@
 #include "trace/trace.h"
 
 struct index_stream {
-	uint32_t kind, tgid, tid;
+	uint32_t kind, number;
 	uint32_t ended; /* nothing more is to be read from it */
+	uint32_t unused;
 	struct trace_place place; /* of the packet with the next event */
 };
 
@@ -23,6 +24,11 @@ struct index_head {
 	uint64_t ts; /* all older events are in the model */
 	uint64_t applied, first, last; /* see order_resume() */
 	uint64_t nonsense;
+	/*
+	 * Of a beginning: notes of this ts and before are in the model, too. They
+	 * are applied as they come, perhaps before events that are older.
+	 */
+	uint64_t noted;
 };
 
 /* 0 or -errno. `streams` are all of the trace's, in its order. */
@@ -35,5 +41,17 @@ int index_write(int dirfd, const struct trace_reader *t,
  */
 struct model *index_read(int dirfd, const struct trace_reader *t, uint64_t ts,
 			 struct index_head *h, struct index_stream **streams);
+
+/*
+ * The same as bytes, of which a trace is the beginning whose front was thrown away
+ * (trace_state()): it goes on at the first packet of each stream with the first
+ * event that the model does not have. *bytes is malloc'ed. 0, -EBUSY (see
+ * model_save()), -ENOMEM.
+ */
+int index_begin(const uint8_t uuid[16], const struct index_head *h,
+		const struct model *m, void **bytes, size_t *len);
+/* NULL: *why says what is wrong with them; a malloc'ed sentence. */
+struct model *index_begun(const struct trace_reader *t, const void *bytes,
+			  size_t len, struct index_head *h, char **why);
 
 #endif

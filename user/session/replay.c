@@ -41,6 +41,7 @@ struct replay {
 	uint64_t first; /* ts of the trace's first event */
 	void (*show)(double done); /* may be NULL */
 	uint64_t bytes; /* of all streams */
+	struct index_head begin; /* ts 0: with the first event */
 };
 
 static int decode_resident(const struct trace_resident *n, struct event *ev)
@@ -262,6 +263,16 @@ static void read_table(struct stream *s)
 	}
 }
 
+/* What the model has already. */
+static void skip_old(struct stream *s, uint64_t ts)
+{
+	const struct event *ev;
+	bool sure;
+
+	while ((ev = stream_peek(s, &sure)) && ev->ts < ts)
+		stream_pop(s);
+}
+
 /* The kernel's stream goes first among equal times, so look what each one is. */
 static int add_streams(struct replay *r)
 {
@@ -275,10 +286,16 @@ static int add_streams(struct replay *r)
 		s = &r->streams[i];
 		*s = (struct stream){ .r = r, .index = i };
 		next_block(s);
-		if (!s->ended && s->block.kind == TRACE_TABLES)
+		if (!s->ended && s->block.kind == TRACE_TABLES) {
 			read_table(s);
-		else if (!order_add(r->order, &stream_ops, s,
-				    !s->ended && s->block.kind == TRACE_KERNEL))
+			continue;
+		}
+		if (r->begin.ts)
+			skip_old(s, s->block.kind == TRACE_NOTES ?
+					    r->begin.noted + 1 :
+					    r->begin.ts);
+		if (!order_add(r->order, &stream_ops, s,
+			       !s->ended && s->block.kind == TRACE_KERNEL))
 			return -ENOMEM;
 	}
 	return 0;
@@ -309,6 +326,24 @@ static uint64_t first_event(const struct replay *r)
 	return first == UINT64_MAX ? 0 : first;
 }
 
+/* The state that the trace begins with becomes the model. 0, or -1 and *why. */
+static int begin_model(struct replay *r, char **why)
+{
+	size_t len;
+	int err;
+	void *bytes = trace_begin(r->trace, &len, &err);
+
+	if (err && asprintf(why, "the state that this trace begins with: %s",
+			    strerror(-err)) < 0)
+		*why = NULL;
+	if (err)
+		return -1;
+	r->model = bytes ? index_begun(r->trace, bytes, len, &r->begin, why) :
+			   model_new();
+	free(bytes);
+	return r->model ? 0 : -1;
+}
+
 struct replay *replay_open(const char *dir, char **why)
 {
 	struct replay *r = calloc(1, sizeof(*r));
@@ -318,10 +353,12 @@ struct replay *replay_open(const char *dir, char **why)
 		return NULL;
 	r->dirfd = -1;
 	r->trace = open_trace(r, dir, why);
-	r->model = r->trace ? model_new() : NULL;
-	r->order = r->model ? order_new(r->model) : NULL;
+	if (r->trace && !begin_model(r, why))
+		r->order = order_new(r->model);
 	if (r->order && !add_streams(r)) {
-		r->first = first_event(r);
+		order_resume(r->order, r->begin.applied, r->begin.first,
+			     r->begin.last);
+		r->first = r->begin.ts ? r->begin.first : first_event(r);
 		return r;
 	}
 	replay_close(r);
@@ -349,7 +386,7 @@ static struct index_stream where(const struct replay *r, const struct stream *s)
 {
 	struct index_stream x = { .ended = s->ended };
 
-	x.kind = trace_stream(r->trace, s->index, &x.tgid, &x.tid);
+	x.kind = trace_stream(r->trace, s->index, &x.number);
 	if (s->have || s->at < s->block.bytes)
 		x.place = s->place;
 	else
@@ -396,15 +433,11 @@ static uint64_t checkpoint(void *ctx, uint64_t ts)
 static void resume_stream(struct stream *s, const struct index_stream *x,
 			  uint64_t ts)
 {
-	const struct event *ev;
-	bool sure;
-
 	s->have = false;
 	s->at = s->block.bytes = 0;
 	s->ended = x->ended;
 	trace_seek(s->r->trace, s->index, &x->place);
-	while ((ev = stream_peek(s, &sure)) && ev->ts < ts)
-		stream_pop(s);
+	skip_old(s, ts);
 }
 
 static int resume(struct replay *r, struct model *m, const struct index_head *h,
@@ -436,9 +469,15 @@ int replay_until(struct replay *r, uint64_t ts)
 	struct index_stream *streams;
 	struct index_head h;
 	struct model *m = index_read(r->dirfd, r->trace, ts, &h, &streams);
-	uint64_t from = 0;
+	uint64_t from = r->begin.applied;
 	int err = 0;
 
+	if (m &&
+	    h.ts < r->begin.ts) { /* what follows it is not there any more */
+		model_free(m);
+		free(streams);
+		m = NULL;
+	}
 	if (m) {
 		err = resume(r, m, &h, streams);
 		free(streams);
@@ -501,6 +540,11 @@ uint64_t replay_damage(const struct replay *r)
 uint64_t replay_first(const struct replay *r)
 {
 	return r->first;
+}
+
+uint64_t replay_begins(const struct replay *r)
+{
+	return r->begin.ts;
 }
 
 uint64_t replay_last(const struct replay *r)

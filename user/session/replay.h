@@ -42,8 +42,13 @@ const struct trace_env *replay_env(const struct replay *r);
 struct order_totals replay_order(const struct replay *r);
 /* Bytes that could not be read (a truncated trace), records that made no sense. */
 uint64_t replay_damage(const struct replay *r);
-/* ts of the trace's first event, and of the last one that was applied. */
+/*
+ * ts of the first event that was ever seen, and of the last one that was applied.
+ * The events before replay_begins() were not kept, but what they led to is in the
+ * model from the start; 0: all were kept.
+ */
 uint64_t replay_first(const struct replay *r);
+uint64_t replay_begins(const struct replay *r);
 uint64_t replay_last(const struct replay *r);
 
 #endif

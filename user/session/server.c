@@ -92,6 +92,11 @@ static void on_say(void *ctx, const char *sentence)
 	wire_send(fd, WIRE_ERR, text, strlen(text));
 }
 
+static void on_fired(void *ctx, const char *sentence)
+{
+	wire_send((int)(intptr_t)ctx, WIRE_FIRED, sentence, strlen(sentence));
+}
+
 /* --- questions ----------------------------------------------------------- */
 
 struct question {
@@ -382,6 +387,32 @@ static unsigned int parse_walk(const char *name)
 	return ms ? (unsigned int)strtoul(ms + 1, NULL, 10) : WALK_MS;
 }
 
+static uint64_t number_of(const char *buf, size_t len, const char *key)
+{
+	const char *v = wire_value(buf, len, key);
+
+	return v ? strtoull(v, NULL, 10) : 0;
+}
+
+/* How much of the trace is kept, and where; 0, or -EINVAL. */
+static int parse_limits(struct session_opts *o, const char *buf, size_t len)
+{
+	const char *triggers = wire_value(buf, len, "triggers");
+	uint64_t flight = number_of(buf, len, "flight");
+	char text[256], *t, *save = NULL;
+
+	o->flight = flight;
+	o->limits.bytes = flight ? flight : number_of(buf, len, "max_size");
+	o->limits.ns = number_of(buf, len, "max_age");
+	if (!triggers)
+		return 0;
+	snprintf(text, sizeof(text), "%s", triggers);
+	for (t = strtok_r(text, ",", &save); t; t = strtok_r(NULL, ",", &save))
+		if (!trigger_parse(&o->triggers, t))
+			return -EINVAL;
+	return 0;
+}
+
 static void start(struct server *sv, struct client *c, const char *buf,
 		  size_t len, int dir)
 {
@@ -405,6 +436,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.ring_bytes = ring ? strtoul(ring, NULL, 10) : 0,
 		.stack_bytes = stacks ? strtoull(stacks, NULL, 10) : 0,
 		.shim_sock = sock,
+		.fired = on_fired,
 		.say = on_say,
 		.say_ctx = (void *)(intptr_t)c->fd,
 	};
@@ -419,6 +451,13 @@ static void start(struct server *sv, struct client *c, const char *buf,
 	}
 	snprintf(sock, sizeof(sock), "%s/shim-%d-%u.sock", wire_dir(), getpid(),
 		 sv->shim_socks++);
+	if (parse_limits(&o, buf, len)) {
+		close(dir);
+		complain(c,
+			 "vmaheap: the daemon does not know these triggers\n");
+		wire_exit(c->fd, 125);
+		return;
+	}
 	c->session = session_start(&o, &why);
 	if (!c->session) {
 		complain(c, "vmaheap: %s\n", why ? why : strerror(errno));
@@ -430,6 +469,19 @@ static void start(struct server *sv, struct client *c, const char *buf,
 	c->due = 0;
 	n = snprintf(ready, sizeof(ready), "shim_sock=%s", sock);
 	wire_send(c->fd, WIRE_READY, ready, (size_t)n + 1);
+}
+
+static void dump(struct client *c, int dir)
+{
+	int err = session_dump(c->session, dir);
+
+	if (err)
+		complain(c,
+			 "vmaheap: what was recorded cannot be written%s: %s\n",
+			 err == -ENOSPC ? " whole" : "",
+			 err == -EOPNOTSUPP ? "there is no --flight-recorder" :
+					      strerror(-err));
+	wire_exit(c->fd, err ? 125 : 0);
 }
 
 static int finish_status(const struct session_totals *t)
@@ -498,6 +550,11 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 
 	if (!strcmp(buf, "start") && c->peer.trusted && !c->session) {
 		start(sv, c, buf, len, pass);
+		return;
+	}
+	if (!strcmp(buf, "dump") && c->session && pass >= 0) {
+		dump(c, pass);
+		close(pass);
 		return;
 	}
 	if (pass >= 0)
@@ -723,6 +780,20 @@ static void raise_limits(void)
 	setpriority(PRIO_PROCESS, 0, -10);
 }
 
+/*
+ * Who is to tell why the memory ran out must not be the first to go, unless it is
+ * itself what takes half of it (proc(5)).
+ */
+static void outlive(void)
+{
+	FILE *f = fopen("/proc/self/oom_score_adj", "we");
+
+	if (!f)
+		return;
+	fputs("-500", f);
+	fclose(f); /* a user may not */
+}
+
 int server_run(const char *path, gid_t group, const char *metrics, int owner,
 	       int ready)
 {
@@ -737,6 +808,7 @@ int server_run(const char *path, gid_t group, const char *metrics, int owner,
 	if (sv.listen_fd < 0)
 		return sv.listen_fd;
 	raise_limits();
+	outlive();
 	err = privilege_daemon();
 	if (err) {
 		unlink(path);

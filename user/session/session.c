@@ -22,6 +22,7 @@
 #include "probe/words.h"
 #include "session/attach.h"
 #include "session/found.h"
+#include "session/recorder.h"
 #include "session/session.h"
 #include "session/verify.h"
 
@@ -48,7 +49,6 @@
 struct process {
 	uint32_t tgid;
 	bool alive;
-	bool drained; /* rings_gone() has been told */
 	struct found_list walked; /* chunks in use, at the last walk ... */
 	uint64_t walked_mm; /* ... of this address space */
 	bool walk_failed; /* and it was said */
@@ -74,6 +74,8 @@ struct session {
 	int stamp_fd;
 	struct trace_writer *trace;
 	int trace_error; /* said already */
+	struct recorder recorder;
+	int dump_error; /* of the flight recorder's last dump, an errno */
 
 	struct hash build_ids; /* (dev, ino) that were looked at */
 
@@ -82,9 +84,15 @@ struct session {
 	struct order_source *kernel_source;
 	uint64_t horizon; /* of the last round */
 
-	/* Who is watched, as the module says it (before the order applies it). */
-	struct process *processes;
-	size_t nr_processes;
+	/*
+	 * Who is watched, as the module says it (before the order applies it), and
+	 * who was until now: bury().
+	 */
+	struct process **processes;
+	size_t nr_processes, room_processes;
+	struct hash by_tgid;
+	bool somebody; /* there was one */
+	bool deaths; /* some are not alive any more */
 
 	bool born; /* an address space is new */
 	uint64_t *resync; /* mm ids that need a snapshot */
@@ -126,30 +134,47 @@ __attribute__((format(printf, 2, 3))) static void say(struct session *s,
 
 static struct process *process_find(const struct session *s, uint32_t tgid)
 {
-	size_t i;
+	return hash_get(&s->by_tgid, tgid, 0);
+}
 
-	for (i = s->nr_processes; i-- > 0;)
-		if (s->processes[i].tgid == tgid)
-			return &s->processes[i];
-	return NULL;
+static struct process *process_add(struct session *s, uint32_t tgid)
+{
+	struct process *p;
+
+	if (s->nr_processes == s->room_processes) {
+		size_t room = s->room_processes ? 2 * s->room_processes : 8;
+		void *v = realloc(s->processes, room * sizeof(p));
+
+		if (!v)
+			return NULL;
+		s->processes = v;
+		s->room_processes = room;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p || hash_put(&s->by_tgid, tgid, 0, p)) {
+		free(p);
+		return NULL;
+	}
+	p->tgid = tgid;
+	s->processes[s->nr_processes++] = p;
+	s->somebody = true;
+	return p;
+}
+
+static void process_free(struct process *p)
+{
+	found_free(&p->walked);
+	free(p);
 }
 
 static void process_born(struct session *s, uint32_t tgid)
 {
 	struct process *p = process_find(s, tgid);
 
-	if (p && p->alive)
-		return;
-	if (p)
-		found_free(&p->walked);
-	if (!p) {
-		p = realloc(s->processes, (s->nr_processes + 1) * sizeof(*p));
-		if (!p)
-			return; /* its allocator events will be refused */
-		s->processes = p;
-		p += s->nr_processes++;
-	}
-	*p = (struct process){ .tgid = tgid, .alive = true };
+	if (!p)
+		p = process_add(s, tgid);
+	if (p) /* else its allocator events will be refused */
+		p->alive = true;
 }
 
 /* A process that was to be watched from its exec on may exit without one. */
@@ -157,12 +182,12 @@ static void process_died(struct session *s, uint32_t tgid)
 {
 	struct process *p = process_find(s, tgid);
 
-	if (!p && tgid == s->o.pid) {
-		process_born(s, tgid);
-		p = process_find(s, tgid);
-	}
-	if (p)
-		p->alive = false;
+	if (!p && tgid == s->o.pid)
+		p = process_add(s, tgid);
+	if (!p)
+		return;
+	p->alive = false;
+	s->deaths = true;
 }
 
 static void process_event(struct session *s, const struct event *ev)
@@ -177,7 +202,7 @@ static void process_event(struct session *s, const struct event *ev)
 
 bool session_has(const struct session *s, uint32_t tgid)
 {
-	return process_find(s, tgid);
+	return process_find(s, tgid) || model_process(s->model, tgid);
 }
 
 bool session_alive(const struct session *s)
@@ -187,9 +212,9 @@ bool session_alive(const struct session *s)
 	if (s->kernel_gone)
 		return false; /* nobody would tell us of an exit */
 	for (i = 0; i < s->nr_processes; i++)
-		if (s->processes[i].alive)
+		if (s->processes[i]->alive)
 			return true;
-	return !s->nr_processes; /* the first record is still to come */
+	return !s->somebody; /* the first record is still to come */
 }
 
 /* --- the trace ---------------------------------------------------------- */
@@ -297,6 +322,14 @@ static void on_lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
 		trace_lost(s->trace, tgid, tid, nr);
 }
 
+static void on_ended(void *ctx, uint32_t tgid, uint32_t tid)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_gone(s->trace, tgid, tid);
+}
+
 /* A stack goes into the trace when it is met first. */
 static void on_stack(void *ctx, const struct event *ev)
 {
@@ -355,9 +388,62 @@ static void note_unseen(struct session *s, const struct event *exec)
 	s->rings_lost++;
 }
 
+static struct space *living_space(const struct session *s, uint32_t tgid)
+{
+	struct space *sp = model_process(s->model, tgid);
+
+	return sp && !sp->died ? sp : NULL;
+}
+
+/* A flight recorder's trigger: somebody else makes a place for what it has. */
+static void pull(struct session *s, const struct space *sp,
+		 enum trigger_what what, uint64_t value)
+{
+	const struct trigger *t = trigger_pull(&s->o.triggers, what, value);
+	char text[160];
+
+	if (!t)
+		return;
+	if (what == TRIGGER_RSS)
+		snprintf(text, sizeof(text),
+			 "rss>%" PRIu64 "K: process %u (%.16s) has %" PRIu64
+			 "K resident",
+			 t->above >> 10, sp->owner, sp->comm, value >> 10);
+	else
+		snprintf(text, sizeof(text),
+			 "vmas>%" PRIu64 ": process %u (%.16s) has %" PRIu64
+			 " VMAs",
+			 t->above, sp->owner, sp->comm, value);
+	s->o.fired(s->o.say_ctx, text);
+}
+
+static void pull_all(struct session *s, const struct space *sp)
+{
+	pull(s, sp, TRIGGER_RSS, sp->rss.file + sp->rss.anon + sp->rss.shmem);
+	pull(s, sp, TRIGGER_VMAS, vma_map_count(sp->vmas));
+}
+
+/* It may touch pages for a long time without a VMA event. */
+static void look_at_rss(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; s->o.triggers.nr && i < s->nr_processes; i++) {
+		const struct process *p = s->processes[i];
+		const struct space *sp = p->alive ? living_space(s, p->tgid) :
+						    NULL;
+
+		if (sp)
+			pull(s, sp, TRIGGER_RSS, proc_rss(p->tgid));
+	}
+}
+
 static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
+
+	if (s->o.triggers.nr && out->ev->kind == EV_RANGE && out->space)
+		pull_all(s, out->space);
 
 	if (s->attach && out->ev->kind == EV_MM &&
 	    out->ev->mm_start.cause == MM_EXEC)
@@ -406,25 +492,33 @@ static void heal(struct session *s)
 	s->nr_resync = 0;
 }
 
-static void bury(struct session *s)
+static bool is_dead(void *val, void *ctx)
 {
-	size_t i;
-
-	for (i = 0; i < s->nr_processes; i++) {
-		struct process *p = &s->processes[i];
-
-		if (p->alive || p->drained || !s->rings)
-			continue;
-		p->drained = true;
-		rings_gone(s->rings, p->tgid);
-	}
+	(void)ctx;
+	return !((const struct process *)val)->alive;
 }
 
-static struct space *living_space(const struct session *s, uint32_t tgid)
+/* What is left of the dead is in the model. */
+static void bury(struct session *s)
 {
-	struct space *sp = model_process(s->model, tgid);
+	size_t i, nr = 0;
 
-	return sp && !sp->died ? sp : NULL;
+	if (!s->deaths)
+		return;
+	s->deaths = false;
+	hash_filter(&s->by_tgid, is_dead, NULL);
+	for (i = 0; i < s->nr_processes; i++) {
+		struct process *p = s->processes[i];
+
+		if (p->alive) {
+			s->processes[nr++] = p;
+			continue;
+		}
+		if (s->rings)
+			rings_gone(s->rings, p->tgid);
+		process_free(p);
+	}
+	s->nr_processes = nr;
 }
 
 /* Once in each address space, as soon as it can be told. */
@@ -472,9 +566,10 @@ static void look_at_new(struct session *s)
 		return;
 	s->born = false;
 	for (i = 0; i < s->nr_processes; i++) {
-		const struct space *sp = living_space(s, s->processes[i].tgid);
+		const struct process *p = s->processes[i];
+		const struct space *sp = living_space(s, p->tgid);
 
-		if (sp && s->processes[i].alive && !sp->allocator.known)
+		if (sp && p->alive && !sp->allocator.known)
 			note_allocator(s, sp);
 	}
 }
@@ -491,6 +586,7 @@ static bool run_round(struct session *s, bool final)
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
 	applied = order_run_quick(s->order, s->horizon, final, told, s);
+	recorder_round(&s->recorder, s->horizon, !applied && !words);
 	look_at_new(s);
 	heal(s);
 	bury(s);
@@ -632,15 +728,13 @@ static void sample_all(struct session *s, uint64_t now)
 	size_t i;
 
 	for (i = 0; s->sampled && i < s->nr_processes; i++)
-		if (s->processes[i].alive)
-			sampled_look(s->sampled, s->processes[i].tgid);
+		if (s->processes[i]->alive)
+			sampled_look(s->sampled, s->processes[i]->tgid);
 	if (s->sampled)
 		catch_up(s);
 	for (i = 0; i < s->nr_processes; i++) {
-		struct space *sp =
-			s->processes[i].alive ?
-				living_space(s, s->processes[i].tgid) :
-				NULL;
+		const struct process *p = s->processes[i];
+		struct space *sp = p->alive ? living_space(s, p->tgid) : NULL;
 
 		if (sp)
 			sample(s, sp);
@@ -809,10 +903,8 @@ static void walk_all(struct session *s, uint64_t now)
 
 	run_round(s, false);
 	for (i = 0; i < s->nr_processes; i++)
-		if (s->processes[i].alive)
-			walk(s, s->processes[i].tgid);
-		else
-			found_free(&s->processes[i].walked);
+		if (s->processes[i]->alive)
+			walk(s, s->processes[i]->tgid);
 	took = now_ns() - now;
 	s->next_walk = now + s->o.walk_ms * 1000000ull;
 	if (took * 20 > s->o.walk_ms * 1000000ull)
@@ -912,7 +1004,7 @@ static void verify_all(struct session *s)
 	size_t i;
 
 	for (i = 0; i < s->nr_processes; i++) {
-		struct process p = s->processes[i];
+		struct process p = *s->processes[i];
 
 		if (p.alive && living_space(s, p.tgid))
 			verify_one(s, p.tgid);
@@ -970,7 +1062,7 @@ static void on_bye(void *ctx, uint32_t tgid)
 {
 	struct session *s = ctx;
 
-	if (!session_has(s, tgid) || s->kernel_gone)
+	if (!process_find(s, tgid) || s->kernel_gone)
 		return;
 	session_refresh(s, tgid);
 	if (s->o.verify_ms)
@@ -1015,6 +1107,7 @@ static int start_shim(struct session *s, char **why)
 		.closing = on_ring_closing,
 		.words = on_words,
 		.lost = on_lost,
+		.ended = on_ended,
 		.stack = on_stack,
 		.bye = on_bye,
 	};
@@ -1092,6 +1185,19 @@ const char *session_alloc_name(enum session_alloc a)
 	return names[a];
 }
 
+/* A flight recorder finds out now that its directory is no good. */
+static struct trace_writer *create_trace(struct session *s,
+					 const struct trace_env *env)
+{
+	if (!s->o.flight)
+		return trace_create_row(s->o.trace_dir, env, &s->o.limits);
+	if (!faccessat(s->o.trace_dir, "metadata", F_OK, 0)) {
+		errno = EEXIST;
+		return NULL;
+	}
+	return trace_create_row(-1, env, &s->o.limits);
+}
+
 static int start_trace(struct session *s, char **why)
 {
 	struct trace_env env = { .clock_offset_ns = 0 };
@@ -1109,9 +1215,14 @@ static int start_trace(struct session *s, char **why)
 	env.stack_bytes = s->o.alloc == ALLOC_SHIM ? s->o.stack_bytes : 0;
 	snprintf(env.alloc, sizeof(env.alloc), "%s",
 		 session_alloc_name(s->o.alloc));
-	s->trace = trace_create(s->o.trace_dir, &env);
-	if (s->trace)
+	s->trace = create_trace(s, &env);
+	if (s->trace) {
+		s->recorder = (struct recorder){ .order = s->order,
+						 .model = s->model };
+		if (s->o.limits.bytes || s->o.limits.ns)
+			s->recorder.trace = s->trace;
 		return 0;
+	}
 	if (asprintf(why, "the trace directory: %s",
 		     errno == EEXIST ? "there is a trace in it already" :
 				       strerror(errno)) < 0)
@@ -1292,8 +1403,8 @@ static void detach_begin(struct session *s)
 	size_t i;
 
 	for (i = 0; s->attach && i < s->nr_processes; i++)
-		if (s->processes[i].alive)
-			attach_silence(s->attach, s->processes[i].tgid);
+		if (s->processes[i]->alive)
+			attach_silence(s->attach, s->processes[i]->tgid);
 }
 
 static void detach_end(struct session *s)
@@ -1327,8 +1438,9 @@ void session_stop(struct session *s)
 	if (s->model)
 		model_free(s->model);
 	while (s->nr_processes)
-		found_free(&s->processes[--s->nr_processes].walked);
+		process_free(s->processes[--s->nr_processes]);
 	free(s->processes);
+	hash_destroy(&s->by_tgid);
 	free(s->resync);
 	hash_destroy(&s->build_ids);
 	free(s->command);
@@ -1341,10 +1453,22 @@ void session_finish(struct session *s)
 	run_round(s, false);
 	run_round(s, true);
 	detach_end(s);
-	if (s->trace) {
+	if (!s->trace)
+		return;
+	if (s->o.flight)
+		s->dump_error = -trace_dump(s->trace, s->o.trace_dir);
+	else
 		trace_flush(s->trace);
-		trace_check(s);
-	}
+	trace_check(s);
+}
+
+int session_dump(struct session *s, int dirfd)
+{
+	if (!s->trace || !s->o.flight)
+		return -EOPNOTSUPP;
+	sample_all(s, now_ns());
+	catch_up(s);
+	return trace_dump(s->trace, dirfd);
 }
 
 int session_fds(const struct session *s, struct pollfd *fds)
@@ -1369,6 +1493,7 @@ static void do_due(struct session *s)
 		verify_all(s);
 		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
 	}
+	look_at_rss(s);
 	if (s->uprobes)
 		warn_of_price(s);
 	if (s->attach && now >= s->next_look) {
@@ -1458,6 +1583,9 @@ struct session_totals session_totals(struct session *s)
 	t.module = s->stats;
 	if (s->trace)
 		t.trace = trace_written(s->trace);
+	if (!t.trace.error && (s->dump_error || s->recorder.error))
+		t.trace.error = s->dump_error ? s->dump_error :
+						s->recorder.error;
 	if (s->rings)
 		s->rings_were = rings_totals(s->rings);
 	t.calls_lost += s->rings_were.lost + s->rings_lost;

@@ -22,6 +22,7 @@
 
 #include "model/model.h"
 #include "model/order.h"
+#include "session/recorder.h"
 #include "trace/trace.h"
 #include "uapi/vmaheap.h"
 
@@ -49,9 +50,14 @@ struct session_opts {
 	const char *shim_sock; /* where to listen for the shim */
 	uint64_t stack_bytes; /* probe/words.h, struct ring_header; 0: no stacks */
 	size_t ring_bytes; /* 0: the default, 1 MiB */
+	/* All 0: the whole trace; else its end, see recorder.h. */
+	struct trace_limits limits;
+	bool flight; /* it is kept in memory, and put into trace_dir at the end */
+	struct triggers triggers; /* of a flight recorder: they call fired() */
+	void (*fired)(void *ctx, const char *sentence);
 	/* A sentence for the person who asked; without a newline. */
 	void (*say)(void *ctx, const char *sentence);
-	void *say_ctx;
+	void *say_ctx; /* of fired(), too */
 };
 
 struct session;
@@ -72,6 +78,12 @@ bool session_alive(const struct session *s);
  * it the model is final.
  */
 void session_finish(struct session *s);
+
+/*
+ * What the flight recorder has, up to this moment, as a trace in the empty directory
+ * dirfd (stays the caller's). 0, -EOPNOTSUPP (it is none), or -errno: it is not whole.
+ */
+int session_dump(struct session *s, int dirfd);
 
 const struct model *session_model(const struct session *s);
 uint32_t session_pid(const struct session *s);

@@ -9,6 +9,8 @@
  *
  *   'o' text for standard output     'e' text for standard error
  *   'r' a request for a session was granted; "key=value" strings follow
+ *   'f' a trigger of the flight recorder has fired, a sentence; whoever wants to see
+ *       what it has asks for "dump" and passes the directory
  *   'd' the processes that the session watches are gone
  *   'x' the end of the answer: the exit status, in decimal
  */
@@ -20,12 +22,13 @@
 #include <sys/types.h>
 
 #define WIRE_MAX 65536 /* bytes of one message */
-#define WIRE_ARGS 16
+#define WIRE_ARGS 24
 
 enum wire_kind {
 	WIRE_OUT = 'o',
 	WIRE_ERR = 'e',
 	WIRE_READY = 'r',
+	WIRE_FIRED = 'f',
 	WIRE_DONE = 'd',
 	WIRE_EXIT = 'x',
 };

@@ -18,16 +18,21 @@
 
 #include "probe/words.h"
 #include "trace/format.h"
+#include "trace/store.h"
 
 #define METADATA_MAX (1024 * 1024)
 #define PACKET_MAX (64 * 1024 * 1024)
 
+/* One file of each segment that has packets of it (store.h). */
 struct stream {
 	enum trace_stream_kind kind;
-	uint32_t tgid, tid;
-	char *name;
+	uint32_t number; /* in the store */
+	uint32_t *segments; /* rising */
+	size_t nr_segments;
+	size_t at; /* the segment that is being read */
 	uint64_t offset; /* of the next packet */
-	uint64_t seq, discarded, ts; /* of the packet before */
+	bool begun; /* a packet was read, and this is its: */
+	uint64_t seq, discarded, ts;
 	bool broken;
 	char *buf;
 	size_t room;
@@ -37,6 +42,8 @@ struct trace_reader {
 	int dirfd;
 	uint8_t uuid[16];
 	struct trace_env env;
+	bool has_state;
+	uint32_t begin; /* the segment that it begins with */
 	struct stream *streams;
 	size_t nr, room;
 	uint64_t damage;
@@ -44,62 +51,143 @@ struct trace_reader {
 
 /* --- opening */
 
-/* False: the file is none of ours (an editor's backup, say). */
-static bool parse_name(const char *name, struct stream *s)
-{
-	char back[40];
+/* A stream's file in a segment. */
+struct part {
+	uint32_t stream, segment;
+};
 
-	if (!strcmp(name, "kernel") || !strcmp(name, "notes") ||
-	    !strcmp(name, "tables")) {
-		s->kind = name[0] == 'k' ? TRACE_KERNEL :
-			  name[0] == 'n' ? TRACE_NOTES :
-					   TRACE_TABLES;
-		return true;
-	}
-	if (sscanf(name, "alloc-%u-%u", &s->tgid, &s->tid) != 2)
+/* False: the file is none of ours (an editor's backup, say). */
+static bool parse_name(const char *name, struct part *p)
+{
+	static const char *const names[] = { "kernel", "notes", "tables" };
+	char back[STORE_NAME];
+	const char *dot = strchr(name, '.');
+	size_t len = dot ? (size_t)(dot - name) : strlen(name);
+
+	*p = (struct part){ .segment = 0 };
+	if (dot && sscanf(dot, ".%u", &p->segment) != 1)
 		return false;
-	s->kind = TRACE_ALLOC;
-	snprintf(back, sizeof(back), "alloc-%u-%u", s->tgid, s->tid);
+	while (p->stream < STORE_ALLOC &&
+	       (strlen(names[p->stream]) != len ||
+		strncmp(name, names[p->stream], len) != 0))
+		p->stream++;
+	if (p->stream == STORE_ALLOC) {
+		if (sscanf(name, "alloc-%u", &p->stream) != 1 ||
+		    p->stream > UINT32_MAX - STORE_ALLOC)
+			return false;
+		p->stream += STORE_ALLOC;
+	}
+	store_name(back, p->stream, p->segment);
 	return !strcmp(name, back);
 }
 
-static int add_stream(struct trace_reader *r, const char *name)
+static enum trace_stream_kind kind_of(uint32_t stream)
 {
-	struct stream s = { .name = NULL };
+	return stream == STORE_KERNEL ? TRACE_KERNEL :
+	       stream == STORE_NOTES  ? TRACE_NOTES :
+	       stream == STORE_TABLES ? TRACE_TABLES :
+					TRACE_ALLOC;
+}
 
-	if (!parse_name(name, &s))
-		return 0;
-	if (r->nr == r->room) {
-		size_t room = r->room ? r->room * 2 : 16;
-		void *p = realloc(r->streams, room * sizeof(s));
+struct parts {
+	struct part *v;
+	size_t nr, room;
+};
 
-		if (!p)
+static int add_part(struct parts *parts, const struct part *p)
+{
+	if (parts->nr == parts->room) {
+		size_t room = parts->room ? parts->room * 2 : 16;
+		void *v = realloc(parts->v, room * sizeof(*p));
+
+		if (!v)
 			return -ENOMEM;
-		r->streams = p;
-		r->room = room;
+		parts->v = v;
+		parts->room = room;
 	}
-	s.name = strdup(name);
-	if (!s.name)
-		return -ENOMEM;
-	r->streams[r->nr++] = s;
+	parts->v[parts->nr++] = *p;
 	return 0;
 }
 
-static int by_kind_and_thread(const void *va, const void *vb)
+static int add_name(struct trace_reader *r, struct parts *parts,
+		    const char *name)
 {
-	const struct stream *a = va, *b = vb;
+	char back[STORE_NAME];
+	struct part p;
+	uint32_t n;
 
-	if (a->kind != b->kind)
-		return a->kind < b->kind ? -1 : 1;
-	if (a->tgid != b->tgid)
-		return a->tgid < b->tgid ? -1 : 1;
-	return a->tid < b->tid ? -1 : a->tid > b->tid;
+	if (sscanf(name, ".state.%u", &n) == 1) {
+		store_state_name(back, n);
+		if (strcmp(name, back) != 0)
+			return 0;
+		if (!r->has_state || n < r->begin)
+			r->begin = n;
+		r->has_state = true;
+		return 0;
+	}
+	return parse_name(name, &p) ? add_part(parts, &p) : 0;
+}
+
+/* By kind, as trace_stream() tells it, then by number, then by segment. */
+static int in_order(const void *va, const void *vb)
+{
+	const struct part *a = va, *b = vb;
+	enum trace_stream_kind ka = kind_of(a->stream), kb = kind_of(b->stream);
+
+	if (ka != kb)
+		return ka < kb ? -1 : 1;
+	if (a->stream != b->stream)
+		return a->stream < b->stream ? -1 : 1;
+	return a->segment < b->segment ? -1 : a->segment > b->segment;
+}
+
+static struct stream *get_stream(struct trace_reader *r, uint32_t number)
+{
+	struct stream *s = r->nr ? &r->streams[r->nr - 1] : NULL;
+
+	if (s && s->number == number)
+		return s;
+	if (r->nr == r->room) {
+		size_t room = r->room ? r->room * 2 : 16;
+		void *p = realloc(r->streams, room * sizeof(*s));
+
+		if (!p)
+			return NULL;
+		r->streams = p;
+		r->room = room;
+	}
+	s = &r->streams[r->nr++];
+	*s = (struct stream){ .kind = kind_of(number), .number = number };
+	return s;
+}
+
+/* The parts are in order; those before the beginning are being deleted. */
+static int add_streams(struct trace_reader *r, const struct parts *parts)
+{
+	for (size_t i = 0; i < parts->nr; i++) {
+		const struct part *p = &parts->v[i];
+		struct stream *s;
+		uint32_t *v;
+
+		if (p->segment < r->begin && p->stream != STORE_TABLES)
+			continue;
+		s = get_stream(r, p->stream);
+		if (!s)
+			return -ENOMEM;
+		v = realloc(s->segments, (s->nr_segments + 1) * sizeof(*v));
+		if (!v)
+			return -ENOMEM;
+		s->segments = v;
+		v[s->nr_segments++] = p->segment;
+	}
+	return 0;
 }
 
 static int list_streams(struct trace_reader *r)
 {
 	int fd = openat(r->dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct parts parts = { .nr = 0 };
 	struct dirent *e;
 	int err = 0;
 
@@ -110,11 +198,13 @@ static int list_streams(struct trace_reader *r)
 		return err;
 	}
 	while (!err && (e = readdir(d)))
-		err = add_stream(r, e->d_name);
+		err = add_name(r, &parts, e->d_name);
 	closedir(d);
-	if (r->nr)
-		qsort(r->streams, r->nr, sizeof(*r->streams),
-		      by_kind_and_thread);
+	if (parts.nr)
+		qsort(parts.v, parts.nr, sizeof(*parts.v), in_order);
+	if (!err)
+		err = add_streams(r, &parts);
+	free(parts.v);
 	return err;
 }
 
@@ -217,7 +307,7 @@ void trace_reader_free(struct trace_reader *r)
 	if (!r)
 		return;
 	for (i = 0; i < r->nr; i++) {
-		free(r->streams[i].name);
+		free(r->streams[i].segments);
 		free(r->streams[i].buf);
 	}
 	free(r->streams);
@@ -283,7 +373,7 @@ static bool head_sound(const struct trace_reader *r, const struct stream *s,
 	       h->content_bits / 8 >= head_bytes(s->kind) &&
 	       round8(h->content_bits / 8) == h->packet_bits / 8 &&
 	       h->ts_begin <= h->ts_end && h->ts_begin >= s->ts &&
-	       h->seq == s->seq && h->discarded >= s->discarded;
+	       (!s->begun || h->seq == s->seq) && h->discarded >= s->discarded;
 }
 
 static bool records_sound(const char *p, size_t bytes)
@@ -354,13 +444,11 @@ static bool unpack_words(uint64_t *w, size_t nr)
 
 static bool body_sound(struct stream *s, size_t packet)
 {
-	const struct alloc_head *h = (const void *)s->buf;
 	size_t head = head_bytes(s->kind);
 
 	if (s->kind != TRACE_ALLOC)
 		return records_sound(s->buf + head, packet - head);
-	return h->tgid == s->tgid && h->tid == s->tid &&
-	       unpack_words((uint64_t *)(s->buf + head), (packet - head) / 8);
+	return unpack_words((uint64_t *)(s->buf + head), (packet - head) / 8);
 }
 
 static bool reserve(struct stream *s, size_t bytes)
@@ -405,19 +493,21 @@ static void fill_block(struct stream *s, size_t packet, struct trace_block *b)
 
 	*b = (struct trace_block){
 		.kind = s->kind,
-		.tgid = s->tgid,
-		.tid = s->tid,
 		.ts = h->ts_begin,
-		.lost = h->discarded - s->discarded,
+		/* What was lost before the first that is left is not known here. */
+		.lost = s->begun || !h->seq ? h->discarded - s->discarded : 0,
 		.data = s->buf + head,
 		.bytes = packet - head,
 	};
 	if (s->kind == TRACE_ALLOC) {
+		b->tgid = a->tgid;
+		b->tid = a->tid;
 		b->alloc_caller = a->alloc_caller;
 		b->free_caller = a->free_caller;
 	}
 	s->offset += packet;
-	s->seq++;
+	s->begun = true;
+	s->seq = h->seq + 1;
 	s->discarded = h->discarded;
 	s->ts = h->ts_end;
 }
@@ -451,22 +541,37 @@ static int next_packet(struct trace_reader *r, struct stream *s, int fd,
 	return 1;
 }
 
+/* In the segment that is being read. */
+static int next_here(struct trace_reader *r, struct stream *s,
+		     struct trace_block *b)
+{
+	char name[STORE_NAME];
+	int fd, ret;
+
+	store_name(name, s->number, s->segments[s->at]);
+	/* O_NONBLOCK: a fifo of that name must not hold us up. */
+	fd = openat(r->dirfd, name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return give_up(r, s, 0);
+	ret = next_packet(r, s, fd, b);
+	close(fd);
+	return ret;
+}
+
 int trace_next(struct trace_reader *r, size_t i, struct trace_block *b)
 {
 	struct stream *s;
-	int fd, ret;
+	int ret;
 
 	if (i >= r->nr)
 		return 0;
 	s = &r->streams[i];
 	if (s->broken)
 		return -EBADMSG;
-	/* O_NONBLOCK: a fifo of that name must not hold us up. */
-	fd = openat(r->dirfd, s->name, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return give_up(r, s, 0);
-	ret = next_packet(r, s, fd, b);
-	close(fd);
+	while (!(ret = next_here(r, s, b)) && s->at + 1 < s->nr_segments) {
+		s->at++;
+		s->offset = 0;
+	}
 	return ret;
 }
 
@@ -476,29 +581,83 @@ struct trace_place trace_tell(const struct trace_reader *r, size_t i)
 {
 	const struct stream *s = &r->streams[i];
 
-	return (struct trace_place){ s->offset, s->seq, s->discarded, s->ts };
+	return (struct trace_place){ .segment = s->segments[s->at],
+				     .begun = s->begun,
+				     .offset = s->offset,
+				     .seq = s->seq,
+				     .discarded = s->discarded,
+				     .ts = s->ts };
 }
 
 void trace_seek(struct trace_reader *r, size_t i, const struct trace_place *p)
 {
 	struct stream *s = &r->streams[i];
 
+	s->broken = false;
+	s->at = 0;
+	while (s->at + 1 < s->nr_segments && s->segments[s->at] < p->segment)
+		s->at++;
 	s->offset = p->offset;
+	s->begun = p->begun;
 	s->seq = p->seq;
 	s->discarded = p->discarded;
 	s->ts = p->ts;
-	s->broken = false;
+	if (s->segments[s->at] != p->segment) { /* it was thrown away since */
+		s->offset = 0;
+		s->begun = false;
+	}
 }
 
 enum trace_stream_kind trace_stream(const struct trace_reader *r, size_t i,
-				    uint32_t *tgid, uint32_t *tid)
+				    uint32_t *number)
 {
-	*tgid = r->streams[i].tgid;
-	*tid = r->streams[i].tid;
+	*number = r->streams[i].number;
 	return r->streams[i].kind;
 }
 
 void trace_uuid(const struct trace_reader *r, uint8_t uuid[16])
 {
 	memcpy(uuid, r->uuid, sizeof(r->uuid));
+}
+
+/* --- the beginning */
+
+/* malloc'ed, or NULL and *err. */
+static void *read_whole(int fd, size_t *bytes, int *err)
+{
+	struct stat st;
+	char *p;
+
+	if (fstat(fd, &st) || !S_ISREG(st.st_mode)) {
+		*err = -EINVAL;
+		return NULL;
+	}
+	*bytes = (size_t)st.st_size;
+	p = malloc(*bytes + 1);
+	*err = !p ? -ENOMEM : read_at(fd, p, *bytes, 0) ? 0 : -EIO;
+	if (!*err && *bytes)
+		return p;
+	free(p);
+	return NULL;
+}
+
+void *trace_begin(const struct trace_reader *r, size_t *bytes, int *err)
+{
+	char name[STORE_NAME];
+	void *p;
+	int fd;
+
+	*err = 0;
+	if (!r->has_state)
+		return NULL;
+	store_state_name(name, r->begin);
+	fd = openat(r->dirfd, name,
+		    O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW);
+	if (fd < 0) {
+		*err = -errno;
+		return NULL;
+	}
+	p = read_whole(fd, bytes, err);
+	close(fd);
+	return p;
 }

@@ -5,11 +5,12 @@
  *
  *   metadata            TSDL text: the layout of all below, the clock, the environment
  *   kernel              packets of the module's records, byte for byte (uapi/vmaheap.h)
- *   alloc-TGID-TID      packets of one thread's event words (probe/words.h; in the
+ *   alloc-N             packets of threads' event words (probe/words.h; in the
  *                       files a header's words stand in the order of format.h)
  *   notes               packets of what the daemon itself saw (struct trace_note)
  *   tables              packets of what the others refer to: stacks, build ids; to be
  *                       read first, and whole
+ *   .state.N, NAME.N    of a trace whose front was thrown away: see store.h
  *
  * Each packet's context has timestamp_begin, timestamp_end, content_size,
  * packet_size, packet_seq_num, events_discarded (running total of the stream,
@@ -22,6 +23,7 @@
 #ifndef TRACE_TRACE_H
 #define TRACE_TRACE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -108,6 +110,17 @@ struct trace_writer;
  * failure (EEXIST: there is a trace in it).
  */
 struct trace_writer *trace_create(int dirfd, const struct trace_env *env);
+/* What a trace may become; 0: as long as it likes. */
+struct trace_limits {
+	uint64_t bytes;
+	uint64_t ns;
+};
+/*
+ * The same, of a trace whose front is thrown away when it becomes too much (see
+ * trace_cut()). dirfd -1: it is kept in memory, for trace_dump().
+ */
+struct trace_writer *trace_create_row(int dirfd, const struct trace_env *env,
+				      const struct trace_limits *limits);
 /*
  * Whole records, as the module sent them, in order. 0, -EINVAL (no record begins
  * like this: what is before it is kept), or a write error. A record that is
@@ -140,7 +153,26 @@ struct trace_written {
 	int error; /* the first write error, an errno; 0: none */
 };
 struct trace_written trace_written(const struct trace_writer *w);
+void trace_writer_uuid(const struct trace_writer *w, uint8_t uuid[16]);
 int trace_close(struct trace_writer *w); /* flushes, frees */
+/* The thread has ended; if its number comes again, nothing is inherited. */
+int trace_gone(struct trace_writer *w, uint32_t tgid, uint32_t tid);
+
+/*
+ * Segments (store.h): when it is time, trace_cut() begins one; all that was told
+ * so far, notes left out, is not later than *newest. Then somebody finds out what
+ * state all events older than some ts > *newest lead to, and gives it (bytes,
+ * malloc'ed, become the writer's) to trace_state(), and what is too much is thrown
+ * away. 0 or -errno.
+ */
+bool trace_cut_due(const struct trace_writer *w);
+int trace_cut(struct trace_writer *w, uint64_t *newest);
+int trace_state(struct trace_writer *w, void *state, size_t bytes, uint64_t ts);
+/*
+ * What is kept in memory, into the empty directory dirfd (stays the caller's). 0 or
+ * -errno: what could be written is a trace that ends earlier.
+ */
+int trace_dump(struct trace_writer *w, int dirfd);
 
 enum trace_stream_kind {
 	TRACE_KERNEL = 1,
@@ -177,14 +209,20 @@ trace_bytes(const struct trace_reader *r); /* of all streams, as of now */
 int trace_next(struct trace_reader *r, size_t i, struct trace_block *b);
 /* Where the next packet of a stream begins, and what goes before it. */
 struct trace_place {
+	uint32_t segment, begun; /* begun: there is a packet before it */
 	uint64_t offset, seq, discarded, ts;
 };
 struct trace_place trace_tell(const struct trace_reader *r, size_t i);
 /* A place may be any numbers: trace_next() finds out whether a packet is there. */
 void trace_seek(struct trace_reader *r, size_t i, const struct trace_place *p);
-/* Which stream that is; tgid and tid are 0 where it is no thread's. */
+/* Which stream that is; *number: of those of its kind. */
 enum trace_stream_kind trace_stream(const struct trace_reader *r, size_t i,
-				    uint32_t *tgid, uint32_t *tid);
+				    uint32_t *number);
+/*
+ * What trace_state() was given of the segment that the trace begins with now, and
+ * NULL: it begins with the first event. Malloc'ed. *err: 0, or why it cannot be read.
+ */
+void *trace_begin(const struct trace_reader *r, size_t *bytes, int *err);
 void trace_uuid(const struct trace_reader *r, uint8_t uuid[16]);
 /*
  * Bytes at the ends of the streams that were no sound packets, of those streams

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One buffer for each stream holds the packet that is being filled, head
- * included, so that it goes out in one pwrite() at an offset that we know. When
- * that fails, the file is cut back to where the packet began: what is in the
- * files is always whole packets.
+ * One buffer for each thread, and for each of the other streams, holds the packet
+ * that is being filled, head included, so that it goes out in one piece (store.h).
+ *
+ * The packets of a thread say whose they are, so threads that are active one after
+ * the other share a stream: as one is silent for a while, another one's packets may
+ * follow in its stream, later ones. So there are as many streams as there are
+ * threads at a time, however many come and go.
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -16,20 +18,26 @@
 
 #include "probe/words.h"
 #include "trace/format.h"
+#include "trace/store.h"
 
 #define PACKET_BYTES (64 * 1024) /* of a packet, unless one event is longer */
+#define PACKET_PART 64 /* but no more than this part of what is kept in all */
 #define BUFFER_BYTES \
 	(4 * 1024) /* to begin with: many threads allocate little */
-/* A process has 1024 descriptors by default; threads may be more. */
-#define OPEN_FILES 256
 
 struct stream {
+	uint64_t seq, discarded; /* of its packets so far */
+	uint64_t ts; /* of the last event */
+	bool begun; /* there is a packet of it in this segment */
+	uint32_t next_free;
+};
+
+/* A thread, or one of the other streams. */
+struct source {
 	enum trace_stream_kind kind;
 	uint32_t tgid, tid;
-	int fd; /* -1: not open (yet, or not any more) */
-	uint64_t used; /* when it was written last, in packets */
-	uint64_t offset; /* of the next packet */
-	uint64_t seq, discarded, discarded_written;
+	uint32_t stream; /* NONE: as yet, or for now */
+	uint64_t lost; /* events that no packet has told of yet */
 
 	/* The packet that is being filled. */
 	char *buf;
@@ -44,84 +52,81 @@ struct stream {
 	uint64_t ts, alloc_caller, free_caller;
 };
 
+#define NONE UINT32_MAX
+
 struct trace_writer {
-	int dirfd;
+	struct store *store;
+	size_t packet_bytes;
 	uint8_t uuid[16];
-	struct stream **streams; /* by kind, tgid, tid */
+	struct trace_env env;
+	struct source **sources; /* by kind, tgid, tid */
 	size_t nr, room;
-	unsigned int open;
-	uint64_t packets;
+	struct stream *streams; /* by their number in the store */
+	uint32_t nr_streams, room_streams;
+	uint32_t first_free, last_free; /* those of allocator events; NONE */
+	uint64_t newest; /* ts of what was told, notes left out */
 	struct trace_written total;
 };
 
-/* --- files */
+/* --- streams */
 
-static void stream_name(const struct stream *s, char name[40])
+static const uint32_t fixed_streams[] = {
+	[TRACE_KERNEL] = STORE_KERNEL,
+	[TRACE_NOTES] = STORE_NOTES,
+	[TRACE_TABLES] = STORE_TABLES,
+};
+
+static uint32_t new_stream(struct trace_writer *w)
 {
-	if (s->kind == TRACE_ALLOC)
-		snprintf(name, 40, "alloc-%u-%u", s->tgid, s->tid);
+	if (w->nr_streams == w->room_streams) {
+		uint32_t room = w->room_streams ? 2 * w->room_streams : 16;
+		void *p = realloc(w->streams, room * sizeof(*w->streams));
+
+		if (!p)
+			return NONE;
+		w->streams = p;
+		w->room_streams = room;
+	}
+	w->streams[w->nr_streams] = (struct stream){ .next_free = NONE };
+	return w->nr_streams++;
+}
+
+/* The one that has been free for longest, if time does not run back in it. */
+static uint32_t take_stream(struct trace_writer *w, uint64_t ts)
+{
+	uint32_t i = w->first_free;
+
+	if (i == NONE || w->streams[i].ts > ts)
+		return new_stream(w);
+	w->first_free = w->streams[i].next_free;
+	return i;
+}
+
+static void give_back(struct trace_writer *w, struct source *s)
+{
+	uint32_t i = s->stream;
+
+	s->stream = NONE;
+	w->streams[i].next_free = NONE;
+	if (w->first_free == NONE)
+		w->first_free = i;
 	else
-		snprintf(name, 40, "%s",
-			 s->kind == TRACE_KERNEL ? "kernel" :
-			 s->kind == TRACE_NOTES	 ? "notes" :
-						   "tables");
+		w->streams[w->last_free].next_free = i;
+	w->last_free = i;
 }
 
-static void close_oldest(struct trace_writer *w)
+static struct stream *stream_of(struct trace_writer *w, struct source *s)
 {
-	struct stream *oldest = NULL;
-	size_t i;
-
-	for (i = 0; i < w->nr; i++) {
-		struct stream *s = w->streams[i];
-
-		if (s->fd >= 0 && (!oldest || s->used < oldest->used))
-			oldest = s;
-	}
-	if (oldest) {
-		close(oldest->fd);
-		oldest->fd = -1;
-		w->open--;
-	}
-}
-
-static int open_stream(struct trace_writer *w, struct stream *s)
-{
-	char name[40];
-
-	if (s->fd >= 0)
-		return 0;
-	if (w->open >= OPEN_FILES)
-		close_oldest(w);
-	stream_name(s, name);
-	s->fd = openat(w->dirfd, name,
-		       O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (s->fd < 0)
-		return -errno;
-	w->open++;
-	return 0;
-}
-
-/* 0 or -errno; after an error some of it may be in the file. */
-static int write_at(int fd, const char *p, size_t len, uint64_t offset)
-{
-	while (len) {
-		ssize_t n = pwrite(fd, p, len, (off_t)offset);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return n ? -errno : -ENOSPC;
-		p += n;
-		len -= (size_t)n;
-		offset += (uint64_t)n;
-	}
-	return 0;
+	if (s->kind != TRACE_ALLOC)
+		s->stream = fixed_streams[s->kind];
+	else if (s->stream == NONE)
+		s->stream = take_stream(w, s->ts_begin);
+	return s->stream == NONE ? NULL : &w->streams[s->stream];
 }
 
 /* --- packets */
 
-static void begin_packet(struct stream *s, uint64_t ts)
+static void begin_packet(struct source *s, uint64_t ts)
 {
 	s->len = head_bytes(s->kind);
 	s->padding = 0;
@@ -131,18 +136,18 @@ static void begin_packet(struct stream *s, uint64_t ts)
 	s->begin_free_caller = s->free_caller;
 }
 
-static void fill_head(const struct trace_writer *w, const struct stream *s,
-		      struct alloc_head *h)
+static void fill_head(const struct trace_writer *w, const struct source *s,
+		      const struct stream *to, struct alloc_head *h)
 {
 	*h = (struct alloc_head){
 		.p.magic = CTF_MAGIC,
 		.p.stream_id = s->kind,
 		.p.ts_begin = s->ts_begin,
-		.p.ts_end = s->ts,
+		.p.ts_end = s->ts > s->ts_begin ? s->ts : s->ts_begin,
 		.p.content_bits = (s->len - s->padding) * 8,
 		.p.packet_bits = s->len * 8,
-		.p.seq = s->seq,
-		.p.discarded = s->discarded,
+		.p.seq = to->seq,
+		.p.discarded = to->discarded + s->lost,
 		.tgid = s->tgid,
 		.tid = s->tid,
 		.alloc_caller = s->begin_alloc_caller,
@@ -151,84 +156,87 @@ static void fill_head(const struct trace_writer *w, const struct stream *s,
 	memcpy(h->p.uuid, w->uuid, sizeof(w->uuid));
 }
 
-/* One packet to the end of the file, whole or not at all. 0 or -errno. */
-static int put_packet(struct trace_writer *w, struct stream *s, const void *p,
-		      size_t len)
+/* 0 or -errno. */
+static int put_packet(struct trace_writer *w, struct source *s,
+		      struct stream *to, const void *p, size_t len, uint64_t ts)
 {
-	int err = open_stream(w, s);
+	int err = store_put(w->store, s->stream, p, len, ts);
 
 	if (err)
 		return err;
-	s->used = ++w->packets;
-	err = write_at(s->fd, p, len, s->offset);
-	if (err) {
-		if (ftruncate(s->fd, (off_t)s->offset))
-			err = -errno; /* the next packet is written over it */
-		return err;
-	}
-	s->offset += len;
-	s->seq++;
-	w->total.bytes += len;
+	to->seq++;
+	to->ts = ts;
+	to->begun = true;
 	return 0;
 }
 
 /*
- * Losses are what events_discarded rises by from one packet to the next, so a
- * stream that begins with a loss has to begin with an empty packet.
+ * Losses are what events_discarded rises by from one packet to the next, so
+ * where a stream, or what may be left of it, begins with a loss, an empty packet
+ * goes before.
  */
-static int put_first(struct trace_writer *w, struct stream *s)
+static int put_first(struct trace_writer *w, struct source *s,
+		     struct stream *to)
 {
 	struct alloc_head h;
 
-	fill_head(w, s, &h);
+	fill_head(w, s, to, &h);
 	h.p.ts_end = s->ts_begin;
 	h.p.content_bits = h.p.packet_bits = head_bytes(s->kind) * 8;
-	h.p.discarded = 0;
-	return put_packet(w, s, &h, head_bytes(s->kind));
+	h.p.discarded = to->discarded;
+	return put_packet(w, s, to, &h, head_bytes(s->kind), s->ts_begin);
 }
 
-static int discard(struct trace_writer *w, struct stream *s, uint64_t events,
+static int discard(struct trace_writer *w, struct source *s, uint64_t events,
 		   int err)
 {
 	if (!w->total.error)
 		w->total.error = -err;
 	w->total.discarded += events;
 	w->total.events -= events;
-	s->discarded += events;
+	s->lost += events;
 	return err;
 }
 
-/* Writes the packet out; it is gone afterwards, whether that went well or not. */
-static int end_packet(struct trace_writer *w, struct stream *s)
+static int write_packet(struct trace_writer *w, struct source *s)
 {
+	struct stream *to = stream_of(w, s);
 	struct alloc_head h;
-	int err = 0;
+	int err = to ? 0 : -ENOMEM;
 
-	if (!s->len)
-		return 0;
-	if (!s->seq && s->discarded)
-		err = put_first(w, s);
-	if (!err) {
-		fill_head(w, s, &h);
-		memcpy(s->buf, &h, head_bytes(s->kind));
-		err = put_packet(w, s, s->buf, s->len);
-	}
+	if (!err && !to->begun && s->lost)
+		err = put_first(w, s, to);
+	if (err)
+		return err;
+	fill_head(w, s, to, &h);
+	memcpy(s->buf, &h, head_bytes(s->kind));
+	err = put_packet(w, s, to, s->buf, s->len, h.p.ts_end);
+	if (err)
+		return err;
+	to->discarded += s->lost;
+	s->lost = 0;
+	return 0;
+}
+
+/* Writes the packet out; it is gone afterwards, whether that went well or not. */
+static int end_packet(struct trace_writer *w, struct source *s)
+{
+	int err = s->len ? write_packet(w, s) : 0;
+
 	if (err)
 		discard(w, s, s->events, err);
-	else
-		s->discarded_written = s->discarded;
 	s->len = 0;
 	return err;
 }
 
-static int reserve(struct stream *s, size_t bytes)
+static int reserve(const struct trace_writer *w, struct source *s, size_t bytes)
 {
 	size_t room = s->room ? s->room : BUFFER_BYTES;
 	char *buf;
 
 	if (bytes <= s->room)
 		return 0;
-	while (room < bytes && room < PACKET_BYTES)
+	while (room < bytes && room < w->packet_bytes)
 		room *= 2;
 	if (room < bytes)
 		room = bytes;
@@ -245,16 +253,16 @@ static int reserve(struct stream *s, size_t bytes)
  * is, or in a new one. A failure to write the full packet is no failure of this
  * event; *err keeps it.
  */
-static char *next_event(struct trace_writer *w, struct stream *s, size_t bytes,
+static char *next_event(struct trace_writer *w, struct source *s, size_t bytes,
 			uint64_t ts, int *err)
 {
 	size_t head = head_bytes(s->kind);
 	int e = 0;
 
-	if (s->len && s->len + bytes > PACKET_BYTES)
+	if (s->len && s->len + bytes > w->packet_bytes)
 		e = end_packet(w, s);
 	w->total.events++;
-	if (reserve(s, (s->len ? s->len : head) + bytes)) {
+	if (reserve(w, s, (s->len ? s->len : head) + bytes)) {
 		*err = discard(w, s, 1, -ENOMEM);
 		return NULL;
 	}
@@ -268,9 +276,9 @@ static char *next_event(struct trace_writer *w, struct stream *s, size_t bytes,
 	return s->buf + s->len - bytes;
 }
 
-/* --- streams */
+/* --- sources */
 
-static int stream_cmp(const struct stream *s, enum trace_stream_kind kind,
+static int source_cmp(const struct source *s, enum trace_stream_kind kind,
 		      uint32_t tgid, uint32_t tid)
 {
 	if (s->kind != kind)
@@ -280,19 +288,19 @@ static int stream_cmp(const struct stream *s, enum trace_stream_kind kind,
 	return s->tid < tid ? -1 : s->tid > tid;
 }
 
-static struct stream *insert_stream(struct trace_writer *w, size_t at,
+static struct source *insert_source(struct trace_writer *w, size_t at,
 				    enum trace_stream_kind kind, uint32_t tgid,
 				    uint32_t tid)
 {
-	struct stream *s;
+	struct source *s;
 
 	if (w->nr == w->room) {
 		size_t room = w->room ? w->room * 2 : 16;
-		void *p = realloc(w->streams, room * sizeof(*w->streams));
+		void *p = realloc(w->sources, room * sizeof(*w->sources));
 
 		if (!p)
 			return NULL;
-		w->streams = p;
+		w->sources = p;
 		w->room = room;
 	}
 	s = calloc(1, sizeof(*s));
@@ -301,37 +309,46 @@ static struct stream *insert_stream(struct trace_writer *w, size_t at,
 	s->kind = kind;
 	s->tgid = tgid;
 	s->tid = tid;
-	s->fd = -1;
-	memmove(w->streams + at + 1, w->streams + at,
-		(w->nr - at) * sizeof(*w->streams));
-	w->streams[at] = s;
+	s->stream = NONE;
+	memmove(w->sources + at + 1, w->sources + at,
+		(w->nr - at) * sizeof(*w->sources));
+	w->sources[at] = s;
 	w->nr++;
 	return s;
 }
 
-static struct stream *get_stream(struct trace_writer *w,
-				 enum trace_stream_kind kind, uint32_t tgid,
-				 uint32_t tid)
+/* Where it is, or would be. */
+static size_t source_at(const struct trace_writer *w,
+			enum trace_stream_kind kind, uint32_t tgid,
+			uint32_t tid)
 {
 	size_t lo = 0, hi = w->nr;
 
 	while (lo < hi) {
 		size_t mid = lo + (hi - lo) / 2;
-		int c = stream_cmp(w->streams[mid], kind, tgid, tid);
 
-		if (!c)
-			return w->streams[mid];
-		if (c < 0)
+		if (source_cmp(w->sources[mid], kind, tgid, tid) < 0)
 			lo = mid + 1;
 		else
 			hi = mid;
 	}
-	return insert_stream(w, lo, kind, tgid, tid);
+	return lo;
+}
+
+static struct source *get_source(struct trace_writer *w,
+				 enum trace_stream_kind kind, uint32_t tgid,
+				 uint32_t tid)
+{
+	size_t i = source_at(w, kind, tgid, tid);
+
+	if (i < w->nr && !source_cmp(w->sources[i], kind, tgid, tid))
+		return w->sources[i];
+	return insert_source(w, i, kind, tgid, tid);
 }
 
 /* --- the kernel's records, and the notes */
 
-static int write_record(struct trace_writer *w, struct stream *s,
+static int write_record(struct trace_writer *w, struct source *s,
 			const struct vmaheap_record *r)
 {
 	size_t bytes = fitted_bytes(r);
@@ -340,7 +357,7 @@ static int write_record(struct trace_writer *w, struct stream *s,
 	int err = 0;
 
 	if (!bytes) { /* a type from the future: no metadata describes it */
-		s->discarded++;
+		s->lost++;
 		return 0;
 	}
 	/* Time never runs back in a stream; the sources keep to it. */
@@ -351,12 +368,14 @@ static int write_record(struct trace_writer *w, struct stream *s,
 		to->ts = ts;
 	}
 	s->ts = ts;
+	if (s->kind == TRACE_KERNEL && ts > w->newest)
+		w->newest = ts;
 	return err;
 }
 
 int trace_records(struct trace_writer *w, const void *records, size_t bytes)
 {
-	struct stream *s = get_stream(w, TRACE_KERNEL, 0, 0);
+	struct source *s = get_source(w, TRACE_KERNEL, 0, 0);
 	const char *p = records;
 	int err = 0;
 
@@ -380,14 +399,14 @@ int trace_records(struct trace_writer *w, const void *records, size_t bytes)
 
 int trace_note(struct trace_writer *w, const struct vmaheap_record *note)
 {
-	struct stream *s = get_stream(w, TRACE_NOTES, 0, 0);
+	struct source *s = get_source(w, TRACE_NOTES, 0, 0);
 
 	return s ? write_record(w, s, note) : -ENOMEM;
 }
 
 int trace_table(struct trace_writer *w, const struct vmaheap_record *entry)
 {
-	struct stream *s = get_stream(w, TRACE_TABLES, 0, 0);
+	struct source *s = get_source(w, TRACE_TABLES, 0, 0);
 
 	return s ? write_record(w, s, entry) : -ENOMEM;
 }
@@ -418,7 +437,7 @@ static struct header read_header(const uint64_t *ev)
 }
 
 /* Events that come without a stamp or a caller have those of this one. */
-static void keep_sticky(struct stream *s, const struct header *h, uint64_t ts,
+static void keep_sticky(struct source *s, const struct header *h, uint64_t ts,
 			unsigned int body)
 {
 	s->ts = ts;
@@ -430,21 +449,22 @@ static void keep_sticky(struct stream *s, const struct header *h, uint64_t ts,
 		s->alloc_caller = h->caller;
 }
 
-static int write_event(struct trace_writer *w, struct stream *s,
+static int write_event(struct trace_writer *w, struct source *s,
 		       const uint64_t *ev, unsigned int nr)
 {
 	unsigned int body = word_id(ev[word_header_words(word_id(ev[0]))]);
 	struct header h = read_header(ev);
-	uint64_t ts = h.ts > s->ts ? h.ts : s->ts;
+	uint64_t ts = h.ts > s->ts ? h.ts : s->ts, begin;
 	uint64_t *to;
 	int err = 0;
 
 	/*
 	 * A packet begins with the stamp that its events without one inherit;
-	 * the first of a thread has inherited none.
+	 * the first of a thread has inherited none. Its own one serves as well
+	 * when no event, and no loss, goes before it.
 	 */
-	to = (void *)next_event(w, s, nr * sizeof(*ev), s->ts ? s->ts : ts,
-				&err);
+	begin = s->ts && (!h.has_ts || s->lost) ? s->ts : ts;
+	to = (void *)next_event(w, s, nr * sizeof(*ev), begin, &err);
 	if (to && nr == 1)
 		*to = *ev;
 	else if (to)
@@ -452,6 +472,8 @@ static int write_event(struct trace_writer *w, struct stream *s,
 	if (to && h.has_ts && h.ts < ts) /* it runs back: a hostile ring */
 		to[0] = word_value(PACKED_STAMP, ts);
 	keep_sticky(s, &h, ts, body);
+	if (ts > w->newest)
+		w->newest = ts;
 	return err;
 }
 
@@ -467,11 +489,11 @@ static bool is_plain(uint64_t w)
  * What write_event() does with plain events, of which a stream nearly consists,
  * as far as they fit into the packet as it is. Returns the words that it took.
  */
-static size_t write_plain(struct trace_writer *w, struct stream *s,
+static size_t write_plain(struct trace_writer *w, struct source *s,
 			  const uint64_t *words, size_t nr)
 {
 	uint64_t *to = (void *)(s->buf + s->len), *begin = to;
-	size_t end = s->room < PACKET_BYTES ? s->room : PACKET_BYTES;
+	size_t end = s->room < w->packet_bytes ? s->room : w->packet_bytes;
 	size_t room = s->len && s->len < end ? (end - s->len) / 8 : 0;
 	size_t at = 0, events;
 
@@ -504,7 +526,7 @@ static size_t write_plain(struct trace_writer *w, struct stream *s,
 int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 		const uint64_t *words, size_t nr)
 {
-	struct stream *s = get_stream(w, TRACE_ALLOC, tgid, tid);
+	struct source *s = get_source(w, TRACE_ALLOC, tgid, tid);
 	int err = 0;
 
 	if (!s)
@@ -531,13 +553,13 @@ int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 
 int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr)
 {
-	struct stream *s = get_stream(w, TRACE_ALLOC, tgid, tid);
+	struct source *s = get_source(w, TRACE_ALLOC, tgid, tid);
 	int err;
 
 	if (!s)
 		return -ENOMEM;
 	err = end_packet(w, s);
-	s->discarded += nr;
+	s->lost += nr;
 	s->fresh = true;
 	return err;
 }
@@ -545,27 +567,34 @@ int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr)
 /* --- the whole */
 
 /* A packet without events tells of losses that no packet has told yet. */
-static int tell_losses(struct trace_writer *w, struct stream *s)
+static int tell_losses(struct trace_writer *w, struct source *s)
 {
-	if (s->discarded == s->discarded_written)
+	if (!s->lost)
 		return 0;
-	if (reserve(s, head_bytes(s->kind)))
+	if (reserve(w, s, head_bytes(s->kind)))
 		return -ENOMEM;
 	begin_packet(s, s->ts);
 	return end_packet(w, s);
 }
 
-static int flush_stream(struct trace_writer *w, struct stream *s)
+/* Who is silent from one flush to the next may have nothing more to say. */
+static void rest(struct trace_writer *w, struct source *s)
+{
+	free(s->buf);
+	s->buf = NULL;
+	s->room = 0;
+	if (s->kind == TRACE_ALLOC && s->stream != NONE)
+		give_back(w, s);
+}
+
+static int flush_source(struct trace_writer *w, struct source *s)
 {
 	int err = end_packet(w, s);
 
 	if (!err)
 		err = tell_losses(w, s);
-	if (!s->fresh) { /* a thread that is silent, or gone */
-		free(s->buf);
-		s->buf = NULL;
-		s->room = 0;
-	}
+	if (!s->fresh)
+		rest(w, s);
 	s->fresh = false;
 	return err;
 }
@@ -576,7 +605,7 @@ int trace_flush(struct trace_writer *w)
 	size_t i;
 
 	for (i = 0; i < w->nr; i++) {
-		int e = flush_stream(w, w->streams[i]);
+		int e = flush_source(w, w->sources[i]);
 
 		if (!err)
 			err = e;
@@ -584,24 +613,54 @@ int trace_flush(struct trace_writer *w)
 	return err;
 }
 
+static void source_free(struct source *s)
+{
+	free(s->buf);
+	free(s);
+}
+
+int trace_gone(struct trace_writer *w, uint32_t tgid, uint32_t tid)
+{
+	size_t i = source_at(w, TRACE_ALLOC, tgid, tid);
+	struct source *s = i < w->nr ? w->sources[i] : NULL;
+	int err;
+
+	if (!s || source_cmp(s, TRACE_ALLOC, tgid, tid))
+		return 0;
+	err = flush_source(w, s);
+	if (s->lost)
+		return err; /* to be told by a later flush */
+	if (s->stream != NONE)
+		give_back(w, s);
+	source_free(s);
+	w->nr--;
+	memmove(w->sources + i, w->sources + i + 1,
+		(w->nr - i) * sizeof(*w->sources));
+	return err;
+}
+
 struct trace_written trace_written(const struct trace_writer *w)
 {
-	return w->total;
+	struct trace_written t = w->total;
+
+	t.bytes = store_bytes(w->store);
+	return t;
+}
+
+void trace_writer_uuid(const struct trace_writer *w, uint8_t uuid[16])
+{
+	memcpy(uuid, w->uuid, sizeof(w->uuid));
 }
 
 static void free_writer(struct trace_writer *w)
 {
 	size_t i;
 
-	for (i = 0; i < w->nr; i++) {
-		if (w->streams[i]->fd >= 0)
-			close(w->streams[i]->fd);
-		free(w->streams[i]->buf);
-		free(w->streams[i]);
-	}
+	for (i = 0; i < w->nr; i++)
+		source_free(w->sources[i]);
+	free(w->sources);
 	free(w->streams);
-	if (w->dirfd >= 0)
-		close(w->dirfd);
+	store_free(w->store);
 	free(w);
 }
 
@@ -613,46 +672,125 @@ int trace_close(struct trace_writer *w)
 	return err;
 }
 
-static int write_metadata(struct trace_writer *w, const struct trace_env *env)
-{
-	char *text = metadata_text(w->uuid, env);
-	int fd, err;
+/* --- a row of segments */
 
-	if (!text)
-		return -ENOMEM;
-	fd = openat(w->dirfd, "metadata",
-		    O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	if (fd < 0) {
-		err = -errno;
-		free(text);
-		return err;
-	}
-	err = write_at(fd, text, strlen(text), 0);
-	w->total.bytes = strlen(text);
-	free(text);
-	if (close(fd) && !err)
-		err = -errno;
+bool trace_cut_due(const struct trace_writer *w)
+{
+	return store_cut_due(w->store);
+}
+
+int trace_cut(struct trace_writer *w, uint64_t *newest)
+{
+	int err;
+
+	for (size_t i = 0; i < w->nr; i++)
+		end_packet(w, w->sources[i]); /* what fails is counted */
+	err = store_cut(w->store);
 	if (err)
-		unlinkat(w->dirfd, "metadata", 0);
+		return err;
+	for (uint32_t i = 0; i < w->nr_streams; i++)
+		w->streams[i].begun &= i == STORE_TABLES;
+	*newest = w->newest;
+	return 0;
+}
+
+int trace_state(struct trace_writer *w, void *state, size_t bytes, uint64_t ts)
+{
+	return store_state(w->store, state, bytes, ts);
+}
+
+static int write_metadata(const struct trace_writer *w, struct store *to)
+{
+	char *text = metadata_text(w->uuid, &w->env);
+	int err = text ? store_text(to, "metadata", text, strlen(text)) :
+			 -ENOMEM;
+
+	free(text);
 	return err;
+}
+
+int trace_dump(struct trace_writer *w, int dirfd)
+{
+	int fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0), err;
+	struct store *to;
+
+	if (fd < 0)
+		return -errno;
+	to = store_new(fd, NULL);
+	if (!to)
+		return -ENOMEM;
+	err = write_metadata(w, to);
+	if (!err) {
+		trace_flush(w);
+		err = store_copy(w->store, to);
+	}
+	store_free(to);
+	return err;
+}
+
+/* --- creating */
+
+static int begin_files(struct trace_writer *w, const struct trace_limits *l)
+{
+	char name[STORE_NAME];
+	int err = write_metadata(w, w->store);
+
+	store_state_name(name, 0);
+	if (!err && (l->bytes || l->ns))
+		err = store_text(w->store, name, "", 0);
+	return err;
+}
+
+static int make_streams(struct trace_writer *w)
+{
+	for (uint32_t i = 0; i < STORE_ALLOC; i++)
+		if (new_stream(w) == NONE)
+			return -ENOMEM;
+	return 0;
+}
+
+static size_t packet_bytes(const struct trace_limits *l)
+{
+	uint64_t part = l->bytes / PACKET_PART;
+
+	if (!part || part > PACKET_BYTES)
+		return PACKET_BYTES;
+	return part < BUFFER_BYTES ? BUFFER_BYTES : part & ~(uint64_t)7;
+}
+
+struct trace_writer *trace_create_row(int dirfd, const struct trace_env *env,
+				      const struct trace_limits *limits)
+{
+	struct trace_writer *w = calloc(1, sizeof(*w));
+	int err = 0, fd = -1;
+
+	if (!w)
+		return NULL;
+	w->env = *env;
+	w->packet_bytes = packet_bytes(limits);
+	w->first_free = w->last_free = NONE;
+	if (dirfd >= 0)
+		fd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
+	if ((dirfd >= 0 && fd < 0) ||
+	    getrandom(w->uuid, sizeof(w->uuid), 0) < 0)
+		err = -errno;
+	w->store = err ? NULL : store_new(fd, limits);
+	if (!err && !w->store)
+		err = -ENOMEM;
+	if (!err)
+		err = make_streams(w);
+	if (!err && dirfd >= 0)
+		err = begin_files(w, limits);
+	if (!err)
+		return w;
+	free_writer(w);
+	errno = -err;
+	return NULL;
 }
 
 struct trace_writer *trace_create(int dirfd, const struct trace_env *env)
 {
-	struct trace_writer *w = calloc(1, sizeof(*w));
-	int err;
+	static const struct trace_limits none = { .bytes = 0 };
 
-	if (!w)
-		return NULL;
-	w->dirfd = fcntl(dirfd, F_DUPFD_CLOEXEC, 0);
-	if (w->dirfd < 0 || getrandom(w->uuid, sizeof(w->uuid), 0) < 0)
-		err = -errno;
-	else
-		err = write_metadata(w, env);
-	if (err) {
-		free_writer(w);
-		errno = -err;
-		return NULL;
-	}
-	return w;
+	return trace_create_row(dirfd, env, &none);
 }
