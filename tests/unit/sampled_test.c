@@ -56,7 +56,7 @@ static void blind(void *ctx, uint32_t tgid, int err)
 	w->blind = tgid;
 }
 
-static const struct sampled_ops ops = { raw, exited, blind };
+static const struct sampled_ops ops = { raw, exited, blind, NULL };
 
 static void take(struct watch *w)
 {

@@ -28,7 +28,7 @@ struct kernel {
 	struct mnl_socket *ctl, *ev;
 	uint16_t family;
 	uint32_t request; /* sequence number of the last request */
-	kernel_raw_fn raw;
+	kernel_raw_fn raw, taken;
 	void *ctx;
 	char why[256];
 
@@ -250,7 +250,7 @@ static int open_sockets(struct kernel *k)
 	return 0;
 }
 
-struct kernel *kernel_open(kernel_raw_fn raw, void *ctx)
+struct kernel *kernel_open(kernel_raw_fn raw, kernel_raw_fn taken, void *ctx)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
 	int err;
@@ -258,6 +258,7 @@ struct kernel *kernel_open(kernel_raw_fn raw, void *ctx)
 	if (!k)
 		return NULL;
 	k->raw = raw;
+	k->taken = taken;
 	k->ctx = ctx;
 	err = open_sockets(k);
 	if (!err)
@@ -459,6 +460,13 @@ int kernel_sync(struct kernel *k, uint64_t *ts)
 	return 0;
 }
 
+static void take(struct kernel *k, size_t bytes)
+{
+	if (k->taken)
+		k->taken(k->ctx, k->queue + k->head, bytes);
+	k->head += bytes;
+}
+
 const struct event *kernel_peek(void *kernel, bool *sure)
 {
 	struct kernel *k = kernel;
@@ -475,7 +483,7 @@ const struct event *kernel_peek(void *kernel, bool *sure)
 		if (k->event.kind)
 			k->event_bytes = (size_t)size;
 		else
-			k->head += (size_t)size;
+			take(k, (size_t)size);
 	}
 	return k->event_bytes ? &k->event : NULL;
 }
@@ -484,6 +492,6 @@ void kernel_pop(void *kernel)
 {
 	struct kernel *k = kernel;
 
-	k->head += k->event_bytes;
+	take(k, k->event_bytes);
 	k->event_bytes = 0;
 }

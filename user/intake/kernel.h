@@ -18,10 +18,11 @@ struct kernel;
 typedef void (*kernel_raw_fn)(void *ctx, const void *records, size_t bytes);
 
 /*
- * Opens a session. NULL and errno: ENOENT: the module is not loaded; EPERM ...
+ * Opens a session. taken: hears of each record when it is popped, or is passed over
+ * because its type is not known. NULL and errno: ENOENT: the module is not loaded; EPERM ...
  * No watch is active yet.
  */
-struct kernel *kernel_open(kernel_raw_fn raw, void *ctx);
+struct kernel *kernel_open(kernel_raw_fn raw, kernel_raw_fn taken, void *ctx);
 /* The watches end with it. NULL is allowed. */
 void kernel_close(struct kernel *k);
 

@@ -13,6 +13,7 @@ static void queue_compact(struct word_queue *q)
 		return;
 	memmove(q->buf, q->buf + q->taken, (q->len - q->taken) * 8);
 	q->base += q->taken;
+	q->told -= q->told < q->taken ? q->told : q->taken;
 	q->len -= q->taken;
 	q->checked -= q->taken;
 	q->taken = 0;
@@ -49,6 +50,24 @@ void queue_relax(struct word_queue *q)
 void queue_free(struct word_queue *q)
 {
 	free(q->buf);
+}
+
+void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx)
+{
+	int stop;
+
+	while (q->told < q->taken) {
+		const uint64_t *w = q->buf + q->told;
+		size_t nr = words_run(w, q->taken - q->told, UINT64_MAX, &stop);
+
+		if (nr)
+			t->words(ctx, w, nr);
+		q->told += nr;
+		if (stop <= 0) /* the end: what was taken was whole */
+			break;
+		t->ctrl(ctx, w + nr, (size_t)stop);
+		q->told += (size_t)stop;
+	}
 }
 
 const struct event *queue_peek(struct word_queue *q, bool *sure)

@@ -17,6 +17,7 @@ struct word_queue {
 	size_t len, cap;
 	size_t checked; /* [0, checked) are whole events */
 	size_t taken; /* [0, taken) were popped */
+	size_t told; /* [0, told) queue_tell() has told of */
 	uint64_t base; /* position of buf[0] */
 	/* Position of the end of what was visible before the latest pass ... */
 	uint64_t seen;
@@ -31,6 +32,16 @@ bool queue_reserve(struct word_queue *q, size_t nr);
 /* Gives memory back when all was taken. */
 void queue_relax(struct word_queue *q);
 void queue_free(struct word_queue *q);
+/*
+ * The words that were taken since the last call, as they came: whole events to
+ * words(), each control word (with what belongs to it) to ctrl(). To be called
+ * before more words come, or they are not told.
+ */
+struct queue_teller {
+	void (*words)(void *ctx, const uint64_t *w, size_t nr);
+	void (*ctrl)(void *ctx, const uint64_t *w, size_t nr);
+};
+void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx);
 /* See struct source_ops of model/order.h. */
 const struct event *queue_peek(struct word_queue *q, bool *sure);
 void queue_pop(struct word_queue *q);

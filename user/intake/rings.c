@@ -68,6 +68,7 @@ struct ring {
 	void *data;
 
 	struct words_state told; /* at q.checked: whose words are they */
+	uint32_t taken_tid; /* and at q.told */
 	struct word_queue q;
 };
 
@@ -209,14 +210,11 @@ static void ring_break(struct rings *rs, struct ring *r)
 
 static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w, size_t nr)
 {
-	uint32_t tid = r->told.tid;
 	struct event ev;
 
 	if (r->foreign && (word_get_value(*w) & 15) == CTRL_TID)
 		*w = word_ctrl(CTRL_TID, 0);
 	words_decode(&r->told, w, nr, &ev);
-	if (r->told.tid != tid && rs->ops->ended) /* another one has its ring */
-		rs->ops->ended(rs->ctx, r->told.tgid, tid);
 	if (ev.kind == EV_STACK && rs->ops->stack)
 		rs->ops->stack(rs->ctx, &ev);
 	if (ev.kind != EV_CALLS_LOST)
@@ -381,6 +379,48 @@ void ring_set_data(struct ring *r, void *data)
 void *ring_data(const struct ring *r)
 {
 	return r->data;
+}
+
+/* ---- what was taken ---- */
+
+struct telling {
+	const struct rings *rs;
+	struct ring *r;
+};
+
+static void tell_words(void *ctx, const uint64_t *w, size_t nr)
+{
+	const struct telling *t = ctx;
+
+	t->rs->ops->taken(t->rs->ctx, t->r->told.tgid, t->r->taken_tid, w, nr);
+}
+
+static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
+{
+	const struct telling *t = ctx;
+	const struct rings_ops *ops = t->rs->ops;
+	struct words_state st = { .tgid = t->r->told.tgid,
+				  .tid = t->r->taken_tid };
+	struct event ev;
+
+	words_decode(&st, w, nr, &ev);
+	if (ev.kind == EV_CALLS_LOST)
+		ops->taken_lost(t->rs->ctx, st.tgid, st.tid,
+				ev.calls_lost.count);
+	if (st.tid == t->r->taken_tid)
+		return;
+	if (ops->ended) /* another one has its ring */
+		ops->ended(t->rs->ctx, st.tgid, t->r->taken_tid);
+	t->r->taken_tid = st.tid;
+}
+
+void rings_tell(struct rings *rs)
+{
+	static const struct queue_teller teller = { tell_words, tell_ctrl };
+	struct ring *r;
+
+	for (r = rs->first; r && rs->ops->taken; r = r->next)
+		queue_tell(&r->q, &teller, &(struct telling){ rs, r });
 }
 
 /* ---- all rings ---- */
@@ -568,15 +608,19 @@ static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid,
 		return err;
 	if (!foreign)
 		rings_retire(rs, tgid, tid);
-	if (!rings_may_add(rs, tgid, foreign))
-		return -ENOSPC;
-	r = ring_new(rs, &fds[0]);
-	if (!r)
-		return -ENOMEM;
+	errno = ENOSPC;
+	r = rings_may_add(rs, tgid, foreign) ? ring_new(rs, &fds[0]) : NULL;
+	if (!r) {
+		err = -errno;
+		if (rs->ops->none)
+			rs->ops->none(rs->ctx, tgid, err);
+		return err;
+	}
 	r->foreign = foreign;
 	r->q.st.tgid = tgid;
 	r->q.st.tid = foreign ? 0 : tid;
 	r->told = r->q.st;
+	r->taken_tid = r->told.tid;
 	r->next = rs->first;
 	rs->first = r;
 	rs->totals.rings++;

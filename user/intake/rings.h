@@ -32,9 +32,18 @@ struct rings_ops {
 		      size_t nr);
 	/* The source dropped so many events of the thread here. */
 	void (*lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
+	/* The same two, may be NULL, of what was popped: told by rings_tell(). */
+	void (*taken)(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		      size_t nr);
+	void (*taken_lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
+	/* May be NULL. A watched process asked for a ring and could have none (-errno). */
+	void (*none)(void *ctx, uint32_t tgid, int err);
 	/* The process is about to exit; it waits (1 s at most) until this returns. */
 	void (*bye)(void *ctx, uint32_t tgid);
-	/* May be NULL. The thread has ended, or writes nowhere any more. */
+	/*
+	 * May be NULL. The thread has ended, or writes nowhere any more, and all of
+	 * its events were told of as taken.
+	 */
 	void (*ended)(void *ctx, uint32_t tgid, uint32_t tid);
 	/* EV_STACK, before any event that names it can be peeked. */
 	void (*stack)(void *ctx, const struct event *ev);
@@ -63,6 +72,8 @@ void rings_accept(struct rings *rs); /* never blocks longer than 100 ms */
  * Returns words copied.
  */
 size_t rings_drain(struct rings *rs);
+/* Tells what was popped since the last call; before the next rings_drain(). */
+void rings_tell(struct rings *rs);
 /* True when some ring was more than half full at the last drain: come back soon. */
 bool rings_busy(const struct rings *rs);
 /*

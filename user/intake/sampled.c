@@ -148,6 +148,8 @@ void sampled_pop(void *sampled)
 {
 	struct sampled *k = sampled;
 
+	if (k->ops->taken)
+		k->ops->taken(k->ctx, k->queue + k->head, k->event_bytes);
 	k->head += k->event_bytes;
 	k->event_bytes = 0;
 }

@@ -28,6 +28,8 @@ struct sampled_ops {
 	void (*exited)(void *ctx, uint32_t tgid);
 	/* The process runs, and may not be looked at (-errno). Once a process. */
 	void (*blind)(void *ctx, uint32_t tgid, int err);
+	/* May be NULL: hears of each record when it is popped. */
+	void (*taken)(void *ctx, const void *records, size_t bytes);
 };
 
 /*

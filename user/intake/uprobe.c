@@ -39,7 +39,6 @@ struct uprobe_thread {
 	uint32_t tid;
 	void *data;
 	uint64_t alloc_caller, free_caller; /* what the words said last */
-	size_t told; /* words of the queue that ops->words has got, from taken on */
 	struct word_queue q;
 };
 
@@ -163,24 +162,44 @@ static void thread_close(struct uprobes *u, struct uprobe_thread *t)
 	free(t);
 }
 
-/* Gives the trace what it has not got of the thread's words. */
-static void thread_tell(struct uprobes *u, struct uprobe_thread *t)
-{
-	struct word_queue *q = &t->q;
+struct telling {
+	const struct uprobes *u;
+	const struct uprobe_thread *t;
+};
 
-	if (t->told && u->ops->words)
-		u->ops->words(u->ctx, u->pid, t->tid,
-			      q->buf + q->checked - t->told, t->told);
-	t->told = 0;
+static void tell_words(void *ctx, const uint64_t *w, size_t nr)
+{
+	const struct telling *t = ctx;
+
+	t->u->ops->words(t->u->ctx, t->u->pid, t->t->tid, w, nr);
 }
 
-static void thread_lost(struct uprobes *u, struct uprobe_thread *t, uint64_t nr)
+static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 {
-	thread_tell(u, t);
+	const struct telling *t = ctx;
+	struct words_state st = { .tid = t->t->tid };
+	struct event ev;
+
+	words_decode(&st, w, nr, &ev);
+	if (ev.kind == EV_CALLS_LOST)
+		t->u->ops->lost(t->u->ctx, t->u->pid, t->t->tid,
+				ev.calls_lost.count);
+}
+
+void uprobes_tell(struct uprobes *u)
+{
+	static const struct queue_teller teller = { tell_words, tell_ctrl };
+	struct uprobe_thread *t;
+
+	for (size_t i = 0; i < BUCKETS && u->ops->words; i++)
+		for (t = u->threads[i]; t; t = t->next)
+			queue_tell(&t->q, &teller, &(struct telling){ u, t });
+}
+
+static void thread_lost(struct uprobe_thread *t, uint64_t nr)
+{
 	t->q.buf[t->q.len++] = word_ctrl(CTRL_LOST, nr);
 	t->q.checked = t->q.len;
-	if (u->ops->lost)
-		u->ops->lost(u->ctx, u->pid, t->tid, nr);
 }
 
 static int take_record(void *ctx, void *data, size_t size)
@@ -198,12 +217,11 @@ static int take_record(void *ctx, void *data, size_t size)
 		return -ENOMEM;
 	}
 	if (r->lost)
-		thread_lost(u, t, r->lost);
+		thread_lost(t, r->lost);
 	n = put_header(t, r, t->q.buf + t->q.len);
 	n += put_body(r, t->q.buf + t->q.len + n);
 	t->q.len += n;
 	t->q.checked = t->q.len;
-	t->told += n;
 	return 0;
 }
 
@@ -568,7 +586,6 @@ void uprobes_drain(struct uprobes *u)
 		find_trampoline(u);
 	for (i = 0; i < BUCKETS; i++) {
 		for (t = u->threads[i]; t; t = t->next) {
-			thread_tell(u, t);
 			if (!u->no_memory)
 				t->q.sure = t->q.seen;
 		}

@@ -15,6 +15,7 @@ struct uprobe_thread;
 struct uprobe_ops {
 	void (*opened)(void *ctx, struct uprobe_thread *t);
 	void (*closing)(void *ctx, struct uprobe_thread *t);
+	/* What was popped, and what was lost between; told by uprobes_tell(). */
 	void (*words)(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
 		      size_t nr);
 	void (*lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
@@ -34,6 +35,8 @@ struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 void uprobes_close(struct uprobes *u);
 /* Takes what is in the BPF ring; call it about every 5 ms. */
 void uprobes_drain(struct uprobes *u);
+/* Tells what was popped since the last call; before the next uprobes_drain(). */
+void uprobes_tell(struct uprobes *u);
 /* As ring_peek() and ring_pop(); a thread's record is sure after the next drain. */
 const struct event *uprobe_peek(void *thread, bool *sure);
 void uprobe_pop(void *thread);

@@ -34,7 +34,6 @@ struct order {
 	uint64_t turns;
 	unsigned int
 		stuck; /* runs in a row that only met events that are not sure */
-	bool drained; /* by the last run */
 	struct order_totals totals;
 	uint64_t (*advance)(void *ctx, uint64_t ts);
 	void *advance_ctx;
@@ -111,11 +110,6 @@ void order_on_advance(struct order *o, uint64_t applied,
 	o->advance = fn;
 	o->advance_ctx = ctx;
 	o->advance_at = applied;
-}
-
-bool order_is_drained(const struct order *o)
-{
-	return o->drained;
 }
 
 void order_resume(struct order *o, uint64_t applied, uint64_t first,
@@ -299,7 +293,6 @@ static uint64_t run_all(struct run r, bool final)
 		end = s->ev->ts - 1;
 	model_settle(o->model,
 		     final || end == UINT64_MAX ? UINT64_MAX : end + 1);
-	o->drained = !s;
 	o->stuck = s && o->totals.applied == before ? o->stuck + 1 : 0;
 	return o->totals.applied - before;
 }

@@ -71,8 +71,6 @@ uint64_t order_run_quick(struct order *o, uint64_t horizon, bool final,
  */
 void order_on_advance(struct order *o, uint64_t applied,
 		      uint64_t (*fn)(void *ctx, uint64_t ts), void *ctx);
-/* The last run has applied all that there was up to its horizon. */
-bool order_is_drained(const struct order *o);
 /* The model has so many events already, of ts first to last. */
 void order_resume(struct order *o, uint64_t applied, uint64_t first,
 		  uint64_t last);

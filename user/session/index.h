@@ -24,11 +24,6 @@ struct index_head {
 	uint64_t ts; /* all older events are in the model */
 	uint64_t applied, first, last; /* see order_resume() */
 	uint64_t nonsense;
-	/*
-	 * Of a beginning: notes of this ts and before are in the model, too. They
-	 * are applied as they come, perhaps before events that are older.
-	 */
-	uint64_t noted;
 };
 
 /* 0 or -errno. `streams` are all of the trace's, in its order. */
@@ -44,8 +39,8 @@ struct model *index_read(int dirfd, const struct trace_reader *t, uint64_t ts,
 
 /*
  * The same as bytes, of which a trace is the beginning whose front was thrown away
- * (trace_state()): it goes on at the first packet of each stream with the first
- * event that the model does not have. *bytes is malloc'ed. 0, -EBUSY (see
+ * (trace_cut()): it goes on with the first packet of each stream. The head's ts is
+ * that of the last event that is in the model, nearly: each thread's are in order. *bytes is malloc'ed. 0, -EBUSY (see
  * model_save()), -ENOMEM.
  */
 int index_begin(const uint8_t uuid[16], const struct index_head *h,

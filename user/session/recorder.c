@@ -9,15 +9,14 @@
 
 #define RETRY_NS 1000000000ull
 
-/* The model has all that is older than ts. 0, -EBUSY: at another moment; or -errno. */
-static int keep_state(struct recorder *r, uint64_t ts)
+/* The trace has been told of what the model has. */
+static void begin_segment(struct recorder *r)
 {
 	struct order_totals t = order_totals(r->order);
-	struct index_head h = { .ts = ts,
+	struct index_head h = { .ts = t.last,
 				.applied = t.applied,
 				.first = t.first,
-				.last = t.last,
-				.noted = r->noted };
+				.last = t.last };
 	uint8_t uuid[16];
 	void *bytes;
 	size_t len;
@@ -25,48 +24,35 @@ static int keep_state(struct recorder *r, uint64_t ts)
 
 	trace_writer_uuid(r->trace, uuid);
 	err = index_begin(uuid, &h, r->model, &bytes, &len);
+	r->waits = err == -EBUSY;
 	if (!err)
-		err = trace_state(r->trace, bytes, len, ts);
-	r->waits = err;
+		err = trace_cut(r->trace, bytes, len, t.last);
 	if (!err || err == -EBUSY)
-		return err;
+		return;
 	r->error = -err;
-	r->retry = ts + RETRY_NS;
-	return err;
+	r->failed = t.last;
 }
 
-/* Before the first event of ts is applied. */
+/* All older events have been applied, so nothing waits; the next one has not. */
 static uint64_t on_advance(void *ctx, uint64_t ts)
 {
 	struct recorder *r = ctx;
 
-	if (r->waits && ts > r->newest && ts >= r->retry)
-		keep_state(r, ts);
+	(void)ts;
+	r->tell(r->ctx);
+	if (r->waits)
+		begin_segment(r);
 	return r->waits ? 0 : UINT64_MAX;
 }
 
-static void begin_segment(struct recorder *r)
+void recorder_round(struct recorder *r)
 {
-	if (trace_cut(r->trace, &r->newest))
+	if (!r->trace || !trace_cut_due(r->trace) ||
+	    (r->failed && order_totals(r->order).last < r->failed + RETRY_NS))
 		return;
-	r->waits = true;
-	order_on_advance(r->order, 0, on_advance, r);
-}
-
-/*
- * Where nothing comes any more ts does not advance, but notes go on: then what there
- * is has been applied, as the order itself takes for granted (order_run()).
- */
-void recorder_round(struct recorder *r, uint64_t horizon, bool quiet)
-{
-	if (!r->trace)
-		return;
-	if (!r->waits && trace_cut_due(r->trace))
-		begin_segment(r);
-	else if (r->waits && quiet && order_is_drained(r->order) &&
-		 horizon > r->newest && horizon >= r->retry)
-		keep_state(r, horizon + 1);
-	r->noted = horizon;
+	begin_segment(r);
+	if (r->waits)
+		order_on_advance(r->order, 0, on_advance, r);
 }
 
 /* --- triggers */

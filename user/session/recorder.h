@@ -9,10 +9,10 @@
  * (session/index.h), which is what all older segments have led to: then a replay of
  * what is left gives the answers that one of everything would.
  *
- * The model is always a little behind what the trace was told, for events wait for
- * each other (model/order.h). So a segment is begun first, and its state is the
- * model at the next moment at which every event that the segments before it hold
- * has been applied; the replay leaves out what of the segment is older than that.
+ * What the trace was told is what the model has, no more and no less: the sources
+ * tell it of an event when that has been applied. (When it comes would not do. Events
+ * wait for each other, and their stamps do not tell which are in the model: a thread
+ * that is slow may tell of an old one late.)
  */
 #ifndef SESSION_RECORDER_H
 #define SESSION_RECORDER_H
@@ -28,18 +28,16 @@ struct recorder {
 	struct trace_writer *trace; /* NULL: nothing is to be done */
 	struct order *order;
 	const struct model *model;
-	bool waits; /* the newest segment has no state yet */
-	uint64_t newest; /* what the segments before it hold is not later */
-	uint64_t noted; /* notes told before this round are not later */
-	uint64_t retry; /* not before this ts: the last one could not be kept */
+	/* Tells the trace of all that has been applied. */
+	void (*tell)(void *ctx);
+	void *ctx;
+	bool waits; /* the next segment begins as soon as nothing waits in the model */
+	uint64_t failed; /* ts; the next try is later */
 	int error; /* why, an errno; 0: all went well */
 };
 
-/*
- * Once a round, when the order has run up to horizon and no note of this round has
- * been told. quiet: nothing came.
- */
-void recorder_round(struct recorder *r, uint64_t horizon, bool quiet);
+/* Once a round, when the order has run and all has been told. */
+void recorder_round(struct recorder *r);
 
 /* What makes a flight recorder give away what it has, each one once. */
 enum trigger_what { TRIGGER_RSS, TRIGGER_VMAS };

@@ -290,10 +290,6 @@ static int add_streams(struct replay *r)
 			read_table(s);
 			continue;
 		}
-		if (r->begin.ts)
-			skip_old(s, s->block.kind == TRACE_NOTES ?
-					    r->begin.noted + 1 :
-					    r->begin.ts);
 		if (!order_add(r->order, &stream_ops, s,
 			       !s->ended && s->block.kind == TRACE_KERNEL))
 			return -ENOMEM;

@@ -505,6 +505,7 @@ static void finish(struct client *c)
 		session_print_checks(c->session, f);
 		session_print_price(c->session, f);
 		session_print_losses(c->session, f);
+		session_print_kept(c->session, f);
 		fclose(f);
 		wire_send(c->fd, WIRE_ERR, text, len);
 		free(text);
@@ -761,6 +762,7 @@ static int catch_signals(bool private)
 	else
 		sigaddset(&set, SIGINT);
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGXFSZ, SIG_IGN); /* a write that fails says so */
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }

@@ -293,8 +293,6 @@ static void on_records(void *ctx, const void *records, size_t bytes)
 	struct event ev;
 	long size;
 
-	if (s->trace)
-		trace_records(s->trace, records, bytes);
 	for (; bytes; p += size, bytes -= (size_t)size) {
 		size = record_decode(p, bytes, &ev);
 		if (size <= 0)
@@ -303,6 +301,18 @@ static void on_records(void *ctx, const void *records, size_t bytes)
 		if (ev.kind == EV_RANGE)
 			learn_build_ids(s, &ev);
 	}
+}
+
+/*
+ * The trace is told of what the model has (recorder.h): of records and of words when
+ * they have been taken.
+ */
+static void on_taken(void *ctx, const void *records, size_t bytes)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_records(s->trace, records, bytes);
 }
 
 static void on_words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
@@ -370,21 +380,37 @@ static void want_snapshot(struct session *s, uint64_t mm)
 	r[s->nr_resync++] = mm;
 }
 
+/* (Records have told of themselves.) */
+static void tell_taken(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->rings)
+		rings_tell(s->rings);
+	if (s->uprobes)
+		uprobes_tell(s->uprobes);
+}
+
+static void lose_one(struct session *s, uint64_t ts, uint32_t tgid)
+{
+	struct event ev = { .kind = EV_CALLS_LOST,
+			    .ts = ts,
+			    .tgid = tgid,
+			    .tid = tgid,
+			    .calls_lost = { 1 } };
+
+	model_apply(s->model, &ev, NULL);
+	tell_taken(s);
+	on_lost(s, tgid, tgid, 1);
+}
+
 /*
  * By exec the shim that was put into it is gone; it is put into the new program
  * as well, but what that allocates until then is not seen.
  */
 static void note_unseen(struct session *s, const struct event *exec)
 {
-	struct event ev = { .kind = EV_CALLS_LOST,
-			    .ts = exec->ts,
-			    .mm = exec->mm,
-			    .tgid = exec->mm_start.owner,
-			    .tid = exec->mm_start.owner,
-			    .calls_lost = { 1 } };
-
-	model_apply(s->model, &ev, NULL);
-	on_lost(s, ev.tgid, ev.tid, 1);
+	lose_one(s, exec->ts, exec->mm_start.owner);
 	s->rings_lost++;
 }
 
@@ -586,7 +612,8 @@ static bool run_round(struct session *s, bool final)
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
 	applied = order_run_quick(s->order, s->horizon, final, told, s);
-	recorder_round(&s->recorder, s->horizon, !applied && !words);
+	tell_taken(s);
+	recorder_round(&s->recorder);
 	look_at_new(s);
 	heal(s);
 	bury(s);
@@ -1042,6 +1069,19 @@ static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 	return 0;
 }
 
+/* What it allocates is not seen: a loss of unknown size, told of as one event. */
+static void on_no_ring(void *ctx, uint32_t tgid, int err)
+{
+	struct session *s = ctx;
+
+	if (!s->rings_lost++)
+		say(s,
+		    "process %u cannot be heard (no ring: %s): allocator calls are missing",
+		    tgid, strerror(-err));
+	run_round(s, false); /* its address space may be new */
+	lose_one(s, s->horizon, tgid);
+}
+
 static void on_ring(void *ctx, struct ring *r)
 {
 	struct session *s = ctx;
@@ -1105,9 +1145,10 @@ static int start_shim(struct session *s, char **why)
 		.admit = on_admit,
 		.opened = on_ring,
 		.closing = on_ring_closing,
-		.words = on_words,
-		.lost = on_lost,
+		.taken = on_words,
+		.taken_lost = on_lost,
 		.ended = on_ended,
+		.none = on_no_ring,
 		.stack = on_stack,
 		.bye = on_bye,
 	};
@@ -1218,7 +1259,9 @@ static int start_trace(struct session *s, char **why)
 	s->trace = create_trace(s, &env);
 	if (s->trace) {
 		s->recorder = (struct recorder){ .order = s->order,
-						 .model = s->model };
+						 .model = s->model,
+						 .tell = tell_taken,
+						 .ctx = s };
 		if (s->o.limits.bytes || s->o.limits.ns)
 			s->recorder.trace = s->trace;
 		return 0;
@@ -1248,6 +1291,7 @@ static int start_sampled(struct session *s, char **why)
 		.raw = on_records,
 		.exited = on_exited,
 		.blind = on_blind,
+		.taken = on_taken,
 	};
 	int err;
 
@@ -1268,7 +1312,7 @@ static int start_sampled(struct session *s, char **why)
 
 static int start_kernel(struct session *s, char **why)
 {
-	s->kernel = kernel_open(on_records, s);
+	s->kernel = kernel_open(on_records, on_taken, s);
 	if (s->kernel) {
 		s->kernel_source =
 			order_add(s->order, &kernel_ops, s->kernel, true);
@@ -1723,4 +1767,15 @@ void session_print_losses(struct session *s, FILE *f)
 	if (t.trace.discarded)
 		fprintf(f, "%" PRIu64 " events are not in the trace: %s\n",
 			t.trace.discarded, strerror(t.trace.error));
+}
+
+void session_print_kept(struct session *s, FILE *f)
+{
+	if (s->dump_error)
+		fprintf(f, "what was recorded is not whole in the trace: %s\n",
+			strerror(s->dump_error));
+	if (s->recorder.error)
+		fprintf(f,
+			"the trace is longer than it was to be: the state that its end begins with cannot be written: %s\n",
+			strerror(s->recorder.error));
 }

@@ -130,5 +130,7 @@ void session_print_checks(struct session *s, FILE *f);
 void session_print_price(struct session *s, FILE *f);
 /* One or more lines on lost, coalesced, refused; nothing is left out. */
 void session_print_losses(struct session *s, FILE *f);
+/* Where the end of the trace alone was to be kept: what could not be. */
+void session_print_kept(struct session *s, FILE *f);
 
 #endif

@@ -35,7 +35,6 @@ struct segment {
 	uint32_t number;
 	uint64_t bytes;
 	uint64_t first; /* ts of the first packet's end */
-	bool has_state;
 	uint64_t ts; /* of the state */
 	void *state; /* in memory */
 	size_t state_len;
@@ -116,10 +115,8 @@ struct store *store_new(int dirfd, const struct trace_limits *limits)
 		if (limits)
 			s->limits = *limits;
 	}
-	if (s && s->oldest && s->tables) {
-		s->oldest->has_state = true; /* nothing */
+	if (s && s->oldest && s->tables)
 		return s;
-	}
 	if (dirfd >= 0)
 		close(dirfd);
 	if (s)
@@ -344,31 +341,11 @@ bool store_cut_due(const struct store *s)
 {
 	const struct segment *g = s->current;
 
-	if (!g->has_state || !g->first)
-		return false; /* it is about to begin */
+	if (!g->first)
+		return false;
 	if (s->limits.bytes && g->bytes >= segment_bytes(s))
 		return true;
 	return s->limits.ns && s->newest - g->first >= s->limits.ns / SEGMENTS;
-}
-
-int store_cut(struct store *s)
-{
-	struct segment *g = segment_new(s->current->number + 1);
-
-	if (!g)
-		return -ENOMEM;
-	for (size_t i = 0; i < s->nr_files; i++) {
-		if (i == STORE_TABLES)
-			continue;
-		if (s->files[i].fd >= 0) {
-			close(s->files[i].fd);
-			s->open--;
-		}
-		s->files[i] = (struct file){ .fd = -1 };
-	}
-	s->current->next = g;
-	s->current = g;
-	return 0;
 }
 
 /* The state first: what is left of a segment without one is not read. */
@@ -395,16 +372,6 @@ static void drop_oldest(struct store *s)
 	segment_free(g);
 }
 
-/* The first segment behind the oldest that a reader can begin with. */
-static struct segment *next_begin(const struct store *s)
-{
-	struct segment *g = s->oldest->next;
-
-	while (g && !g->has_state)
-		g = g->next;
-	return g;
-}
-
 static bool too_much(const struct store *s, const struct segment *next)
 {
 	if (s->limits.bytes && s->bytes + segment_bytes(s) > s->limits.bytes)
@@ -416,9 +383,8 @@ static void keep_limits(struct store *s)
 {
 	struct segment *next;
 
-	while ((next = next_begin(s)) && too_much(s, next))
-		while (s->oldest != next)
-			drop_oldest(s);
+	while ((next = s->oldest->next) && too_much(s, next))
+		drop_oldest(s);
 }
 
 /* Whole or not at all, whenever we are killed. */
@@ -441,25 +407,45 @@ static int write_state(struct store *s, uint32_t number, const void *state,
 	return err;
 }
 
-int store_state(struct store *s, void *state, size_t len, uint64_t ts)
+/* The files of the segment before are not written any more. */
+static void leave_files(struct store *s)
 {
-	struct segment *g = s->current;
-	int err = 0;
+	for (size_t i = 0; i < s->nr_files; i++) {
+		if (i == STORE_TABLES)
+			continue;
+		if (s->files[i].fd >= 0) {
+			close(s->files[i].fd);
+			s->open--;
+		}
+		s->files[i] = (struct file){ .fd = -1 };
+	}
+}
 
-	if (s->dirfd >= 0) {
+int store_cut(struct store *s, void *state, size_t len, uint64_t ts)
+{
+	struct segment *g = segment_new(s->current->number + 1);
+	int err = g ? 0 : -ENOMEM;
+
+	if (!err && s->dirfd >= 0)
 		err = write_state(s, g->number, state, len);
+	if (err) {
+		segment_free(g);
 		free(state);
-		if (err)
-			return err;
+		return err;
+	}
+	if (s->dirfd >= 0) {
+		free(state);
+		leave_files(s);
 	} else {
 		g->state = state;
 		g->state_len = len;
 	}
-	g->has_state = true;
 	g->ts = ts;
-	g->bytes += len;
+	g->bytes = len;
 	s->bytes += len;
 	s->last_state = len;
+	s->current->next = g;
+	s->current = g;
 	keep_limits(s);
 	return 0;
 }

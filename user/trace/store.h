@@ -8,7 +8,7 @@
  * those can be thrown away whole:
  *
  *   | segment 4 ......... | segment 5 ......... | segment 6 ...
- *   | .state.4  packets   | .state.5  packets   | (its state is still to come)
+ *   | .state.4  packets   | .state.5  packets   | .state.6  packets
  *     ^ a reader begins here
  *
  * In the directory a stream is one file in each segment that has packets of it:
@@ -52,14 +52,12 @@ uint64_t store_bytes(const struct store *s);
 
 /* Is it time for a new segment? */
 bool store_cut_due(const struct store *s);
-/* What is put from here on belongs to a new segment. 0 or -ENOMEM. */
-int store_cut(struct store *s);
 /*
- * The state that the newest segment begins with, malloc'ed, becomes the store's;
- * ts: all that is older is in it. Throws away what is too much or too old. 0 or
- * -errno: the segment remains one without a state.
+ * What is put from here on belongs to a new segment, and `state`, malloc'ed, becomes
+ * the store's, is what all that was put until now leads to; ts: it is not older.
+ * Throws away what is too much or too old. 0 or -errno: there is no new segment.
  */
-int store_state(struct store *s, void *state, size_t len, uint64_t ts);
+int store_cut(struct store *s, void *state, size_t len, uint64_t ts);
 /*
  * All that is kept in memory, into a store in a directory, the oldest first. 0 or
  * -errno: it is not whole.

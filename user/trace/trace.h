@@ -159,15 +159,13 @@ int trace_close(struct trace_writer *w); /* flushes, frees */
 int trace_gone(struct trace_writer *w, uint32_t tgid, uint32_t tid);
 
 /*
- * Segments (store.h): when it is time, trace_cut() begins one; all that was told
- * so far, notes left out, is not later than *newest. Then somebody finds out what
- * state all events older than some ts > *newest lead to, and gives it (bytes,
- * malloc'ed, become the writer's) to trace_state(), and what is too much is thrown
- * away. 0 or -errno.
+ * Segments (store.h): when it is time, somebody finds out what state all that was
+ * told until now leads to, and gives it (bytes, malloc'ed, become the writer's) to
+ * trace_cut(): what is told from there on is a new segment, and what is too much is
+ * thrown away. ts: of the last event before. 0 or -errno: there is no new one.
  */
 bool trace_cut_due(const struct trace_writer *w);
-int trace_cut(struct trace_writer *w, uint64_t *newest);
-int trace_state(struct trace_writer *w, void *state, size_t bytes, uint64_t ts);
+int trace_cut(struct trace_writer *w, void *state, size_t bytes, uint64_t ts);
 /*
  * What is kept in memory, into the empty directory dirfd (stays the caller's). 0 or
  * -errno: what could be written is a trace that ends earlier.
@@ -219,7 +217,7 @@ void trace_seek(struct trace_reader *r, size_t i, const struct trace_place *p);
 enum trace_stream_kind trace_stream(const struct trace_reader *r, size_t i,
 				    uint32_t *number);
 /*
- * What trace_state() was given of the segment that the trace begins with now, and
+ * What trace_cut() was given of the segment that the trace begins with now, and
  * NULL: it begins with the first event. Malloc'ed. *err: 0, or why it cannot be read.
  */
 void *trace_begin(const struct trace_reader *r, size_t *bytes, int *err);

@@ -64,7 +64,6 @@ struct trace_writer {
 	struct stream *streams; /* by their number in the store */
 	uint32_t nr_streams, room_streams;
 	uint32_t first_free, last_free; /* those of allocator events; NONE */
-	uint64_t newest; /* ts of what was told, notes left out */
 	struct trace_written total;
 };
 
@@ -368,8 +367,6 @@ static int write_record(struct trace_writer *w, struct source *s,
 		to->ts = ts;
 	}
 	s->ts = ts;
-	if (s->kind == TRACE_KERNEL && ts > w->newest)
-		w->newest = ts;
 	return err;
 }
 
@@ -472,8 +469,6 @@ static int write_event(struct trace_writer *w, struct source *s,
 	if (to && h.has_ts && h.ts < ts) /* it runs back: a hostile ring */
 		to[0] = word_value(PACKED_STAMP, ts);
 	keep_sticky(s, &h, ts, body);
-	if (ts > w->newest)
-		w->newest = ts;
 	return err;
 }
 
@@ -566,15 +561,28 @@ int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr)
 
 /* --- the whole */
 
+/* When the module told something last: all that is known of a silent thread. */
+static uint64_t kernel_ts(const struct trace_writer *w)
+{
+	return w->nr && w->sources[0]->kind == TRACE_KERNEL ?
+		       w->sources[0]->ts :
+		       0;
+}
+
 /* A packet without events tells of losses that no packet has told yet. */
 static int tell_losses(struct trace_writer *w, struct source *s)
 {
+	int err;
+
 	if (!s->lost)
 		return 0;
 	if (reserve(w, s, head_bytes(s->kind)))
 		return -ENOMEM;
-	begin_packet(s, s->ts);
-	return end_packet(w, s);
+	begin_packet(s, s->ts ? s->ts : kernel_ts(w));
+	err = end_packet(w, s);
+	if (!s->ts && s->stream != NONE)
+		give_back(w, s); /* its events may be older */
+	return err;
 }
 
 /* Who is silent from one flush to the next may have nothing more to say. */
@@ -679,24 +687,16 @@ bool trace_cut_due(const struct trace_writer *w)
 	return store_cut_due(w->store);
 }
 
-int trace_cut(struct trace_writer *w, uint64_t *newest)
+int trace_cut(struct trace_writer *w, void *state, size_t bytes, uint64_t ts)
 {
 	int err;
 
 	for (size_t i = 0; i < w->nr; i++)
 		end_packet(w, w->sources[i]); /* what fails is counted */
-	err = store_cut(w->store);
-	if (err)
-		return err;
-	for (uint32_t i = 0; i < w->nr_streams; i++)
+	err = store_cut(w->store, state, bytes, ts);
+	for (uint32_t i = 0; !err && i < w->nr_streams; i++)
 		w->streams[i].begun &= i == STORE_TABLES;
-	*newest = w->newest;
-	return 0;
-}
-
-int trace_state(struct trace_writer *w, void *state, size_t bytes, uint64_t ts)
-{
-	return store_state(w->store, state, bytes, ts);
+	return err;
 }
 
 static int write_metadata(const struct trace_writer *w, struct store *to)
