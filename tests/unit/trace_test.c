@@ -435,7 +435,9 @@ static void put_anything(struct trace_writer *w, unsigned int times)
 			put_verify(w);
 			break;
 		case 8:
-			if (!seed_below(4))
+			/* Before the first stamp it would have a stream of its own. */
+			if (!seed_below(4) &&
+			    twin_of(TRACE_ALLOC, tid)->words.ts)
 				put_lost(w, tid, 1 + seed_below(9));
 			break;
 		case 9:
