@@ -326,15 +326,27 @@ size_t trace_streams(const struct trace_reader *r)
 	return r->nr;
 }
 
+static uint64_t stream_bytes(const struct trace_reader *r,
+			     const struct stream *s)
+{
+	char name[STORE_NAME];
+	uint64_t bytes = 0;
+	struct stat st;
+
+	for (size_t i = 0; i < s->nr_segments; i++) {
+		store_name(name, s->number, s->segments[i]);
+		if (!fstatat(r->dirfd, name, &st, 0))
+			bytes += (uint64_t)st.st_size;
+	}
+	return bytes;
+}
+
 uint64_t trace_bytes(const struct trace_reader *r)
 {
 	uint64_t bytes = 0;
-	struct stat st;
-	size_t i;
 
-	for (i = 0; i < r->nr; i++)
-		if (!fstatat(r->dirfd, r->streams[i].name, &st, 0))
-			bytes += (uint64_t)st.st_size;
+	for (size_t i = 0; i < r->nr; i++)
+		bytes += stream_bytes(r, &r->streams[i]);
 	return bytes;
 }
 
