@@ -28,8 +28,12 @@ struct room {
 	/* The brk heap; start 0: there is none. */
 	uint64_t heap_start, heap_end;
 	const struct vma *above; /* what it would run into; NULL: nothing */
-	uint64_t most; /* by which it could grow by its layout ... */
-	uint64_t real; /* ... and by what is there now */
+	/*
+	 * What the layout leaves it: up to the base, the random part of that not
+	 * counted, or to the end of the address space.
+	 */
+	uint64_t most;
+	uint64_t real; /* by which it can grow as things are; may be more */
 };
 
 struct room room_of(const struct space *s);

@@ -394,7 +394,7 @@ static void text_heap(const struct output *o, const struct space *s,
 	}
 	fprintf(o->f,
 		"brk heap: [%08" PRIx64 "-%08" PRIx64
-		"), can grow by %s KiB; its layout would let it grow by %s.\n",
+		"), can grow by %s KiB; its layout leaves it %s.\n",
 		r->heap_start, r->heap_end, kib(r->real, buf[0]),
 		kib(r->most, buf[1]));
 	if (!v)
