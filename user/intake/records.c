@@ -145,7 +145,7 @@ static int decode_failed(const void *p, size_t size, struct event *ev)
 	ev->failed.error = r->error;
 	/* Of a newer module there may be reasons that we do not know. */
 	ev->failed.reason = r->reason < FAILED_TOLD ? r->reason :
-							 FAILED_UNKNOWN;
+						      FAILED_UNKNOWN;
 	ev->failed.map_count = r->map_count;
 	return 0;
 }
