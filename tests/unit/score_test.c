@@ -179,12 +179,29 @@ static void test_threshold(void **state)
 	score_free(s);
 }
 
+static void test_late(void **state)
+{
+	struct score *s = score_new(1);
+
+	(void)state;
+	born(s, PID, 0x1010, 24);
+	assert_false(s->late);
+	score_free(s);
+	s = score_new(1);
+	space.ops[CALL_MALLOC].calls = 2; /* this one, and one before it */
+	born(s, PID, 0x1010, 24);
+	space.ops[CALL_MALLOC].calls = 0;
+	assert_true(s->late);
+	score_free(s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_slots),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_threshold),
+		cmocka_unit_test(test_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -44,6 +44,7 @@ struct score_inside {
 	uint64_t *sizes; /* by slot: what was asked for */
 	size_t cap_slots;
 	bool exact; /* the VMAs' events are those of the module */
+	bool begun;
 };
 
 struct score *score_new(uint64_t mm)
@@ -483,12 +484,26 @@ static bool take_call(struct score *s, const struct outcome *out)
 	return ok;
 }
 
+/* A trace may have lost its beginning: then the model begins with what it had. */
+static void begin(struct score *s, const struct outcome *out)
+{
+	uint64_t calls = 0;
+	size_t i;
+
+	for (i = 0; i < CALL_OP_MAX; i++)
+		calls += out->space->ops[i].calls;
+	s->late = calls > (out->ev->kind == EV_CALL);
+	s->in->begun = true;
+}
+
 void score_take(struct score *s, const struct outcome *out)
 {
 	bool ok = true;
 
 	if (s->no_memory)
 		return;
+	if (!s->in->begun)
+		begin(s, out);
 	if (out->ev->kind == EV_RANGE)
 		ok = take_range(s, out);
 	else if (out->ev->kind == EV_CALL)

@@ -58,6 +58,7 @@ struct score {
 	size_t nr_frees, cap_frees;
 	size_t nr_slots, nr_threads;
 	uint64_t disorder; /* events that did not fit: it cannot be played */
+	bool late; /* there had been calls before the first event that was taken */
 	bool no_memory; /* it is not whole */
 	struct score_inside *in; /* for the taking */
 };

@@ -91,7 +91,7 @@ void scores_free(struct scores *all)
 
 /* --- can it be told at all? */
 
-static const char *no_threshold(const struct space *s)
+static const char *no_threshold(const struct space *s, const struct score *sc)
 {
 	if (!s->has_calls)
 		return "there are no allocator events";
@@ -99,12 +99,14 @@ static const char *no_threshold(const struct space *s)
 		return "its allocator is not the malloc of glibc";
 	if (!s->chunks_known_from_start)
 		return "it had allocated before the watch began";
+	if (!sc || sc->late)
+		return "the trace has lost its beginning";
 	return NULL;
 }
 
 static const char *no_rehearsal(const struct space *s, const struct score *sc)
 {
-	const char *why = no_threshold(s);
+	const char *why = no_threshold(s, sc);
 
 	if (why)
 		return why;
@@ -249,7 +251,7 @@ int threshold_answer(const struct scores *all, const struct output *o,
 	struct threshold_view v = { .o = o,
 				    .s = s,
 				    .libc = gnu_get_libc_version(),
-				    .no_history = no_threshold(s),
+				    .no_history = no_threshold(s, sc),
 				    .now = now };
 	struct trial t = { .v = &v };
 	int err = 0;
