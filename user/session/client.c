@@ -513,17 +513,16 @@ static void wait_exit(struct run *r)
 		  .events = POLLIN },
 		{ .fd = r->fd, .events = POLLIN },
 	};
-	int status;
+	int status, n;
 
 	while (p[0].fd >= 0 && !p[0].revents) {
-		int n = ppoll(p, 2, NULL, &r->awake);
-
+		/* A trigger may have fired while something else was answered. */
+		dump_if_asked(r);
+		n = ppoll(p, 2, NULL, &r->awake);
 		if (n > 0 && p[1].revents && !read_message(r, &status))
 			p[1].fd = -1;
-		else
-			dump_if_asked(r);
 		if (n < 0)
-			p[0].revents = 0;
+			p[0].revents = p[1].revents = 0;
 	}
 	if (p[0].fd >= 0)
 		close(p[0].fd);
@@ -703,9 +702,9 @@ static int attach_wait(struct run *r)
 	sigaddset(&block, SIGTERM);
 	sigprocmask(SIG_BLOCK, &block, &old);
 	while (!interrupted && kind && kind != WIRE_DONE && kind != WIRE_EXIT) {
-		if (ppoll(&p, 1, NULL, &old) > 0)
-			kind = read_message(r, &status);
 		dump_if_asked(r);
+		if (ppoll(&p, 1, NULL, &r->awake) > 0)
+			kind = read_message(r, &status);
 	}
 	sigprocmask(SIG_SETMASK, &old, NULL);
 	if (kind == WIRE_DONE)
