@@ -50,6 +50,12 @@ like "$(vmaheap why held -p "$pid")" '^ +1 +0x[0-9a-f]+ .*(malloc|realloc|calloc
 arena=$(vmaheap why arena --json -p "$pid")
 is "$(jq -c '[(.arenas | length) == (.others.arenas + 1), ([.arenas[1:][].heaps[].made.syscall.name] | unique)]' <<<"$arena")" \
 	'[true,["mmap"]]' "why arena: who made each reserve"
+is "$(jq '[.arenas[1:][].heaps[].commits | .calls > 0 and ([.callers[].bytes] | add) == .bytes] | all' <<<"$arena")" true \
+	"why arena: by which mprotect it became accessible"
+# The first one is of the heap's making; all of them make up what is accessible.
+is "$(jq -n 'def hex: explode | map(if . > 96 then . - 87 else . - 48 end) | reduce .[2:][] as $d (0; . * 16 + $d);
+	[$a.arenas[1:][].heaps[] | (.committed | hex) - (.start | hex) == .commits.bytes] | all' --argjson a "$arena")" true \
+	"why arena: they are all of what is accessible"
 is "$(jq '[.arenas[].threads[]] | sort' <<<"$arena" | jq -c 'length == 3')" true "why arena: every thread has one"
 exec 8>&-
 wait $recorder
