@@ -556,13 +556,17 @@ static int wait_child(struct run *r)
 
 static void clean_up(struct run *r)
 {
-	int status;
+	int status = 0;
 
 	if (r->fd >= 0)
 		close(r->fd);
 	if (r->server > 0)
 		while (waitpid(r->server, &status, 0) < 0 && errno == EINTR)
 			;
+	if (r->gone && WIFSIGNALED(status))
+		fprintf(stderr,
+			"vmaheap: the daemon was killed by signal %d (%s)\n",
+			WTERMSIG(status), strsignal(WTERMSIG(status)));
 	if (r->dirfd >= 0)
 		close(r->dirfd);
 	if (r->loaded == 1 && module_unload())
