@@ -40,7 +40,7 @@ _vmaheap() {
 	else
 		mapfile -t COMPREPLY < <(compgen -d -- "$cur")
 		[ "$command" != why ] ||
-			mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(grep -oE '[a-z]+(\|[a-z]+)+ -p PID' <<<"$help" | sed 's/ .*//; s/|/ /g')" -- "$cur")
+			mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(sed -nE 's/^  ([a-z]+) +[^ ].*/\1/p' <<<"$help")" -- "$cur")
 	fi
 }
 

@@ -22,7 +22,7 @@
 
 #define SIGNATURE "/* CTF 1.8 */\n"
 #define VERSION_MAJOR 0
-#define VERSION_MINOR 2
+#define VERSION_MINOR 3
 
 /* TSDL, line by line. */
 /* clang-format off */
