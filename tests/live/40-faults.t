@@ -19,7 +19,7 @@ ok "and leaves no directory" test ! -e t0
 exits 125 "a pid that is none" vmaheap attach -p x
 exits 125 "no command" vmaheap record
 exits 125 "an unknown source" vmaheap record --alloc=magic -- true
-like "$(said)" 'shim, uprobe or none' "it says which there are"
+like "$(said)" 'shim, uprobe, walk, walk:MS or none' "it says which there are"
 exits 127 "a command that does not exist" vmaheap record -o t1 -- /does/not/exist
 like "$(said)" '/does/not/exist: No such file' "it says so"
 exits 126 "a command that cannot be run" vmaheap record -o t2 -- /etc/passwd
