@@ -79,7 +79,8 @@ static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 	struct recorder *r = ctx;
 
 	(void)flags;
-	*stamp_fd = r->stamp_fd;
+	if (stamp_fd)
+		*stamp_fd = r->stamp_fd;
 	return (pid_t)tgid == r->child ? 0 : -ESRCH;
 }
 
@@ -289,22 +290,41 @@ static void check(struct word_queue *q, const struct batch *in)
 	q->sure = q->base + q->checked;
 }
 
+struct telling {
+	struct bench *b;
+	uint32_t tid;
+};
+
+static void tell_words(void *ctx, const uint64_t *w, size_t nr)
+{
+	struct telling *t = ctx;
+
+	if (trace_words(t->b->trace, 1, t->tid, w, nr))
+		die("trace_words");
+}
+
+static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
+{
+	(void)ctx, (void)w, (void)nr;
+}
+
 static void one_batch(struct bench *b, const struct batch *in)
 {
+	static const struct queue_teller teller = { tell_words, tell_ctrl };
 	struct thread *t = thread_of(b, in->tid);
 	uint64_t t0 = cpu_ns(), t1, t2, t3;
 
 	check(&t->q, in);
 	t1 = cpu_ns();
-	if (b->trace &&
-	    trace_words(b->trace, 1, (uint32_t)in->tid, in->words, in->nr))
-		die("trace_words");
-	t2 = cpu_ns();
 	order_run(b->o, UINT64_MAX, false, NULL, NULL);
+	t2 = cpu_ns();
+	if (b->trace)
+		queue_tell(&t->q, &teller,
+			   &(struct telling){ b, (uint32_t)in->tid });
 	t3 = cpu_ns();
 	b->check += t1 - t0;
-	b->write += t2 - t1;
-	b->model += t3 - t2;
+	b->model += t2 - t1;
+	b->write += t3 - t2;
 	b->words += in->nr;
 }
 
