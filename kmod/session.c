@@ -111,7 +111,8 @@ u64 vh_commit(struct vh_session *ses, struct vmaheap_record *rec)
 	rec->seq = ++ses->seq;
 	rec->ts = ts;
 	ses->stats.records++;
-	vh_trace(ses->port, rec);
+	if (static_branch_unlikely(&vh_traced))
+		vh_trace(ses->port, rec);
 	/* Pairs with vh_send(): the record is written. */
 	smp_store_release(&ses->head, ses->head + rec->size);
 	vh_kick(ses);

@@ -32,6 +32,7 @@
 #include <linux/atomic.h>
 #include <linux/ftrace.h>
 #include <linux/irq_work.h>
+#include <linux/jump_label.h>
 #include <linux/list.h>
 #include <linux/mm.h>
 #include <linux/mutex.h>
@@ -308,6 +309,7 @@ void vh_netlink_exit(void);
 int vh_send_records(u32 port, const void *records, u32 len);
 
 /* trace.c */
+DECLARE_STATIC_KEY_FALSE(vh_traced); /* somebody listens */
 void vh_trace(u32 session, const struct vmaheap_record *rec);
 
 /* proc.c, events.c */

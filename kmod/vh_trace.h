@@ -23,6 +23,10 @@
 
 #include "uapi/vmaheap.h"
 
+/* Any of them is enabled. */
+int vh_trace_reg(void);
+void vh_trace_unreg(void);
+
 /* clang-format off */
 #define VH_HEAD                                                               \
 	__field(u64, seq) __field(u64, mm) __field(u32, session)              \
@@ -40,7 +44,7 @@
 	__entry->session, __entry->seq, __entry->mm, __entry->tgid,           \
 		__entry->tid
 
-TRACE_EVENT(vmaheap_range,
+TRACE_EVENT_FN(vmaheap_range,
 	TP_PROTO(u32 session, const struct vmaheap_rec_range *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -78,10 +82,11 @@ TRACE_EVENT(vmaheap_range,
 	TP_printk(VH_HEAD_FMT "lo=0x%llx hi=0x%llx vmas=%u syscall=%d brk=0x%llx map_count=%u coalesced=%u flags=0x%x",
 		VH_HEAD_ARGS, __entry->lo, __entry->hi, __entry->nr_vmas,
 		__entry->syscall, __entry->brk, __entry->map_count,
-		__entry->coalesced, __entry->flags)
+		__entry->coalesced, __entry->flags),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_vma,
+TRACE_EVENT_FN(vmaheap_vma,
 	TP_PROTO(u32 session, const struct vmaheap_record *rec,
 		 const struct vmaheap_vma *vma),
 	TP_ARGS(session, rec, vma),
@@ -106,10 +111,11 @@ TRACE_EVENT(vmaheap_vma,
 	TP_printk(VH_HEAD_FMT "start=0x%llx end=0x%llx flags=0x%x offset=0x%llx dev=%u:%u ino=%llu",
 		VH_HEAD_ARGS, __entry->start, __entry->end, __entry->flags,
 		__entry->offset, __entry->dev >> 20, __entry->dev & 0xfffff,
-		__entry->ino)
+		__entry->ino),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_file,
+TRACE_EVENT_FN(vmaheap_file,
 	TP_PROTO(u32 session, const struct vmaheap_rec_file *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -126,10 +132,11 @@ TRACE_EVENT(vmaheap_file,
 	),
 	TP_printk(VH_HEAD_FMT "dev=%u:%u ino=%llu path=%s", VH_HEAD_ARGS,
 		__entry->dev >> 20, __entry->dev & 0xfffff, __entry->ino,
-		__get_str(path))
+		__get_str(path)),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_mm,
+TRACE_EVENT_FN(vmaheap_mm,
 	TP_PROTO(u32 session, const struct vmaheap_rec_mm *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -150,10 +157,11 @@ TRACE_EVENT(vmaheap_mm,
 	),
 	TP_printk(VH_HEAD_FMT "cause=%u parent_mm=%llu owner=%u parent=%u comm=%s",
 		VH_HEAD_ARGS, __entry->cause, __entry->parent_mm,
-		__entry->owner, __entry->parent, __entry->comm)
+		__entry->owner, __entry->parent, __entry->comm),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_mm_exit,
+TRACE_EVENT_FN(vmaheap_mm_exit,
 	TP_PROTO(u32 session, const struct vmaheap_rec_mm_exit *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -174,10 +182,11 @@ TRACE_EVENT(vmaheap_mm_exit,
 	),
 	TP_printk(VH_HEAD_FMT "rss_file=%llu rss_anon=%llu rss_shmem=%llu swap=%llu hiwater_rss=%llu",
 		VH_HEAD_ARGS, __entry->rss_file, __entry->rss_anon,
-		__entry->rss_shmem, __entry->swap, __entry->hiwater_rss)
+		__entry->rss_shmem, __entry->swap, __entry->hiwater_rss),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_task,
+TRACE_EVENT_FN(vmaheap_task,
 	TP_PROTO(u32 session, const struct vmaheap_rec_task *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -191,10 +200,11 @@ TRACE_EVENT(vmaheap_task,
 		__entry->parent = rec->parent;
 	),
 	TP_printk(VH_HEAD_FMT "owner=%u parent=%u", VH_HEAD_ARGS,
-		__entry->owner, __entry->parent)
+		__entry->owner, __entry->parent),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_task_exit,
+TRACE_EVENT_FN(vmaheap_task_exit,
 	TP_PROTO(u32 session, const struct vmaheap_rec_task_exit *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -205,10 +215,11 @@ TRACE_EVENT(vmaheap_task_exit,
 		VH_HEAD_ASSIGN(&rec->rec);
 		__entry->status = rec->status;
 	),
-	TP_printk(VH_HEAD_FMT "status=0x%x", VH_HEAD_ARGS, __entry->status)
+	TP_printk(VH_HEAD_FMT "status=0x%x", VH_HEAD_ARGS, __entry->status),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_madvise,
+TRACE_EVENT_FN(vmaheap_madvise,
 	TP_PROTO(u32 session, const struct vmaheap_rec_madvise *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -224,10 +235,11 @@ TRACE_EVENT(vmaheap_madvise,
 		__entry->advice = rec->advice;
 	),
 	TP_printk(VH_HEAD_FMT "addr=0x%llx len=%llu advice=%d", VH_HEAD_ARGS,
-		__entry->addr, __entry->len, __entry->advice)
+		__entry->addr, __entry->len, __entry->advice),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_failed,
+TRACE_EVENT_FN(vmaheap_failed,
 	TP_PROTO(u32 session, const struct vmaheap_rec_failed *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -249,10 +261,11 @@ TRACE_EVENT(vmaheap_failed,
 	TP_printk(VH_HEAD_FMT "syscall=%d args=0x%llx,0x%llx,0x%llx error=%d reason=%u map_count=%u",
 		VH_HEAD_ARGS, __entry->syscall, __entry->args[0],
 		__entry->args[1], __entry->args[2], __entry->error,
-		__entry->reason, __entry->map_count)
+		__entry->reason, __entry->map_count),
+	vh_trace_reg, vh_trace_unreg
 );
 
-TRACE_EVENT(vmaheap_lost,
+TRACE_EVENT_FN(vmaheap_lost,
 	TP_PROTO(u32 session, const struct vmaheap_rec_lost *rec),
 	TP_ARGS(session, rec),
 	TP_STRUCT__entry(
@@ -266,7 +279,8 @@ TRACE_EVENT(vmaheap_lost,
 		__entry->count = rec->count;
 	),
 	TP_printk(VH_HEAD_FMT "what=%u count=%u", VH_HEAD_ARGS,
-		__entry->what, __entry->count)
+		__entry->what, __entry->count),
+	vh_trace_reg, vh_trace_unreg
 );
 
 /* clang-format on */
