@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "intake/queue.h"
+#include "probe/words.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -37,6 +38,18 @@ bool queue_reserve(struct word_queue *q, size_t nr)
 	return true;
 }
 
+void queue_ctrl(struct word_queue *q, size_t nr)
+{
+	q->checked += nr;
+	q->ctrl = q->base + q->checked;
+}
+
+void queue_lost(struct word_queue *q, uint64_t nr)
+{
+	q->buf[q->len++] = word_ctrl(CTRL_LOST, nr);
+	queue_ctrl(q, 1);
+}
+
 void queue_relax(struct word_queue *q)
 {
 	if (q->taken != q->len || q->cap <= KEEP_WORDS || q->ev_words)
@@ -52,14 +65,16 @@ void queue_free(struct word_queue *q)
 	free(q->buf);
 }
 
+/* Control words are rare, so mostly nothing has to be looked through for one. */
 void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx)
 {
-	int stop;
-
 	while (q->told < q->taken) {
 		const uint64_t *w = q->buf + q->told;
-		size_t nr = words_run(w, q->taken - q->told, UINT64_MAX, &stop);
+		size_t nr = q->taken - q->told;
+		int stop = 0;
 
+		if (q->base + q->told < q->ctrl)
+			nr = words_run(w, nr, UINT64_MAX, &stop);
 		if (nr)
 			t->words(ctx, w, nr);
 		q->told += nr;

@@ -18,6 +18,7 @@ struct word_queue {
 	size_t checked; /* [0, checked) are whole events */
 	size_t taken; /* [0, taken) were popped */
 	size_t told; /* [0, told) queue_tell() has told of */
+	uint64_t ctrl; /* position of the end of the last control word that was checked */
 	uint64_t base; /* position of buf[0] */
 	/* Position of the end of what was visible before the latest pass ... */
 	uint64_t seen;
@@ -29,6 +30,10 @@ struct word_queue {
 
 /* Makes room for nr words behind buf[len]; false: no memory. May move buf. */
 bool queue_reserve(struct word_queue *q, size_t nr);
+/* The nr words behind buf[checked] are a control word (and what belongs to it). */
+void queue_ctrl(struct word_queue *q, size_t nr);
+/* Puts in that nr events were dropped here: all was checked, and there is room for a word. */
+void queue_lost(struct word_queue *q, uint64_t nr);
 /* Gives memory back when all was taken. */
 void queue_relax(struct word_queue *q);
 void queue_free(struct word_queue *q);

@@ -187,8 +187,7 @@ static void ring_lost(struct rings *rs, struct ring *r, uint64_t nr)
 {
 	if (!queue_reserve(&r->q, 1))
 		return;
-	r->q.buf[r->q.len++] = word_ctrl(CTRL_LOST, nr);
-	r->q.checked = r->q.len;
+	queue_lost(&r->q, nr);
 	rs->totals.lost += nr;
 	if (rs->ops->lost)
 		rs->ops->lost(rs->ctx, r->told.tgid, r->told.tid, nr);
@@ -253,7 +252,7 @@ static void ring_check(struct rings *rs, struct ring *r)
 		q->checked += n;
 		if (stop > 0) {
 			ring_ctrl(rs, r, q->buf + q->checked, (size_t)stop);
-			q->checked += (size_t)stop;
+			queue_ctrl(q, (size_t)stop);
 		}
 	} while (stop > 0);
 	if (stop < 0)

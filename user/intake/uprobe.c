@@ -196,12 +196,6 @@ void uprobes_tell(struct uprobes *u)
 			queue_tell(&t->q, &teller, &(struct telling){ u, t });
 }
 
-static void thread_lost(struct uprobe_thread *t, uint64_t nr)
-{
-	t->q.buf[t->q.len++] = word_ctrl(CTRL_LOST, nr);
-	t->q.checked = t->q.len;
-}
-
 static int take_record(void *ctx, void *data, size_t size)
 {
 	const struct alloc_record *r = data;
@@ -217,7 +211,7 @@ static int take_record(void *ctx, void *data, size_t size)
 		return -ENOMEM;
 	}
 	if (r->lost)
-		thread_lost(t, r->lost);
+		queue_lost(&t->q, r->lost);
 	n = put_header(t, r, t->q.buf + t->q.len);
 	n += put_body(r, t->q.buf + t->q.len + n);
 	t->q.len += n;
