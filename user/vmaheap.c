@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "export/export.h"
+#include "intake/proc.h"
 #include "output/diff.h"
 #include "output/enomem.h"
 #include "output/heap.h"
@@ -1048,31 +1049,16 @@ static int run_export(const struct command *c, const struct args *a)
 
 /* --- heap ------------------------------------------------------------------ */
 
-static void read_comm(uint32_t pid, char comm[64])
-{
-	char path[64];
-	FILE *f;
-
-	comm[0] = 0;
-	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-	f = fopen(path, "re");
-	if (!f)
-		return;
-	if (fgets(comm, 64, f))
-		comm[strcspn(comm, "\n")] = 0;
-	fclose(f);
-}
-
 static int run_heap(const struct command *c, const struct args *a)
 {
-	char comm[64];
+	char comm[16];
 	struct look l;
 	const char *why;
 	int err;
 
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
-	read_comm(a->pid, comm);
+	proc_comm(a->pid, comm);
 	err = look_open(&l, a->pid, a->stop, !a->no_symbols, &why);
 	if (err) {
 		look_close(&l);

@@ -21,8 +21,6 @@
 #define WINDOW (1ull << 20)
 #define PAGES (WINDOW / PAGE)
 #define HUGE (2ull << 20)
-#define PRESENT (1ull << 63)
-#define SWAPPED (1ull << 62)
 #define BITS 65536 /* pagemap entries at once */
 
 struct memory {
@@ -137,14 +135,14 @@ static void open_window(struct memory *m, uint64_t addr)
 	if (!page_bits(m, m->window, bits, PAGES))
 		return; /* page by page, on demand */
 	for (i = 0; i < PAGES; i++) {
-		if (bits[i] & PRESENT) {
+		if (bits[i] & PAGEMAP_PRESENT) {
 			run++;
 			continue;
 		}
 		if (run)
 			fetch_run(m, i - run, run);
 		run = 0;
-		if (bits[i] & SWAPPED)
+		if (bits[i] & PAGEMAP_SWAPPED)
 			continue;
 		memset(m->data + i * PAGE, 0, PAGE);
 		m->state[i] = READ;
@@ -215,7 +213,8 @@ uint64_t memory_next(void *ctx, uint64_t addr, uint64_t end)
 	uint64_t bits;
 
 	for (addr &= ~(PAGE - 1); addr < end; addr += PAGE)
-		if (get_bits(ctx, addr, &bits) || bits & (PRESENT | SWAPPED))
+		if (get_bits(ctx, addr, &bits) ||
+		    bits & (PAGEMAP_PRESENT | PAGEMAP_SWAPPED))
 			return addr;
 	return end;
 }
@@ -262,7 +261,7 @@ int memory_page(void *ctx, uint64_t addr)
 
 	if (is)
 		return is;
-	if (bits & PRESENT) {
+	if (bits & PAGEMAP_PRESENT) {
 		if (!proc_entry_resident(bits, 0))
 			return 0;
 		is = PAGE_IS_RESIDENT;

@@ -1,9 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * An entry of pagemap is 8 bytes: 63 present, 62 swapped, 61 of a file or shared,
- * 56 mapped by one alone, 55 soft-dirty, 0-54 the frame (of swap: type and offset),
- * which reads as 0 without CAP_SYS_ADMIN (fs/proc/task_mmu.c, pagemap_read).
- *
  * Who shares a page: of a file, whoever maps the same part of it. Of a process's
  * own memory, its relatives by fork: they have it at the same address, and it is the
  * same when the frame is.
@@ -23,12 +19,6 @@
 #include "intake/proc.h"
 
 #define PAGE 4096ull
-#define PRESENT (1ull << 63)
-#define SWAPPED (1ull << 62)
-#define OF_FILE (1ull << 61)
-#define ALONE (1ull << 56)
-#define SOFT_DIRTY (1ull << 55)
-#define FRAME ((1ull << 55) - 1)
 
 static int read_entry(int pagemap, uint64_t addr, uint64_t *entry)
 {
@@ -56,7 +46,7 @@ static bool keeps_soft_dirty(void)
 	}
 	if (fd >= 0)
 		close(fd);
-	return entry & SOFT_DIRTY;
+	return entry & PAGEMAP_SOFT_DIRTY;
 }
 
 /* A word of /proc/kpageflags or /proc/kpagecount; false: not permitted. */
@@ -73,7 +63,7 @@ static bool frame_word(const char *path, uint64_t frame, uint64_t *word)
 static void look_at_frame(struct page_look *p, uint64_t entry,
 			  const struct vma_desc *d)
 {
-	p->frame = entry & FRAME;
+	p->frame = entry & PAGEMAP_PFN;
 	p->permitted = p->frame;
 	if (!p->permitted)
 		return;
@@ -93,43 +83,28 @@ static enum page_answer answer(int yes)
 static void explain(struct page_look *p, int pagemap, uint64_t entry,
 		    const struct vma_desc *d, bool trusted)
 {
-	p->file = entry & OF_FILE;
+	p->file = entry & PAGEMAP_FILE;
 	if (keeps_soft_dirty())
-		p->soft_dirty = answer((entry & SOFT_DIRTY) != 0);
-	if (entry & PRESENT) {
+		p->soft_dirty = answer((entry & PAGEMAP_SOFT_DIRTY) != 0);
+	if (entry & PAGEMAP_PRESENT) {
 		p->state = PAGE_PRESENT;
-		p->alone = entry & ALONE;
+		p->alone = entry & PAGEMAP_ALONE;
 		p->huge = answer(proc_is_huge(pagemap, p->addr));
 		if (trusted)
 			look_at_frame(p, entry, d);
 		if (p->huge == PAGE_UNKNOWN && p->flags_known &&
 		    !(p->flags & (1 << KPF_HUGE | 1 << KPF_THP)))
 			p->huge = PAGE_NO;
-	} else if (entry & SWAPPED) {
+	} else if (entry & PAGEMAP_SWAPPED) {
 		p->state = proc_entry_swapped(entry) ? PAGE_SWAPPED :
 						       PAGE_MARKED;
-		p->permitted = trusted && entry & FRAME;
+		p->permitted = trusted && entry & PAGEMAP_PFN;
 		p->swap_type = entry & 31;
-		p->swap_offset = (entry & FRAME) >> 5;
+		p->swap_offset = (entry & PAGEMAP_PFN) >> 5;
 	}
 }
 
 /* --- who shares it */
-
-static void read_comm(uint32_t pid, char comm[16])
-{
-	char path[64];
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
-	f = fopen(path, "re");
-	comm[0] = 0;
-	if (!f)
-		return;
-	if (fgets(comm, 16, f))
-		comm[strcspn(comm, "\n")] = 0;
-	fclose(f);
-}
 
 /* Has the process this frame at addr? */
 static enum page_answer has_frame(uint32_t pid, uint64_t addr, uint64_t frame)
@@ -142,7 +117,8 @@ static enum page_answer has_frame(uint32_t pid, uint64_t addr, uint64_t frame)
 		close(fd);
 	if (err || !frame)
 		return PAGE_UNKNOWN;
-	return answer(entry & PRESENT && (entry & FRAME) == frame);
+	return answer(entry & PAGEMAP_PRESENT &&
+		      (entry & PAGEMAP_PFN) == frame);
 }
 
 static void add_user(struct page_look *p, uint32_t pid, uint64_t addr,
@@ -154,7 +130,7 @@ static void add_user(struct page_look *p, uint32_t pid, uint64_t addr,
 		return;
 	p->user[i] =
 		(struct page_user){ .pid = pid, .addr = addr, .here = here };
-	read_comm(pid, p->user[i].comm);
+	proc_comm(pid, p->user[i].comm);
 }
 
 static bool has_part(const struct vma_desc *d, const struct vma_desc *of,

@@ -17,10 +17,6 @@
 
 #define PAGE 4096ull
 #define VSYSCALL 0xffffffffff600000ull
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_SWAPPED (1ull << 62)
-#define PAGEMAP_FILE (1ull << 61) /* of a file, or shared anonymous */
-#define PAGEMAP_PFN ((1ull << 55) - 1)
 #define HUGE (2ull << 20)
 #define HUGE_PAGES (HUGE / PAGE)
 
@@ -674,6 +670,21 @@ int proc_malloc_env(uint32_t pid, char *buf, size_t size)
 	err = read_malloc_env(f, buf, size);
 	fclose(f);
 	return err;
+}
+
+void proc_comm(uint32_t pid, char comm[16])
+{
+	char path[40];
+	FILE *f;
+
+	comm[0] = 0;
+	snprintf(path, sizeof(path), "/proc/%u/comm", pid);
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (fgets(comm, 16, f))
+		comm[strcspn(comm, "\n")] = 0;
+	fclose(f);
 }
 
 uint64_t proc_rss(uint32_t pid)

@@ -67,6 +67,19 @@ struct proc_pages {
  */
 int proc_pagemap(int fd, const struct vma_desc *d, struct proc_pages *n,
 		 void (*page)(void *ctx, uint64_t addr), void *ctx);
+/*
+ * Bits of an entry of pagemap (fs/proc/task_mmu.c, pagemap_read). The frame reads as
+ * 0 without CAP_SYS_ADMIN; of a page that is swapped it is type and offset.
+ */
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_SWAPPED (1ull << 62)
+#define PAGEMAP_FILE (1ull << 61) /* of a file, or shared anonymous */
+#define PAGEMAP_ALONE (1ull << 56) /* mapped by nobody else */
+#define PAGEMAP_SOFT_DIRTY (1ull << 55)
+#define PAGEMAP_PFN ((1ull << 55) - 1)
+
+/* The process's name, "" when it cannot be read. */
+void proc_comm(uint32_t pid, char comm[16]);
 /* Resident bytes of a process, a moment old at most; 0: not known. */
 uint64_t proc_rss(uint32_t pid);
 int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */

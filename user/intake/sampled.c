@@ -501,15 +501,6 @@ static void tell_end(struct sampled *k, struct target *t)
 	t->last = (struct look){ 0 };
 }
 
-static void read_comm(uint32_t tgid, char comm[16])
-{
-	char *text = read_proc(tgid, "comm");
-
-	if (text)
-		snprintf(comm, 16, "%.*s", (int)strcspn(text, "\n"), text);
-	free(text);
-}
-
 /* Its address space begins, for us, at ts. */
 static void tell_begin(struct sampled *k, struct target *t,
 		       enum vmaheap_mm_cause cause, uint64_t ts)
@@ -522,7 +513,7 @@ static void tell_begin(struct sampled *k, struct target *t,
 	t->look_at = now_ns() + GAP_NS;
 	r.rec = record(t, VMAHEAP_REC_MM, sizeof(r), ts);
 	r.rec.flags = RECORD_SAMPLED;
-	read_comm(t->tgid, r.comm);
+	proc_comm(t->tgid, r.comm);
 	tell(k, &r.rec);
 	look(k, t);
 }
@@ -574,11 +565,11 @@ static void renew(struct sampled *k, struct target *t)
  */
 static void tell_unseen(struct sampled *k, struct target *t)
 {
-	char comm[16] = "";
+	char comm[16];
 
 	if (t->mm || t->attached)
 		return;
-	read_comm(t->tgid, comm);
+	proc_comm(t->tgid, comm);
 	if (comm[0] && strcmp(comm, t->comm))
 		tell_exec(k, t);
 }
@@ -709,7 +700,7 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec)
 	if (err)
 		return err;
 	t->attached = !on_exec;
-	read_comm(pid, t->comm);
+	proc_comm(pid, t->comm);
 	return 0;
 }
 
