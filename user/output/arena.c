@@ -276,7 +276,7 @@ static int text_rows(const struct look_view *v)
 {
 	static const char *const names[] = {
 		"arena",  "heap", "reserved", "committed", "resident", "live",
-		"chunks", "free", "cached",   "threads",   "made by"
+		"chunks", "free", "cached",   "threads",   "made by",  NULL
 	};
 	struct table *t = table_new("rlrrrrrrrll");
 	uint32_t i, j;
@@ -284,8 +284,7 @@ static int text_rows(const struct look_view *v)
 
 	if (!t)
 		return -ENOMEM;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		table_cell(t, "%s", names[i]);
+	table_names(t, names);
 	for (i = 0; i < v->book->nr_arenas; i++) {
 		const struct pt_arena *a = &v->book->arenas[i];
 

@@ -283,15 +283,14 @@ static int text_arenas(const struct heap_view *v)
 	static const char *const names[] = { "arena",  "address",  "heaps",
 					     "system", "used",	   "chunks",
 					     "tcache", "fastbins", "bins",
-					     "top",    "threads" };
+					     "top",    "threads",  NULL };
 	struct table *t = table_new("rlrrrrrrrrl");
 	uint32_t i;
 	int err;
 
 	if (!t)
 		return -ENOMEM;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		table_cell(t, "%s", names[i]);
+	table_names(t, names);
 	for (i = 0; i < v->book->nr_arenas; i++)
 		arena_row(t, v->book, i);
 	err = table_print(t, v->f);

@@ -205,7 +205,6 @@ static void headings(struct table *t, const struct columns *c)
 	static const char *const names[] = { "live",	"chunks", "live/size",
 					     "kind",	"name",	  "made at",
 					     "made by", NULL };
-	int i;
 
 	table_cell(t, "address range");
 	table_cell(t, "perm");
@@ -215,8 +214,7 @@ static void headings(struct table *t, const struct columns *c)
 		table_cell(t, "huge");
 	if (c->swapped)
 		table_cell(t, "swapped");
-	for (i = 0; names[i]; i++)
-		table_cell(t, "%s", names[i]);
+	table_names(t, names);
 }
 
 static int print_rows(const struct output *o, const struct space *s,

@@ -73,6 +73,12 @@ void table_cell(struct table *t, const char *fmt, ...)
 	va_end(ap);
 }
 
+void table_names(struct table *t, const char *const *names)
+{
+	for (; *names; names++)
+		table_cell(t, "%s", *names);
+}
+
 /* A row of which the first cell is NULL and the second is the line. */
 void table_line(struct table *t, const char *line)
 {

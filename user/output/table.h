@@ -13,6 +13,8 @@ void table_free(struct table *t); /* NULL is allowed */
 /* The next cell; rows are filled from left to right, and begin by themselves. */
 __attribute__((format(printf, 2, 3))) void table_cell(struct table *t,
 						      const char *fmt, ...);
+/* A row, or the rest of one, of these texts; NULL ends them. */
+void table_names(struct table *t, const char *const *names);
 /* A line of its own, behind the last row, as it is. The row must be full. */
 void table_line(struct table *t, const char *line);
 /* 0, or -ENOMEM when a cell could not be kept (nothing is printed). */

@@ -103,17 +103,17 @@ static void row_rise(const struct threshold_view *v, struct table *t,
 
 static int text_rises(const struct threshold_view *v)
 {
-	static const char *const names[] = { "at",	 "from",	  "to",
-					     "trim at",	 "later on heap", "KiB",
-					     "raised by" };
+	static const char *const names[] = {
+		"at",  "from",	    "to", "trim at", "later on heap",
+		"KiB", "raised by", NULL
+	};
 	struct table *t = table_new("rrrrrrl");
 	size_t i;
 	int err;
 
 	if (!t)
 		return -ENOMEM;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		table_cell(t, "%s", names[i]);
+	table_names(t, names);
 	for (i = 0; i < v->t->nr; i++)
 		row_rise(v, t, &v->t->rises[i]);
 	err = table_print(t, v->o->f);
@@ -204,7 +204,7 @@ static int text_plays(const struct threshold_view *v)
 {
 	static const char *const names[] = { "setting", "brk",	  "mmap",
 					     "munmap",	"mremap", "mprotect",
-					     "pages" };
+					     "pages",	NULL };
 	struct rehearsed was = recorded_calls(v->s);
 	struct table *t = table_new("lrrrrrr");
 	size_t i;
@@ -212,8 +212,7 @@ static int text_plays(const struct threshold_view *v)
 
 	if (!t)
 		return -ENOMEM;
-	for (i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		table_cell(t, "%s", names[i]);
+	table_names(t, names);
 	if (!v->s->vmas_sampled)
 		row_play(t, "(as recorded)", &was, false);
 	for (i = 0; i < v->nr_plays; i++)
