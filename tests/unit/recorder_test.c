@@ -30,6 +30,7 @@
 #include "intake/records.h"
 #include "output/output.h"
 #include "probe/words.h"
+#include "limit.h"
 #include "seed.h"
 #include "session/recorder.h"
 #include "session/replay.h"
@@ -650,16 +651,6 @@ static void test_half_deleted(void **state)
 	assert_true(write(fd, "left", 4) == 4);
 	close(fd);
 	compare(UINT64_MAX);
-}
-
-static void limit_files(rlim_t bytes)
-{
-	struct rlimit l;
-
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &l);
-	l.rlim_cur = bytes;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
 }
 
 /* No state can be written: then nothing is thrown away either. */

@@ -27,6 +27,7 @@
 #include "intake/words.h"
 #include "model/model.h"
 #include "probe/words.h"
+#include "limit.h"
 #include "seed.h"
 #include "trace/trace.h"
 
@@ -868,16 +869,6 @@ static void test_threads_come_and_go(void **state)
 	assert_int_equal(lost, 3 * (THREADS / 100));
 	assert_int_equal(trace_damage(r), 0);
 	trace_reader_free(r);
-}
-
-static void limit_files(rlim_t bytes)
-{
-	struct rlimit l;
-
-	signal(SIGXFSZ, SIG_IGN);
-	getrlimit(RLIMIT_FSIZE, &l);
-	l.rlim_cur = bytes;
-	assert_int_equal(setrlimit(RLIMIT_FSIZE, &l), 0);
 }
 
 /* Puts words in without believing that they arrive. */
