@@ -745,19 +745,15 @@ static int event_json(const struct output *o, const struct outcome *out)
 int output_begin(const struct output *o)
 {
 	const struct output_beginning *b = &o->begins;
-	char live[32];
 	json_t *j;
 
 	if (!b->ts)
 		return 0;
 	if (!o->json) {
 		put_stamp(o, b->ts);
-		fprintf(o->f,
-			"   what was before was not kept; alive: %" PRIu64
-			" address space%s, %" PRIu64 " VMAs, %" PRIu64
-			" chunks of %s KiB\n",
-			b->spaces, plural(b->spaces), b->vmas, b->chunks,
-			kib(b->bytes, live));
+		fputs("   what was before was not kept; alive: ", o->f);
+		put_beginning(o->f, b);
+		fputc('\n', o->f);
 		return ferror(o->f) ? -EIO : 0;
 	}
 	j = json_pack("{s:o, s:i, s:i, s:n, s:s, s:o, s:o, s:o, s:o}", "ts",

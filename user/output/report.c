@@ -587,18 +587,14 @@ struct output_beginning output_beginning(const struct model *m, uint64_t ts)
 static void print_beginning(const struct output *o)
 {
 	const struct output_beginning *b = &o->begins;
-	char live[32];
 
 	if (!b->ts)
 		return;
 	fputs("\nThe trace begins at ", o->f);
 	put_time(o, o->f, b->ts);
-	fprintf(o->f,
-		" s: what was before was not kept. Alive then: %" PRIu64
-		" address space%s, %" PRIu64 " VMAs, %" PRIu64
-		" chunks of %s KiB. The counts are of the whole watch.\n",
-		b->spaces, plural(b->spaces), b->vmas, b->chunks,
-		kib(b->bytes, live));
+	fputs(" s: what was before was not kept. Alive then: ", o->f);
+	put_beginning(o->f, b);
+	fputs(". The counts are of the whole watch.\n", o->f);
 }
 
 static void print_watch(const struct output *o)

@@ -203,6 +203,17 @@ const char *vma_change_name(enum vma_change_kind kind)
 	return "?";
 }
 
+void put_beginning(FILE *f, const struct output_beginning *b)
+{
+	char live[32];
+
+	fprintf(f,
+		"%" PRIu64 " address space%s, %" PRIu64 " VMAs, %" PRIu64
+		" chunks of %s KiB",
+		b->spaces, plural(b->spaces), b->vmas, b->chunks,
+		kib(b->bytes, live));
+}
+
 char *caller_text(const struct output *o, const struct space *s,
 		  uint64_t caller)
 {

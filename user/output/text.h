@@ -32,6 +32,8 @@ void put_stack(const struct output *o, const struct space *s, FILE *f,
 /* "COMM;OUTERMOST;...;INNERMOST NUMBER", a line for flame graphs. */
 void put_folded(const struct output *o, const struct space *s, uint64_t caller,
 		uint64_t number);
+/* "1 address space, 30 VMAs, 200 chunks of 12.0 KiB": what a trace begins with. */
+void put_beginning(FILE *f, const struct output_beginning *b);
 /* "brk in malloc(400) from main+0x12 (a.out)", "exec", "stack growth" */
 void put_cause(const struct output *o, const struct space *s, FILE *f,
 	       const struct cause *c);
