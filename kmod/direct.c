@@ -138,16 +138,11 @@ asmlinkage void vh_page_prot_direct(struct vm_area_struct *vma)
 asmlinkage bool vh_call_enter(void)
 {
 	struct mm_struct *mm = current->mm;
-	bool known;
 
 	if (!mm || !vh_maybe_watched(mm))
 		return false;
-	preempt_disable_notrace();
-	known = vh_mm_known(mm);
-	if (known)
-		__this_cpu_inc(in_flight);
-	preempt_enable_notrace();
-	return known;
+	this_cpu_inc(in_flight);
+	return true;
 }
 
 asmlinkage void vh_call_leave(unsigned long ret)

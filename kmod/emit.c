@@ -3,13 +3,15 @@
  * A change becomes a record.
  *
  * A RANGE record says: [lo, hi) now holds exactly these VMAs. It is taken while
- * the mm's mmap_lock is held, so it is one true state, and it names whole VMAs,
- * with the neighbours that touch the changed range:
+ * the mm's mmap_lock is held, so it is one true state, and it names each VMA of
+ * the changed range whole:
  *
- *   before   7f10-7f20 rw   7f20-7f30 rw   mprotect(7f20-7f28, r) ->
- *   record   [7f10, 7f30)   7f10-7f20 rw   7f20-7f28 r   7f28-7f30 rw
+ *   before   7f10-7f40 rw   mprotect(7f20-7f28, r) ->
+ *   record   [7f20, 7f40)   7f20-7f28 r   7f28-7f40 rw
  *
- * so that growing, shrinking, splitting and merging need no word of their own.
+ * What was there before ends where the range begins, so that growing, shrinking,
+ * splitting and merging need no word of their own, and what only touches the
+ * range none at all.
  *
  * Everything here runs under session.lock, mostly inside a system call of the
  * watched process.
@@ -55,13 +57,18 @@ void vh_actor(struct vh_session *ses, struct vh_actor *who)
 	who->ip = instruction_pointer(regs);
 	who->sp = user_stack_pointer(regs);
 	who->syscall = syscall_get_nr(current, regs);
-	who->compat = false;
-	if (who->syscall < 0) {
-		memset(who->args, 0, sizeof(who->args));
-		return;
-	}
-	syscall_get_arguments(current, regs, who->args);
-	who->compat = in_compat_syscall();
+	who->compat = who->syscall >= 0 && in_compat_syscall();
+}
+
+/* Of the call that vh_actor() has found the current task in. */
+static void put_args(__u64 args[6], const struct vh_actor *who)
+{
+	BUILD_BUG_ON(sizeof(*args) != sizeof(unsigned long));
+	if (who->syscall < 0)
+		memset(args, 0, 6 * sizeof(*args));
+	else
+		syscall_get_arguments(current, task_pt_regs(current),
+				      (unsigned long *)args);
 }
 
 static void head(struct vmaheap_record *rec, u16 type, u32 size, u64 mm,
@@ -90,14 +97,6 @@ void vh_due(struct vh_session *ses, struct vh_due *due)
 {
 	if (list_empty(&due->node))
 		list_add_tail(&due->node, &ses->due);
-}
-
-void vh_settle(struct vh_mm *m)
-{
-	if (!list_empty(&m->due.node) && m->announced &&
-	    m->exited == m->exit_told &&
-	    (m->exited || (m->lo >= m->hi && !m->snapshot)))
-		list_del_init(&m->due.node);
 }
 
 static bool tell_mm(struct vh_mm *m)
@@ -161,14 +160,11 @@ static bool tell_lost(struct vh_session *ses)
 	return true;
 }
 
-/* Says what is owed, in order. False: the ring is full, the worker goes on. */
-bool vh_tell_owed(struct vh_session *ses)
+bool vh_tell_all_owed(struct vh_session *ses)
 {
 	struct vh_due *due, *next;
 	bool fits = true;
 
-	if (!ses->owed)
-		return true;
 	list_for_each_entry_safe(due, next, &ses->due, node) {
 		fits = due->is_proc ?
 			       tell_proc(
@@ -353,8 +349,7 @@ static void fill_range(struct vmaheap_rec_range *rec, struct vh_mm *m,
 {
 	struct mm_struct *mm = m->mm;
 
-	BUILD_BUG_ON(sizeof(rec->args) != sizeof(who->args));
-	memcpy(rec->args, who->args, sizeof(rec->args));
+	put_args(rec->args, who);
 	rec->ip = who->ip;
 	rec->sp = who->sp;
 	rec->start_brk = mm->start_brk;
@@ -405,37 +400,35 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
  * Says what [m->lo, m->hi) holds, and makes that range empty. When the ring has
  * no room, false, and the part that is not said stays.
  *
- * The VMAs that touch the range belong to it. One VMA that only touches its end
- * may be all that is left unsaid, so the rest is never left empty.
+ * A VMA that only touches the range has not changed, for its own store would have
+ * been marked. To look for it would cost a search of the tree.
  */
 bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 {
 	struct vh_session *ses = m->ses;
 	unsigned long lo = m->lo, hi = m->hi, start, end;
 	/* vma_find() takes it for included (6.1) or not (since 6.3). */
-	unsigned long last = min(hi, VH_HI) + 1;
+	unsigned long last = min(hi, VH_HI);
 	struct vm_area_struct *vma;
 	struct vma_iterator vmi;
 	unsigned int n;
 	bool more;
 
-	vma_iter_init(&vmi, m->mm, lo ? lo - 1 : 0);
+	vma_iter_init(&vmi, m->mm, lo);
 	vma = vma_find(&vmi, last);
 	do {
 		for (n = 0, end = lo;
-		     n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start <= hi;
-		     n++) {
+		     n < VMAHEAP_RANGE_VMAS && vma && vma->vm_start < hi; n++) {
 			ses->vmas[n] = vma;
 			end = vma->vm_end;
-			vma = end <= hi ? vma_find(&vmi, last) : NULL;
+			vma = end < hi ? vma_find(&vmi, last) : NULL;
 		}
 		start = n ? min_t(unsigned long, lo, ses->vmas[0]->vm_start) :
 			    lo;
-		more = vma && vma->vm_start <= hi;
+		more = vma && vma->vm_start < hi;
 		if (!put_part(m, flags | (more ? VMAHEAP_F_MORE : 0), who,
 			      start, more ? end : max(end, hi), n)) {
 			m->lo = lo;
-			m->hi = max(hi, lo + PAGE_SIZE);
 			return false;
 		}
 		lo = end;
@@ -472,7 +465,6 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 		    u32 reason)
 {
 	struct vmaheap_rec_failed *rec = NULL;
-	int i;
 
 	if (m->announced)
 		rec = vh_reserve(m->ses, sizeof(*rec), false);
@@ -483,8 +475,7 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 	memset(rec, 0, sizeof(*rec));
 	head(&rec->rec, VMAHEAP_REC_FAILED, sizeof(*rec), m->id, who->tgid,
 	     who->tid);
-	for (i = 0; i < ARRAY_SIZE(rec->args); i++)
-		rec->args[i] = who->args[i];
+	put_args(rec->args, who);
 	rec->syscall = who->syscall;
 	rec->error = error;
 	rec->reason = reason;

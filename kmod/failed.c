@@ -87,30 +87,31 @@ static int on_entry(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return !current->mm || !vh_mm_known(current->mm);
 }
 
-/* One of the calls returns so, to a process that is watched, or was. */
+/* One of the calls returns so, to a process that may be watched. */
 void vh_call_returned(unsigned long ret)
 {
-	unsigned long args[6];
 	struct pt_regs *user = task_pt_regs(current);
 	long nr = syscall_get_nr(current, user);
+	/* brk() returns what the break is now. */
+	bool brk_failed = nr == __NR_brk &&
+			  ret < regs_get_kernel_argument(user, 0);
+	unsigned long args[6];
 	u32 reason;
 	int error;
 
-	syscall_get_arguments(current, user, args);
-	/* brk() returns what the break is now. */
-	if (nr == __NR_brk && ret < args[0])
-		error = ENOMEM;
-	else if (IS_ERR_VALUE(ret))
-		error = -(long)ret;
-	else
+	if (!brk_failed && !IS_ERR_VALUE(ret))
 		return;
+	error = brk_failed ? ENOMEM : -(long)ret;
 	if (error >= ERESTARTSYS && error <= ERESTART_RESTARTBLOCK)
 		return;
+	syscall_get_arguments(current, user, args);
 	reason = reason_of(nr, args, error, current->mm);
-	atomic64_inc(&by_error[error]);
-	atomic64_inc(&by_reason[reason]);
 	preempt_disable();
-	vh_on_failed(current->mm, error, reason);
+	if (vh_mm_known(current->mm)) {
+		atomic64_inc(&by_error[error]);
+		atomic64_inc(&by_reason[reason]);
+		vh_on_failed(current->mm, error, reason);
+	}
 	preempt_enable();
 }
 

@@ -184,7 +184,6 @@ struct vh_actor {
 	bool compat;
 	u64 ip;
 	u64 sp;
-	unsigned long args[6];
 };
 
 /* The whole of an address space, as a range. */
@@ -282,10 +281,24 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 		    u32 reason);
 void vh_fill_bye(struct vh_mm *m);
 void vh_due(struct vh_session *ses, struct vh_due *due);
-void vh_settle(struct vh_mm *m);
-bool vh_tell_owed(struct vh_session *ses);
+bool vh_tell_all_owed(struct vh_session *ses);
 void vh_tell_parked(struct vh_session *ses);
 void vh_lost(struct vh_session *ses, unsigned int what);
+
+/* Nothing may be left to be said about m. */
+static inline void vh_settle(struct vh_mm *m)
+{
+	if (!list_empty(&m->due.node) && m->announced &&
+	    m->exited == m->exit_told &&
+	    (m->exited || (m->lo >= m->hi && !m->snapshot)))
+		list_del_init(&m->due.node);
+}
+
+/* Says what is owed, in order. False: the ring is full, the worker goes on. */
+static inline bool vh_tell_owed(struct vh_session *ses)
+{
+	return !ses->owed || vh_tell_all_owed(ses);
+}
 
 /* session.c */
 struct vh_session *vh_session_new(u32 port, struct pid_namespace *ns);

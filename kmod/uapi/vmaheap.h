@@ -189,7 +189,7 @@ struct vmaheap_vma {
 /*
  * As of record.seq, the VMAs of `mm` that overlap [lo, hi) are exactly vmas[].
  * [lo, hi) covers each of them whole, so a reader deletes what it has in
- * [lo, hi) and inserts vmas[].
+ * [lo, hi), cutting what reaches out of it, and inserts vmas[].
  */
 struct vmaheap_rec_range {
 	struct vmaheap_record rec;

@@ -78,7 +78,7 @@ is "$(figure lost)" 0 "no child, exec or file is lost"
 
 rmmod vmaheap
 load buffer_kib=64
-ok "a ring of 64 KiB and a slow reader: exact" timeout 600 $client run -b 4096 -i 300 -- $storm 4 2000
+ok "a ring of 64 KiB and a slow reader: exact" timeout 600 $client run -b 4096 -i 1000 -- $storm 4 4000
 figures
 ok "write sections were merged, and counted" test "$(figure coalesced)" -gt 0 -a "$(figure late)" -gt 0
 rmmod vmaheap
