@@ -47,8 +47,10 @@ static uint64_t on_advance(void *ctx, uint64_t ts)
 
 void recorder_round(struct recorder *r)
 {
-	if (!r->trace || !trace_cut_due(r->trace) ||
-	    (r->failed && order_totals(r->order).last < r->failed + RETRY_NS))
+	uint64_t now = order_totals(r->order).last;
+
+	if (!r->trace || !trace_cut_due(r->trace, now) ||
+	    (r->failed && now < r->failed + RETRY_NS))
 		return;
 	begin_segment(r);
 	if (r->waits)

@@ -34,8 +34,7 @@ struct segment {
 	struct segment *next; /* the one after it */
 	uint32_t number;
 	uint64_t bytes;
-	uint64_t first; /* ts of the first packet's end */
-	uint64_t ts; /* of the state */
+	uint64_t ts; /* of the state; of the first segment: the first that was seen */
 	void *state; /* in memory */
 	size_t state_len;
 	/* In memory: its packets. In a directory: the streams that are in it. */
@@ -307,6 +306,15 @@ static int put_memory(struct segment *g, uint32_t stream, const void *p,
 	return 0;
 }
 
+/* The trace has come to ts. */
+static void see(struct store *s, uint64_t ts)
+{
+	if (!s->current->ts)
+		s->current->ts = ts;
+	if (ts > s->newest)
+		s->newest = ts;
+}
+
 int store_put(struct store *s, uint32_t stream, const void *p, size_t len,
 	      uint64_t ts)
 {
@@ -318,10 +326,7 @@ int store_put(struct store *s, uint32_t stream, const void *p, size_t len,
 		return err;
 	s->bytes += len;
 	g->bytes += len;
-	if (!g->first)
-		g->first = ts;
-	if (ts > s->newest)
-		s->newest = ts;
+	see(s, ts);
 	return 0;
 }
 
@@ -337,15 +342,15 @@ static uint64_t segment_bytes(const struct store *s)
 	return want < most ? want : most;
 }
 
-bool store_cut_due(const struct store *s)
+bool store_cut_due(struct store *s, uint64_t ts)
 {
 	const struct segment *g = s->current;
 
-	if (!g->first)
-		return false;
-	if (s->limits.bytes && g->bytes >= segment_bytes(s))
+	see(s, ts);
+	if (s->limits.bytes && (g->packets || g->nr_streams) &&
+	    g->bytes >= segment_bytes(s))
 		return true;
-	return s->limits.ns && s->newest - g->first >= s->limits.ns / SEGMENTS;
+	return s->limits.ns && s->newest - g->ts >= s->limits.ns / SEGMENTS;
 }
 
 /* The state first: what is left of a segment without one is not read. */
@@ -446,6 +451,7 @@ int store_cut(struct store *s, void *state, size_t len, uint64_t ts)
 	s->last_state = len;
 	s->current->next = g;
 	s->current = g;
+	see(s, ts);
 	keep_limits(s);
 	return 0;
 }

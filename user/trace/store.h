@@ -50,8 +50,8 @@ int store_put(struct store *s, uint32_t stream, const void *p, size_t len,
 /* Bytes that are kept. */
 uint64_t store_bytes(const struct store *s);
 
-/* Is it time for a new segment? */
-bool store_cut_due(const struct store *s);
+/* Is it time for a new segment, at ts, of which not everything may be put yet? */
+bool store_cut_due(struct store *s, uint64_t ts);
 /*
  * What is put from here on belongs to a new segment, and `state`, malloc'ed, becomes
  * the store's, is what all that was put until now leads to; ts: it is not older.

@@ -164,7 +164,7 @@ int trace_gone(struct trace_writer *w, uint32_t tgid, uint32_t tid);
  * trace_cut(): what is told from there on is a new segment, and what is too much is
  * thrown away. ts: of the last event before. 0 or -errno: there is no new one.
  */
-bool trace_cut_due(const struct trace_writer *w);
+bool trace_cut_due(struct trace_writer *w, uint64_t ts);
 int trace_cut(struct trace_writer *w, void *state, size_t bytes, uint64_t ts);
 /*
  * What is kept in memory, into the empty directory dirfd (stays the caller's). 0 or

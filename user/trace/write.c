@@ -682,9 +682,9 @@ int trace_close(struct trace_writer *w)
 
 /* --- a row of segments */
 
-bool trace_cut_due(const struct trace_writer *w)
+bool trace_cut_due(struct trace_writer *w, uint64_t ts)
 {
-	return store_cut_due(w->store);
+	return store_cut_due(w->store, ts);
 }
 
 int trace_cut(struct trace_writer *w, void *state, size_t bytes, uint64_t ts)
