@@ -1,5 +1,5 @@
 #!/bin/bash
-# The heap by malloc's own book-keeping against malloc_info(3) of the process itself, on its own
+# The heap by malloc's own book-keeping against malloc_info(3) and mallinfo2(3) of the process itself, on its own
 # glibc and on those of the suites that are in the cache (scripts/kernels). It needs no module, and
 # no guest: HEAPS=1000 tests/live/70-heap.t is its long form, so many heaps for each glibc.
 set -u
@@ -11,7 +11,11 @@ heaps=$repo/build/tests/victims/heaps
 # malloc_info adds the sizes of what is in bins with the flag that each of them bears.
 form='(.arenas | to_entries[] | .key as $n | .value |
 	"arena \($n) fast \(.fastbin.chunks) \(.fastbin.bytes) rest \(.rest.chunks) \(.rest.bytes + .rest.chunks - 1) system \(.system_mem)"),
-	"mapped \(.mmapped.chunks) \(.mmapped.bytes)"'
+	"mapped \(.mmapped.chunks) \(.mmapped.bytes)",
+	"mallinfo " + (([.arenas[].system_mem] | add) as $system |
+		([.arenas[] | .rest.bytes + .fastbin.bytes] | add) as $free |
+		[$system, ([.arenas[].rest.chunks] | add), ([.arenas[].fastbin.chunks] | add), .mmapped.chunks, .mmapped.bytes,
+		([.arenas[].fastbin.bytes] | add), $system - $free, $free, .arenas[0].top_size] | map(tostring) | join(" "))'
 
 # start COMMAND...: the victim, up to its "ready"
 start() {
@@ -49,7 +53,7 @@ same() {
 		got=$(drift "$got")
 		wanted=$(drift "$wanted")
 	fi
-	is "$got" "$wanted" "$name ${options[*]}: as malloc_info(3) has it"
+	is "$got" "$wanted" "$name ${options[*]}: as malloc_info(3) and mallinfo2(3) have it"
 	is "$(jq -c '[.incomplete, ([.arenas[] | .unlisted + .lost] | add), ([.threads[].tid] | sort), ([.threads[].arena | select(. == null)] | length)]' heap.json)" \
 		"[null,0,$(ls "/proc/$pid/task" | sort -n | jq -sc .),0]" "$name: nothing is odd, every thread has its arena"
 	is "$(jq -c '[.arenas[] | .system_mem - .rest.bytes - .used.bytes - .tcache.bytes - .fastbin.bytes - .fence.bytes - ."malloc'"'"'s own".bytes |
@@ -57,7 +61,7 @@ same() {
 	stop
 }
 # Whole pages: its sum drifts by 16 bytes with each mapping that is resized (2.43, mremap_chunk).
-drift() { awk '$1 == "mapped" { $3 = int($3 / 4096) } { print }' <<<"$1"; }
+drift() { awk '$1 == "mapped" { $3 = int($3 / 4096) } $1 == "mallinfo" { $6 = int($6 / 4096) } { print }' <<<"$1"; }
 
 cd "$tmp" || bail "no $tmp"
 own=$(getconf GNU_LIBC_VERSION | sed 's/glibc //')

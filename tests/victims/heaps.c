@@ -6,6 +6,7 @@
  *   info      mallinfo and malloc_info(3), in lines of one form:
  *             "arena N fast CHUNKS BYTES rest CHUNKS BYTES system BYTES"
  *             "mapped CHUNKS BYTES"
+ *             "mallinfo" and the fields of mallinfo2(3), as numbers
  *   free A..  frees these, in the main thread
  *   trim      malloc_trim(0)
  *   exit
@@ -151,6 +152,21 @@ static void tell_info(void)
 	}
 }
 
+/* Of all arenas together, but for keepcost: that is the main one's top. */
+static void tell_mallinfo(void)
+{
+#if __GLIBC_PREREQ(2, 33)
+	struct mallinfo2 m = mallinfo2();
+#else
+	struct mallinfo m = mallinfo();
+#endif
+
+	fprintf(out, "mallinfo %zu %zu %zu %zu %zu %zu %zu %zu %zu\n",
+		(size_t)m.arena, (size_t)m.ordblks, (size_t)m.smblks,
+		(size_t)m.hblks, (size_t)m.hblkhd, (size_t)m.fsmblks,
+		(size_t)m.uordblks, (size_t)m.fordblks, (size_t)m.keepcost);
+}
+
 static void free_these(char *list)
 {
 	char *word, *save = NULL;
@@ -163,14 +179,16 @@ static void free_these(char *list)
 /* False: there is nothing more to do. */
 static int obey(char *line)
 {
-	if (!strcmp(line, "info"))
+	if (!strcmp(line, "info")) {
 		tell_info();
-	else if (!strncmp(line, "free ", 5))
+		tell_mallinfo();
+	} else if (!strncmp(line, "free ", 5)) {
 		free_these(line + 5);
-	else if (!strcmp(line, "trim"))
+	} else if (!strcmp(line, "trim")) {
 		malloc_trim(0);
-	else
+	} else {
 		return 0;
+	}
 	return 1;
 }
 
