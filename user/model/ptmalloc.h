@@ -70,6 +70,7 @@ struct pt_par_layout {
 	uint16_t thp_pagesize, hp_pagesize; /* 0: it has none */
 	uint16_t n_mmaps, n_mmaps_max, no_dyn, mmapped_mem, sbrk_base;
 	uint16_t tcache_bins, tcache_bytes, tcache_count, size;
+	bool drifts; /* mmapped_mem may be more than there is */
 };
 
 /* malloc_par. All in bytes. */

@@ -49,6 +49,7 @@ static const struct pt_par_layout pars[] = {
 	  .tcache_count = 120,
 	  .size = 136 },
 	{ .glibc = "2.43",
+	  .drifts = true,
 	  .thp_pagesize = 48,
 	  .hp_pagesize = 56,
 	  .n_mmaps = 68,
@@ -295,13 +296,17 @@ static bool is_huge_size(uint64_t n)
 	return !n || (!(n & (n - 1)) && n >= PT_PAGE && n <= 1ull << 34);
 }
 
-/* max_n_mmaps and max_mmapped_mem stand right behind what they are the maxima of. */
+/*
+ * max_n_mmaps and max_mmapped_mem stand right behind what they are the maxima of.
+ * 2.43 counts 16 bytes too many with each mapping that is resized (mremap_chunk() in
+ * malloc/malloc.c), so there some may be left when no mapping is.
+ */
 static bool mmap_counts_fit(const uint8_t *raw, const struct pt_par_layout *l,
 			    const struct pt_par *p)
 {
 	return p->n_mmaps <= pt_u32(raw + l->n_mmaps_max + 4) &&
 	       p->n_mmaps_max < 1u << 31 && !(p->mmapped_mem % 16) &&
-	       !p->n_mmaps == !p->mmapped_mem &&
+	       (p->n_mmaps ? p->mmapped_mem : l->drifts || !p->mmapped_mem) &&
 	       p->mmapped_mem <= pt_u64(raw + l->mmapped_mem + 8) &&
 	       p->mmapped_mem < 1ull << 47;
 }
@@ -360,7 +365,7 @@ static const struct pt_range *data_of(const struct pt_target *t, uint64_t addr)
 /*
  * mp_ lies in the same section as main_arena (.data); what fits in two places or
  * in two ways is not believed. One that knows where the brk heap begins is better
- * than one that says there is none.
+ * than one that says there is none, which with a top in there cannot be.
  */
 void pt_find_par(const struct pt_target *t, const struct pt_state *main_arena,
 		 struct pt_par *par)
@@ -369,7 +374,9 @@ void pt_find_par(const struct pt_target *t, const struct pt_state *main_arena,
 	unsigned int nr, found = 0;
 	struct pt_par p;
 	uint64_t addr;
-	bool based = false, fastbins = main_arena->layout->fastbins;
+	uint64_t top = pt_field(main_arena, main_arena->layout->top);
+	bool based = top >= t->brk.start && top < t->brk.end;
+	bool fastbins = main_arena->layout->fastbins;
 
 	memset(par, 0, sizeof(*par));
 	if (t->mp && fit_par(t, t->mp, fastbins, par) == 1)
