@@ -68,7 +68,7 @@ static __always_inline void on___vma_link_list(unsigned long mm,
 	vh_mark((struct mm_struct *)mm, vma->vm_start, vma->vm_end);
 }
 
-/* What changes beyond [start, end) lies within the VMA as it is, or touches it. */
+/* What changes beyond [start, end) lies within the VMA as it is. */
 static __always_inline void on___vma_adjust(unsigned long arg,
 					    unsigned long start,
 					    unsigned long end, unsigned long d)
