@@ -79,6 +79,7 @@ static void test_random_against_twin(void **state)
 	seed_start();
 	assert_null(hash_get(&h, 1, 2));
 	hash_filter(&h, drop_some, NULL);
+	hash_del(&h, 1, 2);
 	for (int i = 0; i < RANDOM_OPS; i++) {
 		int key = seed_below(KEYS);
 
@@ -87,6 +88,11 @@ static void test_random_against_twin(void **state)
 		there[key] = true;
 		if (seed_below(100) == 0)
 			filter(&h, there);
+		key = seed_below(KEYS); /* which may not be there */
+		if (seed_below(4) == 0) {
+			hash_del(&h, key_a(key), key_b(key));
+			there[key] = false;
+		}
 		if (i % 20 == 0)
 			compare(&h, there);
 	}

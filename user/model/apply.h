@@ -24,6 +24,9 @@ struct model {
 	struct cause *told; /* keeps outcome.cause alive */
 	struct vma_change changes[OUTCOME_CHANGES];
 	struct model_totals totals;
+	size_t dead_limit; /* bytes */
+	size_t dead_bytes, nr_dead; /* of the books whose space has died */
+	struct forgotten forgotten;
 };
 
 void book_free(struct book *b);
@@ -39,6 +42,11 @@ struct thread *model_thread(struct model *m, struct book *b,
 			    const struct event *ev);
 /* Threads of an address space, or (b NULL) of a process, that are no more. */
 void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid);
+
+/* The book's space has died: it counts against the limit. */
+void forget_later(struct model *m, struct book *b);
+/* Keeps the limit: of books that go no pointer may be used any more. */
+void forget_dead(struct model *m);
 
 /* The chunk of an unfinished realloc is not going to be asked for. */
 void model_forget_old(struct model *m, struct thread *t);

@@ -80,6 +80,14 @@ static void del_at(struct hash *h, size_t i)
 	h->nr--;
 }
 
+void hash_del(struct hash *h, uint64_t a, uint64_t b)
+{
+	size_t i = h->cap ? probe(h, a, b) : 0;
+
+	if (h->cap && h->slots[i].val)
+		del_at(h, i);
+}
+
 void hash_filter(struct hash *h, bool (*drop)(void *val, void *ctx), void *ctx)
 {
 	/* What closes the gap at i comes next; a kept one may be asked twice. */

@@ -22,6 +22,8 @@ struct hash {
 void *hash_get(const struct hash *h, uint64_t a, uint64_t b);
 /* Adds or replaces; val is not NULL. 0 or -ENOMEM. */
 int hash_put(struct hash *h, uint64_t a, uint64_t b, void *val);
+/* Takes it out; nothing when it is not there. */
+void hash_del(struct hash *h, uint64_t a, uint64_t b);
 /* Takes out all for which drop() is true (it may free the value). */
 void hash_filter(struct hash *h, bool (*drop)(void *val, void *ctx), void *ctx);
 /* Frees the hash, not the values. */

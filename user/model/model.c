@@ -17,8 +17,10 @@ struct model *model_new(void)
 {
 	struct model *m = calloc(1, sizeof(*m));
 
-	if (m)
+	if (m) {
 		m->threads_limit = FIRST_THREADS_LIMIT;
+		m->dead_limit = SIZE_MAX;
+	}
 	return m;
 }
 
@@ -138,6 +140,8 @@ int model_adopt(struct model *m, struct book *b)
 		return -ENOMEM;
 	b->watch = m->watch;
 	books[m->nr_books++] = b;
+	if (b->s.died) /* it was loaded */
+		forget_later(m, b);
 	return hash_put(&m->by_tgid, b->s.owner, 0, b);
 }
 
@@ -199,6 +203,7 @@ static int apply_mm_exit(struct model *m, const struct event *ev,
 			 struct outcome *out)
 {
 	struct book *b = model_book(m, ev->mm);
+	int ret;
 
 	if (!b || b->s.died)
 		return -EINVAL;
@@ -207,7 +212,9 @@ static int apply_mm_exit(struct model *m, const struct event *ev,
 	b->s.rss = ev->mm_exit.rss;
 	b->s.hiwater_rss = ev->mm_exit.hiwater_rss;
 	model_forget_threads(m, b, 0);
-	return chunk_table_pack(b->s.chunks);
+	ret = chunk_table_pack(b->s.chunks);
+	forget_later(m, b);
+	return ret;
 }
 
 static int apply_task(struct model *m, const struct event *ev,
@@ -227,6 +234,9 @@ static int apply_task_exit(struct model *m, const struct event *ev,
 {
 	out->space = model_process(m, ev->tgid);
 	model_forget_threads(m, NULL, ev->tgid);
+	/* One that only shared another's (vfork) leaves nothing behind. */
+	if (out->space && out->space->owner != ev->tgid)
+		hash_del(&m->by_tgid, ev->tgid, 0);
 	return 0;
 }
 
@@ -518,7 +528,10 @@ int model_apply(struct model *m, const struct event *ev, struct outcome *out)
 
 int model_settle(struct model *m, uint64_t ts)
 {
-	return life_settle(&m->lives, ts);
+	int ret = life_settle(&m->lives, ts);
+
+	forget_dead(m);
+	return ret;
 }
 
 struct model_totals model_totals(const struct model *m)

@@ -62,7 +62,7 @@ struct stack_tally {
 	uint64_t allocs, bytes;
 };
 
-/* An address space, kept after its end as it was then. */
+/* An address space, kept after its end as it was then, for a while at least. */
 struct space {
 	uint64_t mm;
 	uint64_t parent_mm; /* 0: none known */
@@ -161,6 +161,19 @@ static inline bool space_knows_all_chunks(const struct space *s)
 	       (s->found.at && !s->found.undecided);
 }
 
+/* Of address spaces that have died and are not kept (model_limit_dead()): their sums. */
+struct forgotten {
+	uint64_t spaces;
+	uint64_t until; /* ts: when the last of them died; 0: there are none */
+	struct op_tally ops[CALL_OP_MAX];
+	uint64_t events, in_calls; /* VMA events */
+	uint64_t mapped, unmapped, changed; /* bytes, by those */
+	uint64_t chunks, bytes; /* alive when the space died */
+	uint64_t peak; /* bytes alive at once, in the one where it was most */
+	uint64_t calls_lost, unknown_frees, double_allocs; /* as of a space */
+	uint64_t coalesced, late, map_count_mismatches;
+};
+
 #define BUILD_ID_MAX 64
 
 struct file_name {
@@ -230,6 +243,14 @@ void model_apply_run(struct model *m, const struct call_run *r);
  * be called when ts advances (order_run does). 0 or -ENOMEM.
  */
 int model_settle(struct model *m, uint64_t ts);
+
+/*
+ * From here on the spaces that have died, the one that did so last aside, take at
+ * most so many bytes: older ones are forgotten, when model_settle() is called, and
+ * pointers to them are no more. Without a limit all are kept.
+ */
+void model_limit_dead(struct model *m, size_t bytes);
+const struct forgotten *model_forgotten(const struct model *m);
 
 /* NULL when not known. */
 struct space *model_space(const struct model *m, uint64_t mm);

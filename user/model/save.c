@@ -8,10 +8,10 @@
 #include "model/apply.h"
 #include "model/archive.h"
 
-#define FORMAT 5 /* to be raised when what is visited changes */
+#define FORMAT 6 /* to be raised when what is visited changes */
 
 /* Whoever adds to these adds it here, too: a pointer above all. */
-_Static_assert(sizeof(struct book) == 1344, "visit_book() knows every field");
+_Static_assert(sizeof(struct book) == 1352, "visit_book() knows every field");
 _Static_assert(sizeof(struct thread) == 160, "save_thread() does");
 _Static_assert(sizeof(struct file_name) == 96, "save_file() does");
 
@@ -103,6 +103,7 @@ static void forget_pointers(struct book *b)
 	s->nr_syscalls = s->nr_failed = s->nr_sites = 0;
 	s->nr_stacks = s->nr_resident = 0;
 	b->part = NULL;
+	b->dead_bytes = 0;
 	b->sites = b->stacks = b->gone = (struct hash){ 0 };
 }
 
@@ -422,6 +423,7 @@ static void visit(struct archive *a, struct model *m)
 	number(a, &l->waited);
 	number(a, &l->in_vain);
 	archive_raw(a, &m->totals, sizeof(m->totals));
+	archive_raw(a, &m->forgotten, sizeof(m->forgotten));
 	if (a->load && a->at != a->len)
 		archive_fail(a, -EINVAL);
 }
@@ -480,6 +482,7 @@ uint64_t save_format(void)
 		sizeof(struct site_tally),
 		sizeof(struct stack_tally),
 		sizeof(struct model_totals),
+		sizeof(struct forgotten),
 	};
 	uint64_t hash = 0;
 

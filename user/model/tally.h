@@ -11,6 +11,7 @@ struct book {
 	struct space s;
 	const struct model_watch *watch; /* NULL: nobody listens */
 	bool told; /* its first snapshot is complete */
+	size_t dead_bytes; /* what it takes, since it died (forget.c) */
 	struct cause *part; /* of the record whose further parts follow */
 	struct hash sites; /* op, caller -> index in s.sites + 1 */
 	struct hash stacks; /* id -> index in s.stacks + 1 */

@@ -143,6 +143,30 @@ struct vma_map *vma_map_clone(const struct vma_map *m, struct cause *made)
 	return c;
 }
 
+/* Each reference to a cause stands for its part of it. */
+static size_t part_of(const struct cause *c)
+{
+	return sizeof(*c) / c->refs;
+}
+
+static size_t origins_bytes(const struct origins *o)
+{
+	size_t sum = o->cap * sizeof(*o->v);
+
+	for (size_t i = 0; i < o->nr; i++)
+		sum += part_of(o->v[i].cause);
+	return sum;
+}
+
+size_t vma_map_bytes(const struct vma_map *m)
+{
+	size_t sum = sizeof(*m) + m->cap * sizeof(*m->v);
+
+	for (size_t i = 0; i < m->nr; i++)
+		sum += part_of(m->v[i].made) + part_of(m->v[i].changed);
+	return sum + origins_bytes(&m->origins) + origins_bytes(&m->protects);
+}
+
 size_t vma_map_count(const struct vma_map *m)
 {
 	return m->nr;

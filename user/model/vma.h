@@ -107,6 +107,8 @@ int vma_map_replace(struct vma_map *m, uint64_t lo, uint64_t hi,
 bool vma_range_valid(uint64_t lo, uint64_t hi, const struct vma_desc *now,
 		     size_t nr);
 
+/* Bytes that it takes, its part of causes that others share included. */
+size_t vma_map_bytes(const struct vma_map *m);
 size_t vma_map_count(const struct vma_map *m);
 /* The i-th VMA in address order, i < count. Valid until the next replace. */
 const struct vma *vma_map_at(const struct vma_map *m, size_t i);
