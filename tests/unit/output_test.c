@@ -646,6 +646,21 @@ static void test_report(void **state)
 	model_free(st.model);
 }
 
+/* Of the child, which ended first, there are only sums. */
+static void test_report_forgotten(void **state)
+{
+	struct story st = live(NULL, false);
+	struct event end = { .kind = EV_MM_EXIT };
+
+	(void)state;
+	model_limit_dead(st.model, 1);
+	tell(&st, &end);
+	assert_int_equal(model_settle(st.model, st.ts + 1), 0);
+	assert_int_equal(model_spaces(st.model), 1);
+	check_view(&st, "report-forgotten", output_report, NULL);
+	model_free(st.model);
+}
+
 static void test_why(void **state)
 {
 	static const uint64_t addrs[] = {
@@ -1126,6 +1141,7 @@ int main(void)
 		cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_maps_attached),
 		cmocka_unit_test(test_report),
+		cmocka_unit_test(test_report_forgotten),
 		cmocka_unit_test(test_why),
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_report_sums),

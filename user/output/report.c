@@ -29,7 +29,11 @@
  *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,
  *       map_count_mismatches } ]
  *   sum: { calls, failed, asked, given_back, to_kernel, events, in_calls, mapped,
- *     unmapped, changed } over all spaces of this report
+ *     unmapped, changed } over all spaces of this report (of a whole watch: those that
+ *     are forgotten, too)
+ *   forgotten: null, or, of address spaces that have ended of which no details are kept
+ *     any more: { as sum, spaces, until (when the last of them ended), live: { chunks,
+ *     bytes (as they ended), peak (of one) }, doubts }
  *   lost: { kernel_lost, no_memory, invalid, orphan_calls }, verify: { checks, vmas,
  *     mismatches }, events: of the whole watch
  */
@@ -50,12 +54,12 @@ struct sums {
 	uint64_t events, in_calls, mapped, unmapped, changed;
 };
 
-static void add_ops(struct sums *t, const struct space *s)
+static void add_ops(struct sums *t, const struct op_tally *ops)
 {
 	enum call_op op;
 
 	for (op = CALL_NONE; op < CALL_OP_MAX; op++) {
-		const struct op_tally *o = &s->ops[op];
+		const struct op_tally *o = &ops[op];
 
 		t->calls += o->calls;
 		t->failed += o->failed;
@@ -84,8 +88,18 @@ static void add_syscalls(struct sums *t, const struct space *s)
 
 static void add_space(struct sums *t, const struct space *s)
 {
-	add_ops(t, s);
+	add_ops(t, s->ops);
 	add_syscalls(t, s);
+}
+
+static void add_forgotten(struct sums *t, const struct forgotten *f)
+{
+	add_ops(t, f->ops);
+	t->events += f->events;
+	t->in_calls += f->in_calls;
+	t->mapped += f->mapped;
+	t->unmapped += f->unmapped;
+	t->changed += f->changed;
 }
 
 static struct sums sum_up(const struct output *o, const struct space *only)
@@ -93,11 +107,13 @@ static struct sums sum_up(const struct output *o, const struct space *only)
 	struct sums t = { 0 };
 	size_t i;
 
-	if (only)
+	if (only) {
 		add_space(&t, only);
-	else
-		for (i = 0; i < model_spaces(o->model); i++)
-			add_space(&t, model_space_at(o->model, i));
+		return t;
+	}
+	for (i = 0; i < model_spaces(o->model); i++)
+		add_space(&t, model_space_at(o->model, i));
+	add_forgotten(&t, model_forgotten(o->model));
 	return t;
 }
 
@@ -226,7 +242,7 @@ static int print_retail(const struct output *o, const struct space *s)
 			retail_row(t, s, call_op_name(op), &n, op != CALL_FREE,
 				   op == CALL_FREE);
 	}
-	add_ops(&all, s);
+	add_ops(&all, s->ops);
 	retail_row(t, s, "all", &all, true, true);
 	return finish(t, o->f);
 }
@@ -462,16 +478,16 @@ static int print_kernel(const struct output *o, const struct space *s)
 	return err ? err : print_sites(o, s);
 }
 
-static int doubt(FILE *f, uint64_t n, const char *what)
+static uint64_t doubt(FILE *f, uint64_t n, const char *what)
 {
 	if (n)
 		fprintf(f, "%s: %" PRIu64 "\n", what, n);
-	return n != 0;
+	return n;
 }
 
 static void print_doubts(const struct output *o, const struct space *s)
 {
-	int any = 0;
+	uint64_t any = 0;
 
 	fputc('\n', o->f);
 	any += doubt(
@@ -543,6 +559,11 @@ static const struct space *first_space(const struct output *o,
 	return model_spaces(o->model) ? model_space_at(o->model, 0) : NULL;
 }
 
+static uint64_t all_spaces(const struct output *o)
+{
+	return model_spaces(o->model) + model_forgotten(o->model)->spaces;
+}
+
 static void print_sum(const struct output *o)
 {
 	struct sums n = sum_up(o, NULL);
@@ -550,19 +571,19 @@ static void print_sum(const struct output *o)
 
 	if (first_space(o, NULL)->vmas_sampled) {
 		fprintf(o->f,
-			"\nAll %zu address spaces: %" PRIu64
+			"\nAll %" PRIu64 " address spaces: %" PRIu64
 			" allocator calls asked for %s KiB.\n",
-			model_spaces(o->model), n.calls, kib(n.asked, a));
+			all_spaces(o), n.calls, kib(n.asked, a));
 		return;
 	}
 
 	fprintf(o->f,
-		"\nAll %zu address spaces: %" PRIu64
+		"\nAll %" PRIu64 " address spaces: %" PRIu64
 		" allocator calls asked for %s KiB, %" PRIu64
 		" of them went to the kernel; %" PRIu64 " VMA events, %" PRIu64
 		" inside allocator calls, mapped %s KiB and unmapped %s KiB.\n",
-		model_spaces(o->model), n.calls, kib(n.asked, a), n.to_kernel,
-		n.events, n.in_calls, kib(n.mapped, b), kib(n.unmapped, c));
+		all_spaces(o), n.calls, kib(n.asked, a), n.to_kernel, n.events,
+		n.in_calls, kib(n.mapped, b), kib(n.unmapped, c));
 }
 
 struct output_beginning output_beginning(const struct model *m, uint64_t ts)
@@ -597,11 +618,45 @@ static void print_beginning(const struct output *o)
 	fputs(". The counts are of the whole watch.\n", o->f);
 }
 
+static void print_forgotten(const struct output *o)
+{
+	const struct forgotten *f = model_forgotten(o->model);
+	struct sums n = { 0 };
+	char a[32], b[32], c[32];
+
+	if (!f->spaces)
+		return;
+	add_forgotten(&n, f);
+	fprintf(o->f,
+		"\nOf %" PRIu64
+		" address space%s no details are kept any more, only sums; the last of them ended at ",
+		f->spaces, plural(f->spaces));
+	put_time(o, o->f, f->until);
+	fprintf(o->f,
+		" s: %" PRIu64
+		" allocator calls asked for %s KiB; alive when they ended: %" PRIu64
+		" chunk%s, %s KiB; at most %s KiB at once in one of them.\n",
+		n.calls, kib(n.asked, a), f->chunks, plural(f->chunks),
+		kib(f->bytes, b), kib(f->peak, c));
+	doubt(o->f, f->calls_lost,
+	      "Allocator events of them that their source dropped");
+	doubt(o->f, f->unknown_frees,
+	      "Frees in them of what was not known to be live");
+	doubt(o->f, f->double_allocs,
+	      "Chunks in them that must have been freed unseen");
+	doubt(o->f, f->coalesced,
+	      "VMA changes in them merged into later events");
+	doubt(o->f, f->late, "VMA events in them sent late");
+	doubt(o->f, f->map_count_mismatches,
+	      "Times the kernel counted other VMAs in them than we did");
+}
+
 static void print_watch(const struct output *o)
 {
 	struct model_totals t = model_totals(o->model);
 
 	print_beginning(o);
+	print_forgotten(o);
 	doubt(o->f, t.kernel_lost, "Events that the module could not report");
 	doubt(o->f, t.no_memory, "Events that there was no memory for");
 	doubt(o->f, t.invalid,
@@ -628,7 +683,7 @@ static int report_text(const struct output *o, const struct space *only)
 	}
 	if (err)
 		return err;
-	if (nr > 1)
+	if (!only && all_spaces(o) > 1)
 		print_sum(o);
 	print_watch(o);
 	return 0;
@@ -807,7 +862,7 @@ json_t *json_books(const struct output *o, const struct space *s, bool callers)
 	struct sums n = { 0 };
 	json_t *j = json_object();
 
-	add_ops(&n, s);
+	add_ops(&n, s->ops);
 	json_object_set_new(j, "pid", json_u64(s->owner));
 	json_object_set_new(j, "comm", json_name(s->comm));
 	json_object_set_new(j, "mm", json_u64(s->mm));
@@ -835,19 +890,56 @@ json_t *json_books(const struct output *o, const struct space *s, bool callers)
 	return j;
 }
 
+static json_t *json_all_sums(const struct space *s, const struct sums *n)
+{
+	json_t *j = json_sums(s, n);
+
+	json_object_set_new(j, "events", json_kernels(s, json_u64(n->events)));
+	json_object_set_new(j, "in_calls",
+			    json_kernels(s, json_u64(n->in_calls)));
+	json_object_set_new(j, "mapped", json_kernels(s, json_u64(n->mapped)));
+	json_object_set_new(j, "unmapped",
+			    json_kernels(s, json_u64(n->unmapped)));
+	json_object_set_new(j, "changed",
+			    json_kernels(s, json_u64(n->changed)));
+	return j;
+}
+
 static json_t *json_sum(const struct output *o, const struct space *only)
 {
-	const struct space *s = first_space(o, only);
 	struct sums n = sum_up(o, only);
-	json_t *j = json_sums(s, &n);
 
-	json_object_set_new(j, "events", json_kernels(s, json_u64(n.events)));
-	json_object_set_new(j, "in_calls",
-			    json_kernels(s, json_u64(n.in_calls)));
-	json_object_set_new(j, "mapped", json_kernels(s, json_u64(n.mapped)));
-	json_object_set_new(j, "unmapped",
-			    json_kernels(s, json_u64(n.unmapped)));
-	json_object_set_new(j, "changed", json_kernels(s, json_u64(n.changed)));
+	return json_all_sums(first_space(o, only), &n);
+}
+
+/* One watch has the module for all its spaces: `s` is any of them. */
+static json_t *json_forgotten(const struct output *o, const struct space *s)
+{
+	const struct forgotten *f = model_forgotten(o->model);
+	struct sums n = { 0 };
+	json_t *j;
+
+	if (!f->spaces)
+		return json_null();
+	add_forgotten(&n, f);
+	j = json_all_sums(s, &n);
+	json_object_set_new(j, "spaces", json_u64(f->spaces));
+	json_object_set_new(j, "until", json_u64(f->until));
+	json_object_set_new(j, "live",
+			    json_pack("{s:o, s:o, s:o}", "chunks",
+				      json_u64(f->chunks), "bytes",
+				      json_u64(f->bytes), "peak",
+				      json_u64(f->peak)));
+	json_object_set_new(
+		j, "doubts",
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "calls_lost",
+			  json_u64(f->calls_lost), "unknown_frees",
+			  json_u64(f->unknown_frees), "double_allocs",
+			  json_u64(f->double_allocs), "coalesced",
+			  json_kernels(s, json_u64(f->coalesced)), "late",
+			  json_kernels(s, json_u64(f->late)),
+			  "map_count_mismatches",
+			  json_kernels(s, json_u64(f->map_count_mismatches))));
 	return j;
 }
 
@@ -895,6 +987,8 @@ static int report_json(const struct output *o, const struct space *only)
 	json_object_set_new(j, "begins", json_beginning(&o->begins));
 	json_object_set_new(j, "spaces", spaces);
 	json_object_set_new(j, "sum", json_sum(o, only));
+	json_object_set_new(j, "forgotten",
+			    json_forgotten(o, first_space(o, only)));
 	json_watch(j, o);
 	return json_print(o, j, false);
 }
