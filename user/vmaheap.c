@@ -320,6 +320,18 @@ struct view {
 	struct output o;
 };
 
+/* A trace whose front was not kept begins with a model that has forgotten some. */
+static void say_forgotten(const struct model *m, const char *dir)
+{
+	uint64_t nr = model_forgotten(m)->spaces;
+
+	if (nr)
+		fprintf(stderr,
+			"vmaheap: %s: of %" PRIu64
+			" address spaces that had ended before it begins there are no details, only the sums that report shows\n",
+			dir, nr);
+}
+
 static int view_open(struct view *v, const struct args *a, const char *dir)
 {
 	char *why = NULL;
@@ -330,6 +342,7 @@ static int view_open(struct view *v, const struct args *a, const char *dir)
 		free(why);
 		return -1;
 	}
+	say_forgotten(replay_model(v->r), dir);
 	v->sy = symbols_new(
 		&(struct symbols_opts){ .symfs = a->symfs, .full = true });
 	v->o = (struct output){ .f = stdout,

@@ -832,7 +832,9 @@ static int ask_about(uint32_t pid, const char *const *args)
 		fprintf(stderr,
 			"vmaheap: the daemon's socket is not for you: run as root (sudo)\n");
 	else if (kill((pid_t)pid, 0) && errno == ESRCH)
-		fprintf(stderr, "vmaheap: process %u: no such process\n", pid);
+		fprintf(stderr,
+			"vmaheap: process %u: no such process (of watched ones that have ended the last are kept)\n",
+			pid);
 	else
 		fprintf(stderr,
 			"vmaheap: process %u is not watched: start it with vmaheap record, or vmaheap attach -p %u\n",

@@ -45,6 +45,13 @@
  * read. Address-space reservations (sanitizers, Go, Java) are like that.
  */
 #define SAMPLE_VMA_MAX (64ull << 30)
+/*
+ * What the model keeps of processes that have ended. Where only the end of a trace
+ * is kept, each of its segments begins with the model (recorder.h), so that it must
+ * be small beside them.
+ */
+#define DEAD_BYTES (32ull << 20)
+#define DEAD_PART 8
 
 struct process {
 	uint32_t tgid;
@@ -1367,6 +1374,13 @@ static int start_sources(struct session *s, char **why)
 	return err ? err : start_trace(s, why);
 }
 
+static size_t dead_bytes(const struct trace_limits *l)
+{
+	return l->bytes && l->bytes / DEAD_PART < DEAD_BYTES ?
+		       l->bytes / DEAD_PART :
+		       DEAD_BYTES;
+}
+
 static struct session *start_session(const struct session_opts *o, char **why)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -1384,6 +1398,8 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	s->next_verify = s->began + o->verify_ms * 1000000ull;
 	s->next_flush = s->began + FLUSH_MS * 1000000ull;
 	s->model = model_new();
+	if (s->model)
+		model_limit_dead(s->model, dead_bytes(&o->limits));
 	s->order = s->model ? order_new(s->model) : NULL;
 	if (s->order && s->command && !start_sources(s, why)) {
 		if (!o->on_exec &&
