@@ -1003,6 +1003,115 @@ static void test_back_pressure(void **state)
 	produce_end(&q);
 }
 
+static size_t fill(struct producer *p)
+{
+	size_t nr = 0;
+
+	for (; room(p); nr++)
+		put(p, word_body(WORD_FREE, 0, 16));
+	publish(p);
+	return nr;
+}
+
+/*
+ * The limit is of all rings together, but what a ring holds is always read: what
+ * the others keep back must not keep it back as well.
+ */
+static void test_common_limit(void **state)
+{
+	struct fixture *f = *state;
+	struct producer p = produce(f, self()), q = produce(f, 0);
+	size_t ring = ring_level_at(q.words, q.h->levels);
+	size_t of_p = 0, of_q = 0, taken = 0;
+	int i;
+
+	for (i = 0; i < 100; i++) {
+		of_q += fill(&q);
+		rings_drain(f->rs);
+	}
+	assert_int_equal(q.h->tail, of_q);
+	for (i = 0; i < 1600; i++) {
+		of_p += fill(&p);
+		rings_drain(f->rs);
+	}
+	assert_int_equal(p.h->tail + q.h->tail, 64 << 17);
+	assert_int_equal(room(&p), 0);
+	/* q has had more than its own part by now: nothing more is read of it. */
+	assert_true(of_q > 2 * ring);
+	of_q += fill(&q);
+	rings_drain(f->rs);
+	assert_int_equal(room(&q), 0);
+	/* One that comes now has its own part all the same. */
+	while (next_addr(q.ring))
+		taken++;
+	assert_int_equal(taken, of_q - q.words);
+	rings_drain(f->rs);
+	while (next_addr(q.ring))
+		taken++;
+	for (i = 0; i < 1600; i++) {
+		of_p += fill(&p);
+		rings_drain(f->rs);
+	}
+	assert_int_equal(p.h->tail, 64 << 17);
+	for (i = 0; i < 100; i++) {
+		of_q += fill(&q);
+		rings_drain(f->rs);
+	}
+	assert_int_equal(q.h->tail - taken, 2 * ring);
+	assert_int_equal(room(&q), 0);
+	/* Nothing is lost. */
+	do {
+		while (next_addr(q.ring))
+			taken++;
+		while (next_addr(p.ring))
+			of_p--;
+	} while (rings_drain(f->rs));
+	assert_int_equal(taken, of_q);
+	assert_int_equal(of_p, 0);
+	produce_end(&p);
+	produce_end(&q);
+}
+
+/* Rings that all together could become too large may not all grow. */
+static void test_many_rings(void **state)
+{
+	struct fixture *f = *state;
+	struct producer p[500];
+	uint64_t bytes = 0;
+	int i, small = 0;
+
+	for (i = 0; i < 500; i++) {
+		p[i] = produce(f, 0);
+		bytes += p[i].bytes;
+		small += p[i].h->levels == 1;
+		say(&p[i], word_body(WORD_FREE, 0, 0x10));
+		assert_true(p[i].h->levels == RING_LEVELS || bytes > 510 << 20);
+	}
+	assert_in_range(small, 90, 110);
+	assert_true(bytes < 530 << 20);
+	rings_drain(f->rs);
+	for (i = 0; i < 500; i++)
+		assert_int_equal(next_addr(p[i].ring), 0x10);
+	/* A level that this one has no room for is nonsense. */
+	grow(&p[499]);
+	p[499].head++;
+	publish(&p[499]);
+	rings_drain(f->rs);
+	assert_int_equal(rings_totals(f->rs).broken, 1);
+	/* Who comes when they are gone has a whole one. */
+	rings_gone(f->rs, (uint32_t)getpid());
+	rings_drain(f->rs);
+	while (ring_peek(p[499].ring, &(bool){ false }))
+		ring_pop(p[499].ring);
+	rings_drain(f->rs);
+	assert_int_equal(f->closed, 500);
+	for (i = 0; i < 500; i++)
+		produce_end(&p[i]);
+	p[0] = produce(f, 0);
+	assert_int_equal(p[0].h->levels, RING_LEVELS);
+	produce_end(&p[0]);
+}
+
 /* A loss that the target could not tell of is told when it is gone. */
 static void test_untold_loss(void **state)
 {
@@ -1071,6 +1180,10 @@ int main(void)
 		TEST(test_gone),
 		TEST(test_untold_loss),
 		cmocka_unit_test_setup_teardown(test_back_pressure, setup_big,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_common_limit, setup_big,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_many_rings, setup_big,
 						teardown),
 		cmocka_unit_test(test_close),
 	};

@@ -38,8 +38,15 @@
 
 /* Connections of targets that have not asked yet; the oldest makes place. */
 #define PEERS 64
-/* What has not been taken of one ring; beyond it words stay in the ring. */
+/*
+ * What was copied of all rings and has not been taken. Beyond it a ring may have
+ * copied twice what it can hold, for both passes of rings_drain(), so that it does
+ * not keep back what others wait for; more words stay in it. When it is full, its
+ * writer waits (RING_BLOCK), or drops events and says how many.
+ */
 #define BACKLOG_WORDS (64u << 20 >> 3)
+/* What all rings may grow to; beyond it those of further threads stay small. */
+#define RINGS_BYTES (512ull << 20)
 #define LOST_MAX ((1ull << 56) - 1) /* what a control word can say */
 /*
  * A target can write any stamp, and an event waits until its stamp has passed.
@@ -53,6 +60,7 @@
 struct ring {
 	struct ring *next;
 	struct ring_header *shared; /* hostile */
+	unsigned int levels; /* that it has room for */
 	size_t words; /* of the ring's level that `tail` is in */
 	uint64_t *words_at; /* where they are */
 	unsigned int level;
@@ -78,7 +86,9 @@ struct rings {
 	int peers[PEERS];
 	unsigned int nr_peers;
 	size_t ring_words; /* of the first level */
-	unsigned int levels;
+	unsigned int levels; /* of a ring that may grow as far as was asked for */
+	uint64_t bytes; /* of all rings */
+	uint64_t backlog; /* words, of all rings: BACKLOG_WORDS */
 	uint64_t stack_bytes;
 	bool block, busy;
 	struct ring *first;
@@ -87,9 +97,19 @@ struct rings {
 	struct rings_totals totals;
 };
 
-static size_t ring_bytes(const struct rings *rs)
+static size_t ring_bytes(const struct rings *rs, const struct ring *r)
 {
-	return ring_bytes_of(rs->ring_words, rs->levels);
+	return ring_bytes_of(rs->ring_words, r->levels);
+}
+
+static unsigned int levels_left(const struct rings *rs)
+{
+	unsigned int levels = rs->levels;
+
+	while (levels > 1 &&
+	       rs->bytes + ring_bytes_of(rs->ring_words, levels) > RINGS_BYTES)
+		levels--;
+	return levels;
 }
 
 /* ---- one ring ---- */
@@ -122,25 +142,27 @@ static void ring_set_level(const struct rings *rs, struct ring *r,
 }
 
 /* A ring that nobody knows of yet; *fd is what its writer maps. */
-static struct ring *ring_new(const struct rings *rs, int *fd)
+static struct ring *ring_new(struct rings *rs, int *fd)
 {
 	struct ring *r = calloc(1, sizeof(*r));
 
 	if (!r)
 		return NULL;
-	*fd = ring_memfd(ring_bytes(rs));
+	r->levels = levels_left(rs);
+	*fd = ring_memfd(ring_bytes(rs, r));
 	if (*fd < 0)
 		goto out_free;
-	r->shared = mmap(NULL, ring_bytes(rs), PROT_READ | PROT_WRITE,
+	r->shared = mmap(NULL, ring_bytes(rs, r), PROT_READ | PROT_WRITE,
 			 MAP_SHARED, *fd, 0);
 	if (r->shared == MAP_FAILED)
 		goto out_close;
 	r->shared->magic = RING_MAGIC;
 	r->shared->words = (uint32_t)rs->ring_words;
-	r->shared->levels = rs->levels;
+	r->shared->levels = r->levels;
 	ring_set_level(rs, r, 0);
 	r->shared->flags = rs->block ? RING_BLOCK : 0;
 	r->shared->stack_bytes = rs->stack_bytes;
+	rs->bytes += ring_bytes(rs, r);
 	return r;
 
 out_close:
@@ -152,7 +174,8 @@ out_free:
 
 static void ring_free(struct rings *rs, struct ring *r)
 {
-	munmap(r->shared, ring_bytes(rs));
+	rs->bytes -= ring_bytes(rs, r);
+	munmap(r->shared, ring_bytes(rs, r));
 	queue_free(&r->q);
 	free(r);
 }
@@ -263,12 +286,12 @@ static void ring_check(struct rings *rs, struct ring *r)
  * The end of what the level has that the ring is read from: the ring's head, or
  * where the next level begins. False: nonsense.
  */
-static bool ring_level_end(const struct rings *rs, const struct ring *r,
-			   unsigned int level, uint64_t *end)
+static bool ring_level_end(const struct ring *r, unsigned int level,
+			   uint64_t *end)
 {
 	uint64_t grown;
 
-	if (level < r->level || level >= rs->levels || r->head < r->tail)
+	if (level < r->level || level >= r->levels || r->head < r->tail)
 		return false;
 	*end = r->head;
 	if (level > r->level) {
@@ -289,6 +312,21 @@ static void ring_next_level(const struct rings *rs, struct ring *r)
 	ring_set_level(rs, r, r->level + 1);
 }
 
+static uint64_t left_of(uint64_t limit, uint64_t used)
+{
+	return used < limit ? limit - used : 0;
+}
+
+/* How many words may be copied out of it: see BACKLOG_WORDS. */
+static uint64_t ring_room(const struct rings *rs, const struct ring *r)
+{
+	uint64_t common = left_of(BACKLOG_WORDS, rs->backlog);
+	uint64_t own = left_of(2 * ring_level_at(rs->ring_words, r->levels),
+			       queue_backlog(&r->q));
+
+	return common > own ? common : own;
+}
+
 /*
  * Copies what there is up to head, and what there is room for. What the header
  * says of levels is true of all words before a head that was loaded earlier.
@@ -298,10 +336,10 @@ static bool ring_copy_all(const struct rings *rs, struct ring *r)
 {
 	unsigned int level =
 		__atomic_load_n(&r->shared->level, __ATOMIC_RELAXED);
-	uint64_t end, room = BACKLOG_WORDS - queue_backlog(&r->q);
+	uint64_t end, room = ring_room(rs, r);
 
 	for (;;) {
-		if (!ring_level_end(rs, r, level, &end))
+		if (!ring_level_end(r, level, &end))
 			return false;
 		if (end - r->tail > room)
 			end = r->tail + room;
@@ -343,6 +381,7 @@ static size_t ring_drain(struct rings *rs, struct ring *r)
 		return 0;
 	r->retired = r->settled = false;
 	rs->totals.words += nr;
+	rs->backlog += nr;
 	__atomic_store_n(&r->shared->tail, r->tail, __ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&r->shared->waiting, 0, __ATOMIC_SEQ_CST))
 		ring_wake(r);
@@ -492,6 +531,9 @@ size_t rings_drain(struct rings *rs)
 	bool behind = false;
 
 	rs->busy = false;
+	rs->backlog = 0;
+	for (r = rs->first; r; r = r->next)
+		rs->backlog += queue_backlog(&r->q);
 	for (r = rs->first; r; r = r->next) {
 		nr += ring_drain(rs, r);
 		behind |= r->behind;
@@ -626,7 +668,7 @@ static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid,
 	rs->totals.open++;
 	if (rs->ops->opened)
 		rs->ops->opened(rs->ctx, r);
-	send_reply(fd, 0, ring_bytes(rs), fds);
+	send_reply(fd, 0, ring_bytes(rs, r), fds);
 	close(fds[0]);
 	return 0;
 }
