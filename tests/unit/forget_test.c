@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -353,6 +354,102 @@ static void test_saved(void **state)
 	model_free(m);
 }
 
+static void file(struct model *m, uint64_t ino)
+{
+	char path[32];
+
+	snprintf(path, sizeof(path), "/tmp/%ju", (uintmax_t)ino);
+	apply(m,
+	      (struct event){ .kind = EV_FILE,
+			      .file = { .ino = ino, .dev = 9, .path = path } });
+}
+
+/* The space maps 4 pages each of nr files from ino on, and nothing else. */
+static void map_files(struct model *m, uint64_t ts, uint64_t ino, uint32_t nr)
+{
+	struct vma_desc *d = calloc(nr, sizeof(*d));
+
+	for (uint32_t i = 0; i < nr; i++)
+		d[i] = (struct vma_desc){ .start = (100 + 8 * i) * PAGE,
+					  .end = (104 + 8 * i) * PAGE,
+					  .flags = VMA_READ | VMA_FILE,
+					  .dev = 9,
+					  .ino = ino + i };
+	apply(m, (struct event){ .kind = EV_RANGE,
+				 .ts = ts,
+				 .mm = PARENT,
+				 .tgid = PARENT,
+				 .tid = PARENT,
+				 .range = { .hi = 100000 * PAGE,
+					    .syscall = NR_BRK,
+					    .map_count = nr,
+					    .nr_vmas = nr,
+					    .vmas = d } });
+	free(d);
+}
+
+/* Many files, one after the other, a few of which are mapped. */
+static void test_files(void **state)
+{
+	struct model *m = model_new();
+	size_t base, most = 0;
+	uint64_t told = 0, kept = 0;
+
+	(void)state;
+	start(m);
+	while (told < 300)
+		file(m, ++told);
+	map_files(m, 10, 1, 5);
+	model_limit_files(m, 200);
+	base = heap_bytes();
+	for (; told < 20000; assert_int_equal(model_settle(m, told), 0)) {
+		file(m, ++told);
+		assert_non_null(model_path(m, 9, told - 80));
+		if (heap_bytes() > base + most)
+			most = heap_bytes() - base;
+	}
+	/* No more than there were when the limit was set, nearly. */
+	assert_true(most < 4096);
+	for (uint64_t ino = 1; ino <= told; ino++)
+		kept += model_path(m, 9, ino) != NULL;
+	assert_in_range(kept, 100, 205);
+	for (uint64_t ino = 1; ino <= 5; ino++)
+		assert_non_null(model_path(m, 9, ino));
+	assert_null(model_path(m, 9, 6));
+	/* What is not mapped any more goes, what is told again stays. */
+	map_files(m, 30000, 2, 4);
+	for (uint64_t i = 0; i < 300; i++) {
+		file(m, 50000 + i);
+		file(m, 6);
+		assert_int_equal(model_settle(m, 30001 + i), 0);
+	}
+	assert_null(model_path(m, 9, 1));
+	assert_non_null(model_path(m, 9, 2));
+	assert_non_null(model_path(m, 9, 6));
+	model_free(m);
+}
+
+/* More are mapped than the limit says: those are kept all the same. */
+static void test_many_mapped_files(void **state)
+{
+	struct model *m = model_new();
+
+	(void)state;
+	start(m);
+	model_limit_files(m, 100);
+	for (uint64_t ino = 1; ino <= 1000; ino++)
+		file(m, ino);
+	map_files(m, 10, 1, 1000);
+	for (uint64_t ino = 1001; ino <= 9000; ino++) {
+		file(m, ino);
+		assert_int_equal(model_settle(m, ino), 0);
+	}
+	for (uint64_t ino = 1; ino <= 1000; ino++)
+		assert_non_null(model_path(m, 9, ino));
+	assert_null(model_path(m, 9, 5000));
+	model_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -363,6 +460,8 @@ int main(void)
 		cmocka_unit_test(test_late_call),
 		cmocka_unit_test(test_borrower),
 		cmocka_unit_test(test_saved),
+		cmocka_unit_test(test_files),
+		cmocka_unit_test(test_many_mapped_files),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

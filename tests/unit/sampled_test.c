@@ -253,6 +253,44 @@ static void test_maps(void **state)
 	end(&w);
 }
 
+#define FILES 4200 /* more than are remembered as told of */
+
+/* All of them have their names, and some are told of again. */
+static void test_many_files(void **state)
+{
+	static void *at[FILES];
+	struct child a, b;
+	struct watch w;
+	size_t records;
+	int i, fd;
+
+	(void)state;
+	for (i = 0; i < FILES; i++) {
+		fd = memfd_create("many", MFD_CLOEXEC);
+		assert_int_equal(ftruncate(fd, 4096), 0);
+		at[i] = mmap(NULL, 4096, PROT_READ, MAP_SHARED, fd, 0);
+		assert_ptr_not_equal(at[i], MAP_FAILED);
+		close(fd);
+	}
+	a = child(NULL);
+	b = child(NULL);
+	for (i = 0; i < FILES; i++)
+		munmap(at[i], 4096);
+	begin(&w, true);
+	assert_int_equal(sampled_watch(w.k, (uint32_t)a.pid, false), 0);
+	tick(&w);
+	same_as_maps(&w, model_process(w.m, (uint32_t)a.pid));
+	reap(&a);
+	/* One with the same files, the first of which are not remembered any more. */
+	assert_int_equal(sampled_watch(w.k, (uint32_t)b.pid, false), 0);
+	records = w.records;
+	tick(&w);
+	same_as_maps(&w, model_process(w.m, (uint32_t)b.pid));
+	assert_true(w.records - records > FILES);
+	reap(&b);
+	end(&w);
+}
+
 /* The stamp of each process rises by our ticks, and never falls. */
 static void test_stamp(void **state)
 {
@@ -313,9 +351,8 @@ static void test_strangers(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exec),
-		cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_stamp),
+		cmocka_unit_test(test_exec),	   cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_many_files), cmocka_unit_test(test_stamp),
 		cmocka_unit_test(test_strangers),
 	};
 

@@ -25,6 +25,8 @@
 #define ANCESTORS 64 /* how far to look for a watched one */
 #define GAP_NS 4000000
 #define TRIES 3 /* to read maps that change under the hand */
+#define FILES_MAX \
+	4096 /* known as told; a look compares each with all of them */
 
 /* What one look found. */
 struct look {
@@ -203,6 +205,8 @@ static void tell_file(struct sampled *k, const struct target *t,
 
 	if (!(d->flags & VMA_FILE) || !len || knows_file(k, d))
 		return;
+	if (k->nr_files == FILES_MAX) /* then they are told of again */
+		k->nr_files = 0;
 	files = realloc(k->files, (k->nr_files + 1) * sizeof(*files));
 	if (files)
 		k->files = files;

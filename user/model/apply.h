@@ -19,6 +19,9 @@ struct model {
 	const struct model_watch *watch; /* as each book has it */
 	struct stacks stacks;
 	struct hash files; /* dev, ino -> file_name, owned */
+	uint64_t files_told;
+	size_t files_limit,
+		files_next; /* look for unused ones when there are more */
 	struct thread *
 		last; /* the thread of the last call: most often the next one's, too */
 	struct cause *told; /* keeps outcome.cause alive */
@@ -30,6 +33,7 @@ struct model {
 };
 
 void book_free(struct book *b);
+void file_free(struct file_name *f);
 /*
  * The book becomes the model's, and its owner's. 0 or -ENOMEM: it is the model's
  * then if model_book() finds it.
@@ -45,8 +49,9 @@ void model_forget_threads(struct model *m, const struct book *b, uint32_t tgid);
 
 /* The book's space has died: it counts against the limit. */
 void forget_later(struct model *m, struct book *b);
-/* Keeps the limit: of books that go no pointer may be used any more. */
+/* Keep the limits: of what goes no pointer may be used any more. */
 void forget_dead(struct model *m);
+void forget_files(struct model *m);
 
 /* The chunk of an unfinished realloc is not going to be asked for. */
 void model_forget_old(struct model *m, struct thread *t);

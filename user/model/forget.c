@@ -8,6 +8,11 @@
  *     the oldest dead one goes first  -->
  *
  * The one that died last is kept however large it is: it was no smaller alive.
+ *
+ * A target can map as many files as it likes, one after the other, and each has a
+ * name. Those that are mapped somewhere are kept, and those that were told of last:
+ * the module does not tell again what it remembers to have told, and that is one
+ * file for each of 1024 hashes (VH_FILES of kmod/vh.h), the last one.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -180,4 +185,86 @@ void forget_dead(struct model *m)
 	}
 	free(dead);
 	take_out(m);
+}
+
+/* --- files */
+
+void model_limit_files(struct model *m, size_t nr)
+{
+	m->files_limit = m->files_next = nr;
+}
+
+static int add_mapped(struct hash *mapped, const struct vma_map *vmas)
+{
+	int ret = 0;
+
+	for (size_t i = 0; i < vma_map_count(vmas) && !ret; i++) {
+		const struct vma_desc *d = &vma_map_at(vmas, i)->d;
+
+		if (d->flags & VMA_FILE)
+			ret = hash_put(mapped, d->dev, d->ino, mapped);
+	}
+	return ret;
+}
+
+static int by_number(const void *va, const void *vb)
+{
+	uint64_t a = *(const uint64_t *)va, b = *(const uint64_t *)vb;
+
+	return a < b ? -1 : a > b;
+}
+
+/* Of the `keep` files that were told of last, the first one's number. */
+static int last_told(const struct model *m, size_t keep, uint64_t *since)
+{
+	uint64_t *told = malloc(m->files.nr * sizeof(*told));
+	size_t nr = 0;
+
+	if (!told)
+		return -ENOMEM;
+	for (size_t i = 0; i < m->files.cap; i++) {
+		const struct file_name *f = m->files.slots[i].val;
+
+		if (f)
+			told[nr++] = f->told;
+	}
+	qsort(told, nr, sizeof(*told), by_number);
+	*since = told[nr - keep];
+	free(told);
+	return 0;
+}
+
+struct unused {
+	struct hash mapped; /* dev, ino -> anything */
+	uint64_t since;
+};
+
+static bool file_goes(void *val, void *ctx)
+{
+	const struct unused *u = ctx;
+	struct file_name *f = val;
+
+	if (f->told >= u->since || hash_get(&u->mapped, f->dev, f->ino))
+		return false;
+	file_free(f);
+	return true;
+}
+
+void forget_files(struct model *m)
+{
+	struct unused u = { .since = 0 };
+	int ret = 0;
+
+	if (m->files.nr <= m->files_next)
+		return;
+	for (size_t i = 0; i < m->nr_books && !ret; i++)
+		ret = add_mapped(&u.mapped, m->books[i]->s.vmas);
+	if (!ret)
+		ret = last_told(m, m->files_limit / 2 + 1, &u.since);
+	if (!ret)
+		hash_filter(&m->files, file_goes, &u);
+	hash_destroy(&u.mapped);
+	m->files_next = 2 * m->files.nr;
+	if (m->files_next < m->files_limit)
+		m->files_next = m->files_limit;
 }

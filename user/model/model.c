@@ -20,6 +20,7 @@ struct model *model_new(void)
 	if (m) {
 		m->threads_limit = FIRST_THREADS_LIMIT;
 		m->dead_limit = SIZE_MAX;
+		m->files_limit = m->files_next = SIZE_MAX;
 	}
 	return m;
 }
@@ -40,13 +41,16 @@ void book_free(struct book *b)
 	free(b);
 }
 
-static bool free_file(void *val, void *ctx)
+void file_free(struct file_name *f)
 {
-	struct file_name *f = val;
-
-	(void)ctx;
 	free(f->path);
 	free(f);
+}
+
+static bool free_file(void *val, void *ctx)
+{
+	(void)ctx;
+	file_free(val);
 	return true;
 }
 
@@ -333,11 +337,14 @@ static struct file_name *get_file(struct model *m, uint32_t dev, uint64_t ino)
 {
 	struct file_name *f = hash_get(&m->files, dev, ino);
 
-	if (f)
+	if (f) {
+		f->told = ++m->files_told;
 		return f;
+	}
 	f = calloc(1, sizeof(*f));
 	if (!f)
 		return NULL;
+	f->told = ++m->files_told;
 	f->dev = dev;
 	f->ino = ino;
 	if (!hash_put(&m->files, dev, ino, f))
@@ -531,6 +538,7 @@ int model_settle(struct model *m, uint64_t ts)
 	int ret = life_settle(&m->lives, ts);
 
 	forget_dead(m);
+	forget_files(m);
 	return ret;
 }
 

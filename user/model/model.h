@@ -179,6 +179,7 @@ struct forgotten {
 struct file_name {
 	uint32_t dev;
 	uint64_t ino;
+	uint64_t told; /* in which order, as heard last */
 	char *path; /* NULL: not told */
 	bool has_build_id; /* what build_id says is known: */
 	uint8_t build_id_len; /* 0: the file has none */
@@ -251,6 +252,12 @@ int model_settle(struct model *m, uint64_t ts);
  */
 void model_limit_dead(struct model *m, size_t bytes);
 const struct forgotten *model_forgotten(const struct model *m);
+/*
+ * From here on of more than so many files those that no space has mapped are
+ * forgotten, when model_settle() is called, and pointers to them are no more; half
+ * as many that were told of last are kept.
+ */
+void model_limit_files(struct model *m, size_t nr);
 
 /* NULL when not known. */
 struct space *model_space(const struct model *m, uint64_t mm);

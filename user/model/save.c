@@ -8,12 +8,12 @@
 #include "model/apply.h"
 #include "model/archive.h"
 
-#define FORMAT 6 /* to be raised when what is visited changes */
+#define FORMAT 7 /* to be raised when what is visited changes */
 
 /* Whoever adds to these adds it here, too: a pointer above all. */
 _Static_assert(sizeof(struct book) == 1352, "visit_book() knows every field");
 _Static_assert(sizeof(struct thread) == 160, "save_thread() does");
-_Static_assert(sizeof(struct file_name) == 96, "save_file() does");
+_Static_assert(sizeof(struct file_name) == 104, "save_file() does");
 
 static void number(struct archive *a, uint64_t *n)
 {
@@ -417,6 +417,7 @@ static void visit(struct archive *a, struct model *m)
 	visit_stacks(a, m);
 	number(a, &limit);
 	m->threads_limit = limit;
+	number(a, &m->files_told);
 	number(a, &l->last_stamp);
 	number(a, &l->last_waited);
 	number(a, &l->newest);

@@ -52,6 +52,8 @@
  */
 #define DEAD_BYTES (32ull << 20)
 #define DEAD_PART 8
+/* Names that the model has, and build ids that were looked for, before old ones go. */
+#define FILES_MAX (1u << 16)
 
 struct process {
 	uint32_t tgid;
@@ -269,7 +271,9 @@ static void note_build_id(struct session *s, const struct vma_desc *d,
 
 /*
  * Of each file that code is mapped from, while it is mapped: later it may be
- * another one. What cannot be had is not known.
+ * another one. What cannot be had is not known. (The trace has one for each such
+ * file, some 50 bytes, which a flight recorder keeps in memory to the end: nothing
+ * beside the file that the target had to make for it.)
  */
 static void learn_build_ids(struct session *s, const struct event *ev)
 {
@@ -287,6 +291,8 @@ static void learn_build_ids(struct session *s, const struct event *ev)
 		len = build_id_of(tgid, d, id);
 		if (len == -ENOENT || len == -ESRCH) /* it is gone already */
 			continue;
+		if (s->build_ids.nr == FILES_MAX) /* then they are read again */
+			hash_destroy(&s->build_ids);
 		hash_put(&s->build_ids, d->dev, d->ino, s);
 		if (len >= 0)
 			note_build_id(s, d, id, len);
@@ -1381,6 +1387,12 @@ static size_t dead_bytes(const struct trace_limits *l)
 		       DEAD_BYTES;
 }
 
+static void limit_model(struct session *s)
+{
+	model_limit_dead(s->model, dead_bytes(&s->o.limits));
+	model_limit_files(s->model, FILES_MAX);
+}
+
 static struct session *start_session(const struct session_opts *o, char **why)
 {
 	struct session *s = calloc(1, sizeof(*s));
@@ -1399,7 +1411,7 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	s->next_flush = s->began + FLUSH_MS * 1000000ull;
 	s->model = model_new();
 	if (s->model)
-		model_limit_dead(s->model, dead_bytes(&o->limits));
+		limit_model(s);
 	s->order = s->model ? order_new(s->model) : NULL;
 	if (s->order && s->command && !start_sources(s, why)) {
 		if (!o->on_exec &&
