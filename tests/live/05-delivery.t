@@ -33,6 +33,50 @@ like "$(cat "$tmp/said")" '^ok +shim: /usr/lib/vmaheap/' "doctor: the shim of th
 ok "modprobe" modprobe vmaheap buffer_kib=128
 is "$(cat /sys/module/vmaheap/parameters/buffer_kib)" 128 "with a parameter"
 like "$(vmaheap doctor)" '^ok +module: loaded' "doctor: loaded"
+
+# The unit as it is, hardened, under a systemd of its own; which must not clean up /tmp.
+units=/run/systemd/system
+mkdir -p $units
+for unit in tmpfiles-setup tmpfiles-setup-dev tmpfiles-clean; do
+	ln -sf /dev/null "$units/systemd-$unit.service"
+done
+cat >"$tmp/inside" <<-END
+	cd $tmp
+	systemctl show vmaheapd -P Type -P ActiveState >active
+	stat -c '%U %G %a' /run/vmaheap/vmaheapd.sock >socket
+	vmaheap record --verify=50 -o served -- python3 -c 'x = [bytearray(1000) for i in range(3000)]' >served.out 2>&1
+	sleep 1000 &
+	vmaheap attach -p \$! -o joined >joined.out 2>&1 &
+	for i in \$(seq 300); do grep -q watching joined.out && break; sleep 0.1; done
+	kill -INT \$!
+	wait \$!
+	echo "status \$?" >>joined.out
+	systemctl stop vmaheapd
+	systemctl show vmaheapd -P Result -P ExecMainStatus >stopped
+END
+cat >$units/inside.service <<-END
+	[Unit]
+	Wants=vmaheapd.service
+	After=vmaheapd.service
+	DefaultDependencies=no
+	SuccessAction=exit
+	FailureAction=exit
+	[Service]
+	Type=oneshot
+	Environment=PATH=$PATH
+	ExecStart=/bin/bash $tmp/inside
+END
+systemd-sysusers /usr/lib/sysusers.d/vmaheap.conf 2>"$tmp/said"
+ok "a systemd with the unit" timeout 200 unshare --pid --fork --mount-proc env container=other \
+	/lib/systemd/systemd --system --unit=inside.service --log-target=console
+is "$(xargs <"$tmp/active")" "notify active" "the daemon has told that it is ready"
+is "$(cat "$tmp/socket")" "root vmaheap 660" "its socket is the group's"
+like "$(cat "$tmp/served.out")" '^verify: [1-9][0-9]* checks, .* 0 mismatches' "the hardened daemon records, exactly"
+like "$(cat "$tmp/served.out")" 'lost: 0' "and loses nothing"
+like "$(cat "$tmp/joined.out")" 'its pointers are put back' "it gets into a running process, and out"
+like "$(cat "$tmp/joined.out")" '^status 0' "and says so"
+is "$(xargs <"$tmp/stopped")" "success 0" "it ends when it is asked to"
+rm -r $units
 ok "modprobe -r" modprobe -r vmaheap
 
 exits 1 "nobody has loaded it" loaded

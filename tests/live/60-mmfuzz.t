@@ -30,6 +30,8 @@ until [ ${sum[operations]} -ge "$ops" ]; do
 	done
 	sum[runs]=$((sum[runs] + 1))
 	[ -n "${figure[operations]-}" ] || break
+	[ "${figure[lost]-0}" = 0 ] || diag "seed $((seed + sum[runs] - 1)): lost: $(vmaheap report --json "$tmp/trace" | jq -c .lost)
+$(vmaheap script "$tmp/trace" | grep -iE 'lost|invalid' | head -n 5)"
 	# Never more calls told than made: of process_madvise it is not known how many got that far.
 	[ "${figure[madvise]}" -ge "${figure[madvises]}" ] || diag "madvise: ${figure[madvises]} calls, ${figure[madvise]} told"
 	[ "$ops" -le $piece ] || diag "seed $((seed + sum[runs] - 1)): ${sum[operations]} operations, ${sum[checks]} checks, ${sum[mismatches]} mismatches, $SECONDS s"

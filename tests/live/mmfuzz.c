@@ -1259,10 +1259,16 @@ static uint64_t seed;
 static bool brief;
 static const char *pause_at;
 
-/* Its own, before there are holes into which the kernel could put something. */
+/*
+ * Its own, before there are holes into which the kernel could put something. malloc
+ * has to have its heap: the C library is not told where we move the break, so it would
+ * take for fresh what we have there.
+ */
 static void set_up(void)
 {
-	free(malloc(1));
+	void *volatile p = malloc(1); /* not to be optimised away */
+
+	free(p);
 	heap_floor = ((uintptr_t)sbrk(0) + PAGE - 1) & -PAGE;
 	set_brk(heap_floor + 4 * PAGE);
 	mmap(ARENA, ARENA_PAGES * PAGE, PROT_NONE,
