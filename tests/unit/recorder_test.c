@@ -779,6 +779,17 @@ static void test_babeltrace(void **state)
 	}
 }
 
+/* A watch that writes no trace has a recorder with nothing in it. */
+static void test_no_trace(void **state)
+{
+	struct recorder r = { .trace = NULL };
+
+	(void)state;
+	recorder_round(&r);
+	assert_false(r.waits);
+	assert_int_equal(r.error, 0);
+}
+
 /* --- words of the command line */
 
 static void test_triggers(void **state)
@@ -826,6 +837,7 @@ int main(void)
 		test(test_dump_without_room),
 		test(test_damaged_state),
 		test(test_babeltrace),
+		cmocka_unit_test(test_no_trace),
 		cmocka_unit_test(test_triggers),
 	};
 

@@ -47,9 +47,12 @@ static uint64_t on_advance(void *ctx, uint64_t ts)
 
 void recorder_round(struct recorder *r)
 {
-	uint64_t now = order_totals(r->order).last;
+	uint64_t now;
 
-	if (!r->trace || !trace_cut_due(r->trace, now) ||
+	if (!r->trace)
+		return;
+	now = order_totals(r->order).last;
+	if (!trace_cut_due(r->trace, now) ||
 	    (r->failed && now < r->failed + RETRY_NS))
 		return;
 	begin_segment(r);
