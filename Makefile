@@ -36,7 +36,7 @@ SAN = -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-poi
 DEPS = -MMD -MP
 
 shim_src := $(filter-out %/shim_inject.c,$(wildcard user/probe/shim*.c))
-inject_src := $(filter-out %/shim_next.c %/shim_cxx.c,$(wildcard user/probe/shim*.c))
+inject_src := $(filter-out %/shim_next.c %/shim_got.c,$(wildcard user/probe/shim*.c))
 bpf_src := $(wildcard user/probe/*.bpf.c)
 lib_src := $(filter-out user/probe/%,$(wildcard user/*/*.c))
 pb_src := $(patsubst user/%.proto,build/%.pb-c.c,$(wildcard user/export/*.proto))

@@ -274,6 +274,25 @@ static void test_calls(void **state)
 	end(&run);
 }
 
+/* Of every allocator what it has, by whatever name. */
+static void test_allocators(void **state)
+{
+	static const char *const victims[] = {
+		"alloc_ops", "alloc_ops-jemalloc", "alloc_ops-tcmalloc",
+		"alloc_ops-mimalloc", "alloc_ops-musl"
+	};
+	struct run run;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(victims) / sizeof(*victims); i++) {
+		run_victim(&run, victims[i], NULL);
+		assert_int_equal(run.status, 0);
+		check_ops(&run.tapes, run.text);
+		end(&run);
+	}
+}
+
 /*
  * The counts that the victim made are ours. What it frees but had before we came
  * is unknown to us, which is no error.
@@ -792,6 +811,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_allocators),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_out),

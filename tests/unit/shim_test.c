@@ -373,6 +373,31 @@ static void test_calls(void **state)
 	run_free(&run);
 }
 
+/*
+ * Of every allocator what it has, by whatever name; and no program finds names that
+ * its allocator has not, for then the victim would call them.
+ */
+static void test_allocators(void **state)
+{
+	static const char *const victims[] = {
+		"alloc_ops", "alloc_ops-jemalloc", "alloc_ops-tcmalloc",
+		"alloc_ops-mimalloc", "alloc_ops-musl"
+	};
+	struct setup how = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < sizeof(victims) / sizeof(*victims); i++) {
+		struct run run = { 0 };
+
+		victim_run(&run, &how, victims[i], NULL);
+		assert_int_equal(run.status, 0);
+		check_ops(&run.tapes, run.out);
+		judge_sound(&run, 0, 0);
+		run_free(&run);
+	}
+}
+
 static void check_counts(struct run *run)
 {
 	uint64_t lo, hi, allocs, frees, live;
@@ -690,6 +715,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_allocators),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_still),
 		cmocka_unit_test(test_back_pressure),

@@ -264,6 +264,41 @@ static inline void put_line(FILE *f, const struct event *ev, uint64_t lo,
 		ev->call.align);
 }
 
+/*
+ * alloc_ops calls from one thread, and nobody else does from its first call on: all
+ * of it is what it printed.
+ */
+static inline void check_ops(const struct tapes *tapes, const char *text)
+{
+	const struct event *ev = tapes->at[0].evs, *end = ev + tapes->at[0].nr;
+	char *told, *at, *first = strndup(text, strcspn(text, "\n"));
+	size_t len;
+	FILE *f = open_memstream(&told, &len);
+
+	assert_int_equal(tapes->nr, 1);
+	for (; ev < end; ev++) {
+		if (ev->kind != EV_CALL || ev->call.phase == CALL_LEAVE)
+			continue;
+		if (!gives(ev))
+			fprintf(f, "%s %lu 0x%lx\n", op_name(ev->call.op),
+				ev->call.size, ev->call.addr);
+		else if (ev->call.addr)
+			fprintf(f, "free %#lx\n", ev->call.addr);
+	}
+	fprintf(f, "%s", strstr(text, "live "));
+	fclose(f);
+	at = strstr(told, first);
+	assert_non_null(at);
+	for (len = 0; at[len] && at[len] == text[len];)
+		len++;
+	while (len && at[len - 1] != '\n')
+		len--;
+	if (strcmp(at + len, text + len))
+		fail_msg("told: %.60s\nmade: %.60s", at + len, text + len);
+	free(first);
+	free(told);
+}
+
 /* Where the victim's own code lies, as it printed it. */
 static inline void text_range(const char *out, uint64_t *lo, uint64_t *hi)
 {

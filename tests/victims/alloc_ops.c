@@ -3,10 +3,13 @@
  * alloc_ops: calls every function of an allocator, and those of C++ by their
  * names, and prints each call as "OP SIZE ADDR" or "free ADDR" (a realloc as the
  * end of one chunk and the beginning of another): new is a malloc, aligned new an
- * aligned_alloc, delete a free. Then "live NR BYTES": what it has left alive.
+ * aligned_alloc, delete a free. So are the functions that only one library has, which
+ * it asks for as programs do: by weak references. Then "live NR BYTES": what it has
+ * left alive.
  * Every call is made in a function whose name begins with victim_. Built for
  * several libraries; NO_CXX: there is no C++ library.
  */
+#include "alloc_wait.h"
 #include "truth.h"
 
 #define LIVE 20 /* chunks of each function */
@@ -196,6 +199,209 @@ static void cxx(void)
 }
 #endif
 
+/* ---- what only one library has; of its chunks any function may be told */
+
+#define WEAK(ret, name, ...) extern ret name(__VA_ARGS__) __attribute__((weak))
+
+#define OWN(op, size, p) keep(got(op, size, p), size)
+
+#define LG_ALIGN_256 8 /* flags of mallocx() */
+#define ZEROED 64
+
+WEAK(void *, mallocx, size_t, int);
+WEAK(void *, rallocx, void *, size_t, int);
+WEAK(size_t, xallocx, void *, size_t, size_t, int);
+WEAK(void, dallocx, void *, int);
+WEAK(void, sdallocx, void *, size_t, int);
+
+/* In place: the chunk has 112 bytes. */
+VICTIM void victim_xallocx(void *p)
+{
+	if (xallocx(p, 105, 0, 0) != 112)
+		_exit(95);
+	gone(p);
+	got("realloc", 105, p);
+	if (xallocx(p, 100, 10, 0) != 112)
+		_exit(95);
+	gone(p);
+	got("realloc", 110, p);
+	if (xallocx(p, 100, 1, 0) != 112)
+		_exit(95);
+	gone(p);
+	got("realloc", 101, p);
+	if (xallocx(p, 1000, 2000, 0) != 112)
+		_exit(95);
+	gone(p);
+	truth("realloc 3000 0x0\n"); /* it has failed */
+}
+
+VICTIM void victim_jemalloc(size_t size)
+{
+	uintptr_t was;
+	void *p;
+
+	OWN("malloc", size, mallocx(size, 0));
+	OWN("calloc", size, mallocx(size, ZEROED));
+	OWN("aligned_alloc", size, mallocx(size, LG_ALIGN_256));
+	p = got("malloc", size, mallocx(size, 0));
+	was = (uintptr_t)p;
+	p = rallocx(p, 3 * size, 0);
+	gone((void *)was);
+	OWN("realloc", 3 * size, p);
+	p = got("malloc", 100, mallocx(100, 0));
+	victim_xallocx(p);
+	gone(p);
+	free(p);
+	p = got("malloc", size, malloc(size));
+	gone(p);
+	dallocx(p, 0);
+	p = got("malloc", size, mallocx(size, 0));
+	gone(p);
+	sdallocx(p, size, 0);
+	TAIL;
+}
+
+WEAK(void *, tc_malloc, size_t);
+WEAK(void *, tc_malloc_skip_new_handler, size_t);
+WEAK(void *, tc_calloc, size_t, size_t);
+WEAK(void *, tc_realloc, void *, size_t);
+WEAK(void *, tc_memalign, size_t, size_t);
+WEAK(int, tc_posix_memalign, void **, size_t, size_t);
+WEAK(void *, tc_valloc, size_t);
+WEAK(void *, tc_new, size_t);
+WEAK(void *, tc_newarray_aligned, size_t, size_t);
+WEAK(void, tc_free, void *);
+WEAK(void, tc_free_sized, void *, size_t);
+WEAK(void, tc_delete, void *);
+WEAK(void, tc_deletearray_aligned, void *, size_t);
+
+VICTIM void victim_tcmalloc(size_t size)
+{
+	uintptr_t was;
+	void *p;
+
+	OWN("malloc", size, tc_malloc(size));
+	OWN("malloc", size, tc_malloc_skip_new_handler(size));
+	OWN("calloc", 3 * size, tc_calloc(3, size));
+	OWN("aligned_alloc", size, tc_memalign(64, size));
+	OWN("aligned_alloc", size, tc_valloc(size));
+	if (tc_posix_memalign(&p, 512, size))
+		_exit(95);
+	OWN("posix_memalign", size, p);
+	p = got("malloc", size, malloc(size));
+	was = (uintptr_t)p;
+	p = tc_realloc(p, 9 * size);
+	gone((void *)was);
+	got("realloc", 9 * size, p);
+	gone(p);
+	tc_free(p);
+	p = got("malloc", size, tc_new(size));
+	gone(p);
+	tc_delete(p);
+	p = got("aligned_alloc", size, tc_newarray_aligned(size, 128));
+	gone(p);
+	tc_deletearray_aligned(p, 128);
+	p = got("malloc", size, tc_malloc(size));
+	gone(p);
+	free(p);
+	p = got("malloc", size, malloc(size));
+	gone(p);
+	tc_free_sized(p, size);
+	TAIL;
+}
+
+WEAK(void *, mi_malloc, size_t);
+WEAK(void *, mi_zalloc, size_t);
+WEAK(void *, mi_calloc, size_t, size_t);
+WEAK(void *, mi_mallocn, size_t, size_t);
+WEAK(void *, mi_realloc, void *, size_t);
+WEAK(void *, mi_recalloc, void *, size_t, size_t);
+WEAK(void *, mi_expand, void *, size_t);
+WEAK(void *, mi_memalign, size_t, size_t);
+WEAK(int, mi_posix_memalign, void **, size_t, size_t);
+WEAK(void *, mi_malloc_aligned, size_t, size_t);
+WEAK(void *, mi_calloc_aligned_at, size_t, size_t, size_t, size_t);
+WEAK(void *, mi_new, size_t);
+WEAK(void *, mi_new_n, size_t, size_t);
+WEAK(void *, mi_heap_get_default, void);
+WEAK(void *, mi_heap_malloc, void *, size_t);
+WEAK(void *, mi_heap_calloc_aligned_at, void *, size_t, size_t, size_t, size_t);
+WEAK(void *, mi_heap_reallocn, void *, void *, size_t, size_t);
+WEAK(char *, mi_strdup, const char *);
+WEAK(char *, mi_realpath, const char *, char *);
+WEAK(void, mi_free, void *);
+WEAK(void, mi_free_size, void *, size_t);
+WEAK(void, mi_free_aligned, void *, size_t);
+
+VICTIM void victim_mimalloc(size_t size)
+{
+	char buffer[4096];
+	uintptr_t was;
+	void *p;
+
+	OWN("malloc", size, mi_malloc(size));
+	OWN("calloc", size, mi_zalloc(size));
+	OWN("calloc", 3 * size, mi_calloc(3, size));
+	OWN("malloc", 3 * size, mi_mallocn(3, size));
+	OWN("aligned_alloc", size, mi_memalign(64, size));
+	OWN("aligned_alloc", size, mi_malloc_aligned(size, 64));
+	OWN("aligned_alloc", 2 * size, mi_calloc_aligned_at(2, size, 64, 8));
+	OWN("malloc", size, mi_new(size));
+	OWN("malloc", 5 * size, mi_new_n(5, size));
+	OWN("malloc", size, mi_heap_malloc(mi_heap_get_default(), size));
+	OWN("aligned_alloc", 2 * size,
+	    mi_heap_calloc_aligned_at(mi_heap_get_default(), 2, size, 64, 8));
+	OWN("malloc", 6, mi_strdup("short"));
+	if (mi_realpath("/proc", buffer) != buffer) /* no chunk */
+		_exit(95);
+	if (mi_posix_memalign(&p, 512, size))
+		_exit(95);
+	OWN("posix_memalign", size, p);
+	p = got("malloc", size, malloc(size));
+	was = (uintptr_t)p;
+	p = mi_realloc(p, 9 * size);
+	gone((void *)was);
+	got("realloc", 9 * size, p);
+	was = (uintptr_t)p;
+	p = mi_recalloc(p, 20, size);
+	gone((void *)was);
+	got("realloc", 20 * size, p);
+	was = (uintptr_t)p;
+	p = mi_heap_reallocn(mi_heap_get_default(), p, 2, size);
+	gone((void *)was);
+	got("realloc", 2 * size, p);
+	if (mi_expand(p, 1 << 20))
+		_exit(95);
+	gone(p);
+	truth("realloc %d 0x0\n", 1 << 20); /* it has failed */
+	gone(p);
+	mi_free(p);
+	p = got("malloc", size, mi_malloc(size));
+	gone(p);
+	free(p);
+	p = got("malloc", size, malloc(size));
+	gone(p);
+	mi_free_size(p, size);
+	p = got("aligned_alloc", size, mi_malloc_aligned(size, 32));
+	gone(p);
+	mi_free_aligned(p, 32);
+	TAIL;
+}
+
+static void own(void)
+{
+	size_t i;
+
+	for (i = 1; i <= LIVE; i++) {
+		if (mallocx)
+			victim_jemalloc(64 * i);
+		if (tc_malloc)
+			victim_tcmalloc(64 * i);
+		if (mi_malloc)
+			victim_mimalloc(64 * i);
+	}
+}
+
 /* Small ones lie at multiples of 8 in some allocators. */
 static void plain(void)
 {
@@ -242,11 +448,13 @@ int main(void)
 {
 	size_t i, j;
 
+	wait_for_start();
 	plain();
 	others();
 #ifndef NO_CXX
 	cxx();
 #endif
+	own();
 	for (i = 0; i < nr_live; i++) /* nobody has written into another's */
 		for (j = 0; j < live_size[i]; j++)
 			if (((unsigned char *)live[i])[j] != 0x5a)

@@ -31,7 +31,7 @@
 #define TRIES 15 /* stops, for what another moment may allow, TRY_NS apart */
 #define LOADING_TRIES 500 /* looks at a program that is being started */
 #define TRY_NS 2000000
-#define FUNCTIONS_MAX 128
+#define FUNCTIONS_MAX 256
 #define STACK_MAX \
 	(8u << 20) /* of a thread, looked through for return addresses */
 
@@ -250,6 +250,13 @@ static void add_pointer(struct inject *in, uint64_t addr, size_t fn, bool lazy)
 				    in->functions[fn].f.name);
 }
 
+/* A call from where the function is itself, which is not to be seen. */
+static bool is_own_affair(const struct inject *in, const struct function *fn)
+{
+	return fn->f.is_own &&
+	       lib_symbol(in->mem, in->reading, fn->f.name) == fn->original;
+}
+
 static void found_pointer(void *ctx, const char *name, uint64_t addr, bool lazy)
 {
 	struct inject *in = ctx;
@@ -257,7 +264,8 @@ static void found_pointer(void *ctx, const char *name, uint64_t addr, bool lazy)
 
 	for (i = 0; i < in->nr_functions; i++)
 		if (in->functions[i].original &&
-		    !strcmp(name, in->functions[i].f.name))
+		    !strcmp(name, in->functions[i].f.name) &&
+		    !is_own_affair(in, &in->functions[i]))
 			add_pointer(in, addr, i, lazy);
 }
 
@@ -336,13 +344,37 @@ static uint64_t resolve(void *ctx, const char *name)
 	return libs_symbol(in->mem, &in->libs, name, &where);
 }
 
+/* Is there a library that has functions of its own (probe/names.h)? Each has these. */
+static bool has_names(const struct inject *in)
+{
+	size_t where;
+
+	return libs_symbol(in->mem, &in->libs, "mallocx", &where) ||
+	       libs_symbol(in->mem, &in->libs, "tc_malloc", &where) ||
+	       libs_symbol(in->mem, &in->libs, "mi_malloc", &where);
+}
+
 /*
  * Operators of C++ that are not of the allocator's own object call malloc, by a
  * pointer that we know.
  */
+static uint64_t find_original(const struct inject *in, const char *name,
+			      bool is_own, size_t home, bool names)
+{
+	bool cxx = !strncmp(name, "_Z", 2);
+	size_t where;
+	uint64_t at;
+
+	if (is_own && !cxx && !names)
+		return 0;
+	at = libs_symbol(in->mem, &in->libs, name, &where);
+	return cxx && where != home ? 0 : at;
+}
+
 static void find_originals(struct inject *in)
 {
-	size_t i, where, home = SIZE_MAX;
+	size_t i, home = SIZE_MAX;
+	bool names = has_names(in);
 
 	libs_symbol(in->mem, &in->libs, "malloc", &home);
 	for (i = 0; i < FUNCTIONS_MAX; i++) {
@@ -350,10 +382,8 @@ static void find_originals(struct inject *in)
 
 		if (!image_function(&in->image, i, &fn->f))
 			break;
-		fn->original =
-			libs_symbol(in->mem, &in->libs, fn->f.name, &where);
-		if (!strncmp(fn->f.name, "_Z", 2) && where != home)
-			fn->original = 0;
+		fn->original = find_original(in, fn->f.name, fn->f.is_own, home,
+					     names);
 		if (fn->f.next && fn->original)
 			memcpy(in->image.bytes + fn->f.next, &fn->original, 8);
 	}

@@ -154,14 +154,26 @@ size_t image_symbol(const struct image *im, const char *name)
 
 int image_function(const struct image *im, size_t i, struct image_function *f)
 {
-	size_t table = image_symbol(im, "inject_functions");
+	static const char *const tables[] = { "inject_functions",
+					      "shim_operators", "shim_names" };
 	struct inject_function in;
+	size_t t, at;
 
-	memcpy(&in, im->bytes + table + i * sizeof(in), sizeof(in));
+	for (t = 0; t < sizeof(tables) / sizeof(*tables); t++) {
+		at = image_symbol(im, tables[t]);
+		for (;; at += sizeof(in)) {
+			memcpy(&in, im->bytes + at, sizeof(in));
+			if (!in.name || !i--)
+				break;
+		}
+		if (in.name)
+			break;
+	}
 	if (!in.name)
 		return 0;
 	f->name = (const char *)im->bytes + ((uint64_t)in.name - im->at);
 	f->hook = (uint64_t)in.hook;
 	f->next = in.next ? (uint64_t)in.next - im->at : 0;
+	f->is_own = t > 0;
 	return 1;
 }

@@ -6,6 +6,7 @@
 #ifndef INTAKE_INJECT_IMAGE_H
 #define INTAKE_INJECT_IMAGE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct image_function {
 	const char *name;
 	uint64_t hook; /* address in the target */
 	size_t next; /* offset of the pointer to the original; 0: none */
+	bool is_own; /* calls within the object that defines it are its own affair */
 };
 
 /*

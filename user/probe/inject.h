@@ -30,7 +30,10 @@
 #define INJECT_HOME_BITS 12
 #define INJECT_HOME_BYTES (64u << INJECT_HOME_BITS)
 
-/* inject_functions[], up to one without a name: what the target calls by it. */
+/*
+ * inject_functions[], shim_operators[], shim_names[], each up to one without a
+ * name: what the target calls by it.
+ */
 struct inject_function {
 	const char *name;
 	void *hook; /* calls of the function are to come here */

@@ -17,12 +17,6 @@
 
 #include "probe/shim.h"
 
-/* What is injected is found through its own table, not by its names. */
-#ifdef SHIM_INJECTED
-#define EXPORT
-#else
-#define EXPORT __attribute__((visibility("default")))
-#endif
 #define NOINLINE __attribute__((noinline))
 #define COLD __attribute__((noinline, cold))
 #define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
@@ -517,14 +511,26 @@ struct slot *told_slot(struct slot_loan *loan)
 	return shim_silent ? NULL : slot_get(loan);
 }
 
-void told_alloc(struct slot *s, size_t align, uint64_t begin, uint64_t caller,
-		const void *p, size_t size)
+void told_alloc(struct slot *s, enum alloc_op op, size_t align, uint64_t begin,
+		uint64_t caller, const void *p, size_t size)
 {
-	if (align)
-		tell_long(s, OP_ALIGNED_ALLOC, log2_up(align), begin, caller, p,
-			  size);
+	if (op == OP_MALLOC)
+		tell_alloc(s, WORD_MALLOC, op, begin, caller, p, size);
+	else if (op == OP_CALLOC)
+		tell_alloc(s, WORD_CALLOC, op, begin, caller, p, size);
 	else
-		tell_alloc(s, WORD_MALLOC, OP_MALLOC, begin, caller, p, size);
+		tell_long(s, op, log2_up(align), begin, caller, p, size);
+}
+
+void told_move(struct slot *s, uint64_t caller, const void *p)
+{
+	tell_give(s, WORD_REALLOC, caller, p);
+}
+
+void told_moved(struct slot *s, uint64_t caller, const void *p, size_t size)
+{
+	tell_alloc(s, WORD_REALLOCED, OP_REALLOC, slot_stamp(s), caller, p,
+		   size);
 }
 
 void told_free(struct slot *s, uint64_t caller, const void *p)

@@ -4,6 +4,8 @@
  *
  *   shim.c       the functions that the target calls, and the fast path
  *   shim_cxx.c   those of C++
+ *   shim_names.c those that only one library has (probe/names.h)
+ *   shim_got.c   how calls of these come here, when it is preloaded
  *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
  *   shim_next.c  the original functions, and memory while they are looked up
@@ -33,6 +35,13 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 #define INLINE static inline __attribute__((always_inline))
+
+/* What is injected is found through its own tables, not by its names. */
+#ifdef SHIM_INJECTED
+#define EXPORT
+#else
+#define EXPORT __attribute__((visibility("default")))
+#endif
 
 /* One producer: a ring and what its writer knows of it. All zero: no ring. */
 struct slot {
@@ -156,9 +165,12 @@ uint64_t slot_where(struct slot *s, uint64_t caller, uint64_t bytes,
 
 /* A slot that can take an event, NULL: the call is not recorded. slot_put() ends it. */
 struct slot *told_slot(struct slot_loan *loan);
-/* As malloc, or with an alignment that is not 0 as aligned_alloc. */
-void told_alloc(struct slot *s, size_t align, uint64_t begin, uint64_t caller,
-		const void *p, size_t size);
+/* op: OP_MALLOC, OP_CALLOC, or one that has an alignment */
+void told_alloc(struct slot *s, enum alloc_op op, size_t align, uint64_t begin,
+		uint64_t caller, const void *p, size_t size);
+/* As realloc, before and after. */
+void told_move(struct slot *s, uint64_t caller, const void *p);
+void told_moved(struct slot *s, uint64_t caller, const void *p, size_t size);
 /* As free, before and after. */
 void told_free(struct slot *s, uint64_t caller, const void *p);
 void told_left(struct slot *s);
@@ -171,6 +183,12 @@ bool told_loud(struct slot *s);
 
 /* A library may have been unloaded. */
 void slot_unloaded(void);
+
+/* shim_cxx.c, shim_names.c: as inject_functions[] (probe/inject.h) */
+extern const struct inject_function shim_operators[], shim_names[];
+
+/* shim_got.c: sets the pointers to shim_names[] in what is loaded. */
+void got_set(void);
 
 /* shim_link.c */
 

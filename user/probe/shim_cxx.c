@@ -11,7 +11,8 @@
  *
  * The originals may be out of the sight of RTLD_NEXT: in a library that dlopen()
  * has brought in with the one that calls us. Then they are looked for from there, all
- * at once, so that new and delete are of one kind.
+ * at once, so that new and delete are of one kind. The injected shim is told them,
+ * when they are of the object that has malloc (intake/inject.c).
  */
 #include <dlfcn.h>
 #include <stdlib.h>
@@ -19,7 +20,6 @@
 
 #include "probe/shim.h"
 
-#define EXPORT __attribute__((visibility("default")))
 #define NOINLINE __attribute__((noinline))
 #define CALLER ((uint64_t)(uintptr_t)__builtin_return_address(0))
 #define FRAME __builtin_frame_address(0)
@@ -69,10 +69,12 @@ enum { NEWS(ID) ALIGNED_NEWS(ID) DELETES(ID) OPERATORS };
 #define ENTRY(name, id) [id] = { #name, NULL, UNKNOWN },
 static struct original originals[OPERATORS] = { NEWS(ENTRY) ALIGNED_NEWS(ENTRY)
 							DELETES(ENTRY) };
-static int resolved; /* all of them are */
 
 typedef void *(*new_function)(size_t size, uintptr_t a, uintptr_t b);
 typedef void (*delete_function)(void *p, uintptr_t a, uintptr_t b);
+
+#ifndef SHIM_INJECTED
+static int resolved; /* all of them are */
 
 /* --- where nobody has any, which no linked program gets to */
 
@@ -152,10 +154,22 @@ static __attribute__((noinline, cold)) void resolve(uint64_t caller)
 	__atomic_store_n(&resolved, 1, __ATOMIC_RELEASE);
 }
 
+static void find_originals(uint64_t caller)
+{
+	if (!__atomic_load_n(&resolved, __ATOMIC_ACQUIRE))
+		resolve(caller);
+}
+#else
+static void find_originals(uint64_t caller)
+{
+	(void)caller; /* they are known from the start */
+}
+#endif
+
 /* --- the calls that are told */
 
 /* Silent until it is known whether the original calls malloc or free. */
-static bool listen(struct slot *s, const struct original *o, const void *frame)
+static bool hush(struct slot *s, const struct original *o, const void *frame)
 {
 	if (likely(o->how == TOLD))
 		return false;
@@ -184,20 +198,20 @@ static NOINLINE void *slow_new(struct original *o, uint64_t caller, size_t size,
 	bool quiet;
 	void *p;
 
-	if (!__atomic_load_n(&resolved, __ATOMIC_ACQUIRE))
-		resolve(caller);
+	find_originals(caller);
 	if (!s) {
 		never(o);
+		slot_put(&loan);
 		return ((new_function)o->function)(size, a, b);
 	}
 	caller = slot_where(s, caller, size, FRAME);
-	caller = slot_where(s, caller, size, FRAME);
 	begin = slot_stamp(s);
-	quiet = listen(s, o, FRAME);
+	quiet = hush(s, o, FRAME);
 	p = ((new_function)o->function)(size, a, b);
 	if (quiet)
 		heard(s, o);
-	told_alloc(s, align, begin, caller, p, size);
+	told_alloc(s, align ? OP_ALIGNED_ALLOC : OP_MALLOC, align, begin,
+		   caller, p, size);
 	slot_put(&loan);
 	return p;
 }
@@ -209,14 +223,13 @@ static NOINLINE void slow_delete(struct original *o, uint64_t caller, void *p,
 	struct slot *s = told_slot(&loan);
 	bool quiet;
 
-	if (!__atomic_load_n(&resolved, __ATOMIC_ACQUIRE))
-		resolve(caller);
+	find_originals(caller);
 	if (!s || !p) { /* of NULL nothing would be heard */
 		never(o);
 		((delete_function)o->function)(p, a, b);
 	} else {
 		told_free(s, caller, p);
-		quiet = listen(s, o, FRAME);
+		quiet = hush(s, o, FRAME);
 		((delete_function)o->function)(p, a, b);
 		if (quiet)
 			heard(s, o);
@@ -240,7 +253,8 @@ static NOINLINE void *told_new(struct original *o, uint64_t caller, size_t size,
 	if (unlikely(begin != s->ts || slot_stamp(s) != begin ||
 		     caller != s->alloc_caller || size > WORD_SIZE_MAX ||
 		     align))
-		told_alloc(s, align, begin, caller, p, size);
+		told_alloc(s, align ? OP_ALIGNED_ALLOC : OP_MALLOC, align,
+			   begin, caller, p, size);
 	else
 		slot_last_word(s, word_body(WORD_MALLOC, size, (uintptr_t)p));
 	return p;
@@ -264,6 +278,7 @@ static NOINLINE void told_delete(struct original *o, uint64_t caller, void *p,
 		told_left(s);
 }
 
+#ifndef SHIM_INJECTED
 #define NEW_OPERATOR(name, id)                                          \
 	EXPORT void *name(size_t size, uintptr_t a);                    \
 	EXPORT void *name(size_t size, uintptr_t a)                     \
@@ -285,6 +300,41 @@ static NOINLINE void told_delete(struct original *o, uint64_t caller, void *p,
 			return ((new_function)o->function)(size, align, b); \
 		return told_new(o, CALLER, size, align, align, b);          \
 	}
+#else
+/*
+ * No exception may pass through what has no unwind tables that anybody would find.
+ * So what throws is only jumped to, when the form that does not has no memory.
+ */
+#define THROWS(id)                                            \
+	(id == NEW || id == NEW_ARRAY || id == NEW_ALIGNED || \
+	 id == NEW_ARRAY_ALIGNED)
+_Static_assert(NEW_NOTHROW == NEW + 2 && NEW_ARRAY_NOTHROW == NEW_ARRAY + 2 &&
+		       NEW_ALIGNED_NOTHROW == NEW_ALIGNED + 2 &&
+		       NEW_ARRAY_ALIGNED_NOTHROW == NEW_ARRAY_ALIGNED + 2,
+	       "as mild() has it");
+
+static struct original *mild(int id)
+{
+	return &originals[THROWS(id) ? id + 2 : id];
+}
+
+#define ANY_NEW_OPERATOR(name, id, align)                                  \
+	void *name(size_t size, uintptr_t a, uintptr_t b);                 \
+	void *name(size_t size, uintptr_t a, uintptr_t b)                  \
+	{                                                                  \
+		struct original *o = mild(id);                             \
+		void *p;                                                   \
+                                                                           \
+		if (likely(o->function && o->how != PLAIN)) {              \
+			p = told_new(o, CALLER, size, align, a, b);        \
+			if (likely(p || !THROWS(id)))                      \
+				return p;                                  \
+		}                                                          \
+		return ((new_function)originals[id].function)(size, a, b); \
+	}
+#define NEW_OPERATOR(name, id) ANY_NEW_OPERATOR(name, id, 0)
+#define ALIGNED_NEW_OPERATOR(name, id) ANY_NEW_OPERATOR(name, id, a)
+#endif
 
 #define DELETE_OPERATOR(name, id)                                \
 	EXPORT void name(void *p, uintptr_t a, uintptr_t b);     \
@@ -301,3 +351,9 @@ static NOINLINE void told_delete(struct original *o, uint64_t caller, void *p,
 NEWS(NEW_OPERATOR)
 ALIGNED_NEWS(ALIGNED_NEW_OPERATOR)
 DELETES(DELETE_OPERATOR)
+
+#ifdef SHIM_INJECTED
+#define HOOK(name, id) { #name, (void *)name, &originals[id].function },
+const struct inject_function shim_operators[] = { NEWS(HOOK) ALIGNED_NEWS(
+	HOOK) DELETES(HOOK){ NULL, NULL, NULL } };
+#endif

@@ -150,6 +150,7 @@ const uint32_t next_flags = SHIM_FRESH;
 const char *next_start(void)
 {
 	next_resolve();
+	got_set();
 	return getenv(SHIM_SOCK_ENV);
 }
 
