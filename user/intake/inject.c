@@ -23,6 +23,7 @@
 #include "intake/proc.h"
 #include "intake/remote.h"
 #include "probe/inject.h"
+#include "probe/names.h"
 
 #define PAGE 4096ull
 /* How long threads may take to stop: at first, and at last; on a busy machine some do. */
@@ -344,14 +345,16 @@ static uint64_t resolve(void *ctx, const char *name)
 	return libs_symbol(in->mem, &in->libs, name, &where);
 }
 
-/* Is there a library that has functions of its own (probe/names.h)? Each has these. */
+/* Is there a library that has functions of its own (probe/names.h)? */
 static bool has_names(const struct inject *in)
 {
-	size_t where;
+	static const char *const marks[] = NAMES_MARKS;
+	size_t i, where;
 
-	return libs_symbol(in->mem, &in->libs, "mallocx", &where) ||
-	       libs_symbol(in->mem, &in->libs, "tc_malloc", &where) ||
-	       libs_symbol(in->mem, &in->libs, "mi_malloc", &where);
+	for (i = 0; i < sizeof(marks) / sizeof(*marks); i++)
+		if (libs_symbol(in->mem, &in->libs, marks[i], &where))
+			return true;
+	return false;
 }
 
 /*
@@ -417,10 +420,10 @@ static bool find_gap(struct inject *in)
 	if (read_maps(in))
 		return false;
 	if (libs_symbol(in->mem, &in->libs, "mprotect", &where) &&
-	    try_gap(in, in->libs.at[where].base))
+	    try_gap(in, in->libs.at[where].d.base))
 		return true;
 	return try_gap(in, in->libs.linker) ||
-	       (in->libs.nr && try_gap(in, in->libs.at[0].base));
+	       (in->libs.nr && try_gap(in, in->libs.at[0].d.base));
 }
 
 static bool has_lib(const struct inject *in, const char *part)

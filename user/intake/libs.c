@@ -106,47 +106,6 @@ static void read_name(int mem, uint64_t addr, char *name, size_t size)
 	name[n > 0 ? n : 0] = 0;
 }
 
-/* The linker has made addresses of most of them (glibc), or not (musl). */
-static uint64_t rebase(const struct lib *lib, uint64_t value)
-{
-	return value < lib->base ? value + lib->base : value;
-}
-
-static void note_dynamic(struct lib *lib, const Elf64_Dyn *d)
-{
-	uint64_t v = d->d_un.d_val;
-
-	switch (d->d_tag) {
-	case DT_SYMTAB:
-		lib->symtab = rebase(lib, v);
-		break;
-	case DT_STRTAB:
-		lib->strtab = rebase(lib, v);
-		break;
-	case DT_STRSZ:
-		lib->strsz = v;
-		break;
-	case DT_JMPREL:
-		lib->jmprel = rebase(lib, v);
-		break;
-	case DT_PLTRELSZ:
-		lib->jmprelsz = v;
-		break;
-	case DT_RELA:
-		lib->rela = rebase(lib, v);
-		break;
-	case DT_RELASZ:
-		lib->relasz = v;
-		break;
-	case DT_HASH:
-		lib->hash = rebase(lib, v);
-		break;
-	case DT_GNU_HASH:
-		lib->gnu_hash = rebase(lib, v);
-		break;
-	}
-}
-
 static void read_dynamic(int mem, struct lib *lib)
 {
 	Elf64_Dyn d[DYNAMIC_MAX];
@@ -154,7 +113,7 @@ static void read_dynamic(int mem, struct lib *lib)
 	size_t i;
 
 	for (i = 0; n > 0 && i < (size_t)n / sizeof(*d) && d[i].d_tag; i++)
-		note_dynamic(lib, &d[i]);
+		dynamic_note(&lib->d, &d[i]);
 }
 
 static uint64_t mix(uint64_t sum, uint64_t value)
@@ -211,7 +170,7 @@ static int add_lib(void *ctx, const struct link_map64 *m)
 		rd->l->at = lib;
 	}
 	lib = &rd->l->at[rd->l->nr++];
-	*lib = (struct lib){ .base = m->addr, .dynamic = m->ld };
+	*lib = (struct lib){ .dynamic = m->ld, .d.base = m->addr };
 	read_name(rd->mem, m->name, lib->name, sizeof(lib->name));
 	read_dynamic(rd->mem, lib);
 	return 0;
@@ -247,16 +206,16 @@ static bool is_definition(int mem, const struct lib *lib, uint32_t i,
 	Elf64_Sym s;
 	int type;
 
-	if (!get(mem, lib->symtab + (uint64_t)i * sizeof(s), &s, sizeof(s)))
+	if (!get(mem, lib->d.symtab + (uint64_t)i * sizeof(s), &s, sizeof(s)))
 		return false;
 	type = ELF64_ST_TYPE(s.st_info);
 	if (s.st_shndx == SHN_UNDEF || !s.st_value ||
 	    (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE) ||
 	    ELF64_ST_BIND(s.st_info) == STB_LOCAL || len > sizeof(have) ||
-	    !get(mem, lib->strtab + s.st_name, have, len) ||
+	    !get(mem, lib->d.strtab + s.st_name, have, len) ||
 	    memcmp(have, name, len))
 		return false;
-	*addr = lib->base + s.st_value;
+	*addr = lib->d.base + s.st_value;
 	return true;
 }
 
@@ -272,13 +231,13 @@ static uint64_t sysv_symbol(int mem, const struct lib *lib, const char *name)
 		h = (h << 4) + (unsigned char)*p;
 		h = (h ^ (h & 0xf0000000) >> 24) & 0x0fffffff;
 	}
-	if (!get(mem, lib->hash, head, sizeof(head)) || !head[0] ||
-	    !get(mem, lib->hash + 8 + 4ull * (h % head[0]), &i, 4))
+	if (!get(mem, lib->d.hash, head, sizeof(head)) || !head[0] ||
+	    !get(mem, lib->d.hash + 8 + 4ull * (h % head[0]), &i, 4))
 		return 0;
 	for (n = 0; i && n < CHAIN_MAX; n++) {
 		if (is_definition(mem, lib, i, name, &addr))
 			return addr;
-		if (!get(mem, lib->hash + 8 + 4ull * (head[0] + (uint64_t)i),
+		if (!get(mem, lib->d.hash + 8 + 4ull * (head[0] + (uint64_t)i),
 			 &i, 4))
 			return 0;
 	}
@@ -288,16 +247,13 @@ static uint64_t sysv_symbol(int mem, const struct lib *lib, const char *name)
 /* binutils, "GNU Hash ELF Sections": buckets, offset, words of the filter, shift */
 static uint64_t gnu_symbol(int mem, const struct lib *lib, const char *name)
 {
-	uint32_t h = 5381, head[4], i, have;
+	uint32_t h = dynamic_gnu_hash(name), head[4], i, have;
 	uint64_t buckets, chains, addr;
-	const char *p;
 	int n;
 
-	for (p = name; *p; p++)
-		h = h * 33 + (unsigned char)*p;
-	if (!get(mem, lib->gnu_hash, head, sizeof(head)) || !head[0])
+	if (!get(mem, lib->d.gnu_hash, head, sizeof(head)) || !head[0])
 		return 0;
-	buckets = lib->gnu_hash + sizeof(head) + 8ull * head[2];
+	buckets = lib->d.gnu_hash + sizeof(head) + 8ull * head[2];
 	chains = buckets + 4ull * head[0];
 	if (!get(mem, buckets + 4ull * (h % head[0]), &i, 4) || i < head[1])
 		return 0;
@@ -315,11 +271,11 @@ static uint64_t gnu_symbol(int mem, const struct lib *lib, const char *name)
 
 uint64_t lib_symbol(int mem, const struct lib *lib, const char *name)
 {
-	if (!lib->symtab || !lib->strtab)
+	if (!lib->d.symtab || !lib->d.strtab)
 		return 0;
-	return lib->gnu_hash ? gnu_symbol(mem, lib, name) :
-	       lib->hash     ? sysv_symbol(mem, lib, name) :
-			       0;
+	return lib->d.gnu_hash ? gnu_symbol(mem, lib, name) :
+	       lib->d.hash     ? sysv_symbol(mem, lib, name) :
+				 0;
 }
 
 uint64_t libs_symbol(int mem, const struct libs *l, const char *name,
@@ -377,19 +333,6 @@ static void *read_table(int mem, uint64_t addr, uint64_t bytes)
 	return NULL;
 }
 
-static bool is_pointer(const Elf64_Rela *r)
-{
-	switch (ELF64_R_TYPE(r->r_info)) {
-	case R_X86_64_JUMP_SLOT:
-		return true;
-	case R_X86_64_GLOB_DAT:
-	case R_X86_64_64:
-		return !r->r_addend;
-	default:
-		return false;
-	}
-}
-
 struct names {
 	char *strings;
 	uint64_t size;
@@ -409,7 +352,7 @@ static uint64_t highest_symbol(const Elf64_Rela *r, uint64_t nr)
 	uint64_t i, max = 0;
 
 	for (i = 0; i < nr; i++)
-		if (is_pointer(&r[i]) && ELF64_R_SYM(r[i].r_info) > max)
+		if (dynamic_is_pointer(&r[i]) && ELF64_R_SYM(r[i].r_info) > max)
 			max = ELF64_R_SYM(r[i].r_info);
 	return max;
 }
@@ -421,7 +364,7 @@ static int table_pointers(int mem, const struct lib *lib, uint64_t addr,
 			  void *ctx)
 {
 	uint64_t nr = bytes / sizeof(Elf64_Rela), i;
-	struct names n = { .size = lib->strsz };
+	struct names n = { .size = lib->d.strsz };
 	Elf64_Rela *r;
 
 	if (!nr)
@@ -429,15 +372,16 @@ static int table_pointers(int mem, const struct lib *lib, uint64_t addr,
 	r = read_table(mem, addr, nr * sizeof(*r));
 	if (r)
 		n.nr = highest_symbol(r, nr) + 1;
-	n.symbols = r ? read_table(mem, lib->symtab, n.nr * sizeof(Elf64_Sym)) :
-			NULL;
-	n.strings = n.symbols ? read_table(mem, lib->strtab, n.size) : NULL;
+	n.symbols =
+		r ? read_table(mem, lib->d.symtab, n.nr * sizeof(Elf64_Sym)) :
+		    NULL;
+	n.strings = n.symbols ? read_table(mem, lib->d.strtab, n.size) : NULL;
 	if (n.strings)
 		n.strings[n.size - 1] = 0;
 	for (i = 0; n.strings && i < nr; i++)
-		if (is_pointer(&r[i]))
+		if (dynamic_is_pointer(&r[i]))
 			found(ctx, name_of(&n, ELF64_R_SYM(r[i].r_info)),
-			      lib->base + r[i].r_offset,
+			      lib->d.base + r[i].r_offset,
 			      ELF64_R_TYPE(r[i].r_info) == R_X86_64_JUMP_SLOT);
 	i = n.strings ? 0 : 1;
 	free(n.strings);
@@ -451,10 +395,10 @@ int lib_pointers(int mem, const struct lib *lib,
 			       bool lazy),
 		 void *ctx)
 {
-	int err = table_pointers(mem, lib, lib->jmprel, lib->jmprelsz, found,
-				 ctx);
+	int err = table_pointers(mem, lib, lib->d.jmprel, lib->d.jmprelsz,
+				 found, ctx);
 
 	return err ? err :
-		     table_pointers(mem, lib, lib->rela, lib->relasz, found,
+		     table_pointers(mem, lib, lib->d.rela, lib->d.relasz, found,
 				    ctx);
 }

@@ -12,12 +12,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "probe/dynamic.h"
+
 struct lib {
-	uint64_t base, dynamic;
+	uint64_t dynamic; /* where this is said: */
+	struct dynamic d;
 	char name[256]; /* as the linker has it, cut to fit; "": the program */
-	uint64_t symtab, strtab, strsz;
-	uint64_t jmprel, jmprelsz, rela, relasz;
-	uint64_t hash, gnu_hash;
 };
 
 struct libs {

@@ -21,6 +21,12 @@
 #ifndef PROBE_NAMES_H
 #define PROBE_NAMES_H
 
+/* One of each library, by which it is known to be there. */
+#define NAMES_MARKS                                 \
+	{                                           \
+		"mallocx", "tc_malloc", "mi_malloc" \
+	}
+
 /* flags of mallocx(): the logarithm of the alignment, and "zeroed" */
 #define MALLOCX_ALIGNMENT(flags) \
 	((flags)&63 ? (__typeof__(flags))1 << ((flags)&63) : 0)
