@@ -78,7 +78,8 @@ STUB(vh_page_prot_stub,
      vh_page_prot_direct);
 
 /*
- * The call of a watched process is made from here, so that its result passes by.
+ * The call of a process that may be watched is made from here, so that its result
+ * passes by.
  * The function is entered by a return: behind its first instruction there is no
  * endbr64, which an indirect jump would need (CONFIG_X86_KERNEL_IBT).
  */

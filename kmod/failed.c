@@ -107,10 +107,9 @@ void vh_call_returned(unsigned long ret)
 	syscall_get_arguments(current, user, args);
 	reason = reason_of(nr, args, error, current->mm);
 	preempt_disable();
-	if (vh_mm_known(current->mm)) {
+	if (vh_on_failed(current->mm, error, reason)) {
 		atomic64_inc(&by_error[error]);
 		atomic64_inc(&by_reason[reason]);
-		vh_on_failed(current->mm, error, reason);
 	}
 	preempt_enable();
 }

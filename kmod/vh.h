@@ -256,7 +256,7 @@ void vh_on_growth(struct mm_struct *mm, unsigned long lo, unsigned long hi);
 void vh_on_exit_mmap(struct mm_struct *mm);
 void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 		   int advice);
-void vh_on_failed(struct mm_struct *mm, int error, u32 reason);
+bool vh_on_failed(struct mm_struct *mm, int error, u32 reason);
 void vh_on_fork(struct task_struct *parent, struct task_struct *child);
 void vh_on_exec(struct task_struct *p);
 void vh_on_exit(struct task_struct *p);

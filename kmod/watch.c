@@ -129,15 +129,20 @@ void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 	}
 }
 
-/* A system call of the current task in its own mm. Preemption is off. */
-void vh_on_failed(struct mm_struct *mm, int error, u32 reason)
+/*
+ * A system call of the current task in its own mm. Preemption is off. False:
+ * nobody watches it.
+ */
+bool vh_on_failed(struct mm_struct *mm, int error, u32 reason)
 {
 	struct vh_actor who;
 	struct vh_mm *m;
+	bool known = false;
 
 	for_each_entry_of_mm(m, mm) {
 		struct vh_session *ses = m->ses;
 
+		known = true;
 		raw_spin_lock(&ses->lock);
 		if (!ses->dead && !m->dead && !m->exited) {
 			vh_actor(ses, &who);
@@ -146,6 +151,7 @@ void vh_on_failed(struct mm_struct *mm, int error, u32 reason)
 		}
 		raw_spin_unlock(&ses->lock);
 	}
+	return known;
 }
 
 void vh_on_exit_mmap(struct mm_struct *mm)
