@@ -337,20 +337,19 @@ static struct file_name *get_file(struct model *m, uint32_t dev, uint64_t ino)
 {
 	struct file_name *f = hash_get(&m->files, dev, ino);
 
-	if (f) {
-		f->told = ++m->files_told;
-		return f;
+	if (!f) {
+		f = calloc(1, sizeof(*f));
+		if (!f)
+			return NULL;
+		f->dev = dev;
+		f->ino = ino;
+		if (hash_put(&m->files, dev, ino, f)) {
+			free(f);
+			return NULL;
+		}
 	}
-	f = calloc(1, sizeof(*f));
-	if (!f)
-		return NULL;
 	f->told = ++m->files_told;
-	f->dev = dev;
-	f->ino = ino;
-	if (!hash_put(&m->files, dev, ino, f))
-		return f;
-	free(f);
-	return NULL;
+	return f;
 }
 
 static int apply_file(struct model *m, const struct event *ev)
