@@ -204,6 +204,15 @@ static void cxx(void)
 #define WEAK(ret, name, ...) extern ret name(__VA_ARGS__) __attribute__((weak))
 
 #define OWN(op, size, p) keep(got(op, size, p), size)
+/* The call moves p, and makes it of that size. */
+#define MOVED(size, p, call)                  \
+	do {                                  \
+		uintptr_t was = (uintptr_t)p; \
+                                              \
+		p = call;                     \
+		gone((void *)was);            \
+		got("realloc", size, p);      \
+	} while (0)
 
 #define LG_ALIGN_256 8 /* flags of mallocx() */
 #define ZEROED 64
@@ -237,17 +246,14 @@ VICTIM void victim_xallocx(void *p)
 
 VICTIM void victim_jemalloc(size_t size)
 {
-	uintptr_t was;
 	void *p;
 
 	OWN("malloc", size, mallocx(size, 0));
 	OWN("calloc", size, mallocx(size, ZEROED));
 	OWN("aligned_alloc", size, mallocx(size, LG_ALIGN_256));
 	p = got("malloc", size, mallocx(size, 0));
-	was = (uintptr_t)p;
-	p = rallocx(p, 3 * size, 0);
-	gone((void *)was);
-	OWN("realloc", 3 * size, p);
+	MOVED(3 * size, p, rallocx(p, 3 * size, 0));
+	keep(p, 3 * size);
 	p = got("malloc", 100, mallocx(100, 0));
 	victim_xallocx(p);
 	gone(p);
@@ -277,7 +283,6 @@ WEAK(void, tc_deletearray_aligned, void *, size_t);
 
 VICTIM void victim_tcmalloc(size_t size)
 {
-	uintptr_t was;
 	void *p;
 
 	OWN("malloc", size, tc_malloc(size));
@@ -289,10 +294,7 @@ VICTIM void victim_tcmalloc(size_t size)
 		_exit(95);
 	OWN("posix_memalign", size, p);
 	p = got("malloc", size, malloc(size));
-	was = (uintptr_t)p;
-	p = tc_realloc(p, 9 * size);
-	gone((void *)was);
-	got("realloc", 9 * size, p);
+	MOVED(9 * size, p, tc_realloc(p, 9 * size));
 	gone(p);
 	tc_free(p);
 	p = got("malloc", size, tc_new(size));
@@ -336,7 +338,6 @@ WEAK(void, mi_free_aligned, void *, size_t);
 VICTIM void victim_mimalloc(size_t size)
 {
 	char buffer[4096];
-	uintptr_t was;
 	void *p;
 
 	OWN("malloc", size, mi_malloc(size));
@@ -358,18 +359,9 @@ VICTIM void victim_mimalloc(size_t size)
 		_exit(95);
 	OWN("posix_memalign", size, p);
 	p = got("malloc", size, malloc(size));
-	was = (uintptr_t)p;
-	p = mi_realloc(p, 9 * size);
-	gone((void *)was);
-	got("realloc", 9 * size, p);
-	was = (uintptr_t)p;
-	p = mi_recalloc(p, 20, size);
-	gone((void *)was);
-	got("realloc", 20 * size, p);
-	was = (uintptr_t)p;
-	p = mi_heap_reallocn(mi_heap_get_default(), p, 2, size);
-	gone((void *)was);
-	got("realloc", 2 * size, p);
+	MOVED(9 * size, p, mi_realloc(p, 9 * size));
+	MOVED(20 * size, p, mi_recalloc(p, 20, size));
+	MOVED(2 * size, p, mi_heap_reallocn(mi_heap_get_default(), p, 2, size));
 	if (mi_expand(p, 1 << 20))
 		_exit(95);
 	gone(p);
