@@ -76,7 +76,9 @@ kill -KILL "$(sed 's/running //' cut.out)"
 wait $recorder
 vmaheap report cut >cut.report 2>cut.report.err
 like "$(cat cut.report)" 'The trace begins at .* s: what was before was not kept' "SIGKILL of the daemon: the rest is read"
-is "$(cat cut.report.err)" "" "and is sound"
+# SIGKILL ends a write(2) between two pages (mm/filemap.c, generic_perform_write()): one packet may be in part
+short=$(sed -n 's/^vmaheap: the trace is truncated or damaged: \([0-9]*\) bytes could not be read, the rest is shown$/\1/p' cut.report.err)
+is "$(wc -l <cut.report.err) $((${short:-0} < 65536))" "$([ -z "$short" ]; echo $?) 1" "and at most one packet is in part, which is said"
 
 # --- no room
 (
