@@ -4,7 +4,9 @@
  * record and attach to session/client.h, questions to the daemon (-p PID) or to
  * a replayed trace (DIR).
  */
+#include <dirent.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
 #include <limits.h>
@@ -12,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "export/export.h"
@@ -32,6 +35,7 @@
 #include "session/replay.h"
 #include "session/threshold.h"
 #include "top/top.h"
+#include "trace/trace.h"
 
 #define VERIFY_DEFAULT_MS 100
 
@@ -410,6 +414,18 @@ static int view_watch(struct view *v, const struct args *a, struct history **h)
 	return history_end(*h, v->o.now) ? fail("there is no memory") : 0;
 }
 
+/* The exit status. */
+static int say_damage(uint64_t damage)
+{
+	if (!damage)
+		return 0;
+	fprintf(stderr,
+		"vmaheap: the trace is truncated or damaged: %" PRIu64
+		" bytes could not be read, the rest is shown\n",
+		damage);
+	return 1;
+}
+
 /* A truncated trace is told of; what could be read has been shown. */
 static int view_close(struct view *v, int err)
 {
@@ -425,14 +441,11 @@ static int view_close(struct view *v, int err)
 		status = fail("there was no memory for %" PRIu64
 			      " events: these figures lack them",
 			      missing);
-	else if (damage)
-		fprintf(stderr,
-			"vmaheap: the trace is truncated or damaged: %" PRIu64
-			" bytes could not be read, the rest is shown\n",
-			damage);
+	else
+		status = say_damage(damage);
 	symbols_free(v->sy);
 	replay_close(v->r);
-	return status ? status : damage ? 1 : 0;
+	return status;
 }
 
 /* The address spaces to show: of process -p, else the last one of each process. */
@@ -1011,14 +1024,22 @@ static int export_view(struct view *v, const struct args *a,
 	return f->state(&x);
 }
 
+/* Of a trace as a whole nothing can be chosen. 0, or the exit status. */
+static int check_whole(const struct args *a, const struct export_format *f)
+{
+	if (!a->at && (!a->pid || f->one_process))
+		return 0;
+	return fail("--format=%s is of a whole trace: without %s", f->name,
+		    a->at ? "--at" : "-p");
+}
+
 static int export_trace(const struct args *a, const struct export_format *f)
 {
 	struct view v;
 	int err;
 
-	if (f->story && (a->at || (a->pid && !f->one_process)))
-		return fail("--format=%s is of a whole trace: without %s",
-			    f->name, a->at ? "--at" : "-p");
+	if (f->story && check_whole(a, f))
+		return STATUS_FAILED;
 	if (view_open(&v, a, a->rest[0]))
 		return STATUS_FAILED;
 	err = export_view(&v, a, f);
@@ -1031,6 +1052,56 @@ static int export_trace(const struct args *a, const struct export_format *f)
 		return err;
 	}
 	return view_close(&v, err);
+}
+
+/* A directory of files, and closes it. */
+static void remove_dir(const char *name, int fd)
+{
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		unlinkat(dirfd(d), e->d_name, 0); /* not . and .. */
+	if (d)
+		closedir(d);
+	rmdir(name);
+}
+
+/* The trace's own files, into a directory that is new. */
+static int copy_trace(const char *dir, int from, const char *name)
+{
+	uint64_t damage = 0;
+	char *why = NULL;
+	int to, err;
+
+	if (mkdir(name, 0777))
+		return fail("%s: %s", name, strerror(errno));
+	to = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	err = to < 0 ? -errno : trace_ctf2(from, to, &damage, &why);
+	if (err) {
+		fail("%s: %s", why ? dir : name, why ? why : strerror(-err));
+		free(why);
+		remove_dir(name, to);
+		return STATUS_FAILED;
+	}
+	close(to);
+	return say_damage(damage);
+}
+
+static int export_copy(const struct args *a, const struct export_format *f)
+{
+	int from, status;
+
+	if (!a->out)
+		return fail("--format=%s: it needs -o DIR", f->name);
+	if (check_whole(a, f))
+		return STATUS_FAILED;
+	from = open(a->rest[0], O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (from < 0)
+		return fail("%s: %s", a->rest[0], strerror(errno));
+	status = copy_trace(a->rest[0], from, a->out);
+	close(from);
+	return status;
 }
 
 static int run_export(const struct command *c, const struct args *a)
@@ -1047,6 +1118,8 @@ static int run_export(const struct command *c, const struct args *a)
 		return fail(
 			"--format=%s is of a trace: give its DIR, which may still be being written",
 			f->name);
+	if (f->copy)
+		return export_copy(a, f);
 	status = export_to(a, f);
 	if (status)
 		return status;
@@ -1220,7 +1293,8 @@ static const struct command commands[] = {
 	  "  --at SECONDS     as for maps",
 	  "p:", run_report, true },
 	{ "export",
-	  "--format=FORMAT [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "--format=pprof|folded|openmetrics|perfetto|sqlite|heaptrack|csv|ctf2\n"
+	  "       [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "In the format of another program, to FILE or standard output.\n"
 	  "Of a moment, from a process that is watched, or a trace (--at as for maps):\n"
 	  "  pprof        for go tool pprof, Pyroscope, Parca\n"
@@ -1231,6 +1305,7 @@ static const struct command commands[] = {
 	  "  sqlite       a database, with views\n"
 	  "  heaptrack    for heaptrack_print, heaptrack_gui; of process -p, or the first\n"
 	  "  csv          one line an event\n"
+	  "  ctf2         the same trace in CTF 2, in a new directory\n"
 	  "vmaheap-export(1) tells what is in them.",
 	  "p:o:", run_export, false },
 	{ "diff", "[-p PID] [--symfs=DIR] [--json] A B",

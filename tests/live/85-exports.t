@@ -21,6 +21,22 @@ live=$(report '[.spaces[].live | .chunks, .bytes] | @tsv')
 allocs=$(report '[[.spaces[].functions[] | select(.name != "free")] | (map(.calls - .failed) | add), (map(.asked) | add)] | @tsv')
 is "$(report '.spaces | length')" 1 "one address space"
 
+# babeltrace2 2.1, for this release's cannot read CTF 2.
+babeltrace2() { "$build/../tests/babeltrace2" "$@"; }
+events_of() { babeltrace2 "$1" 2>/dev/null | grep -vcE ' (stack|build_id): '; }
+script_of() { vmaheap script "$1" 2>/dev/null | grep -vcE '^        |what was before was not kept'; }
+same_ctf() { # OLD NEW
+	local d
+	for d in "$@"; do
+		{
+			babeltrace2 "$d"
+			babeltrace2 "$d" -c sink.text.details
+		} 2>&1 | sed "s,$PWD/$d,,; /Precision (cycles)/d" >"$d.text"
+	done
+	is "$(events_of "$2")" "$(script_of "$1")" "ctf2: as many events as in script"
+	is "$(diff "$1.text" "$2.text")" "" "ctf2: each event, field and class is as in CTF 1.8"
+}
+
 on_host() { # without the module: most of it
 # --- what is asked for wrongly
 exits 125 "no format" vmaheap export t
@@ -33,11 +49,28 @@ exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /non
 exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
 like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
 
+exits 125 "ctf2: needs a directory" vmaheap export --format=ctf2 t
+exits 125 "ctf2: of a moment" vmaheap export --format=ctf2 --at 1 -o no.ctf2 t
+exits 125 "ctf2: where something is" vmaheap export --format=ctf2 -o t t
+like "$(cat "$tmp/said")" 't: File exists' "ctf2: is refused"
+mkdir none
+exits 125 "ctf2: of what is no trace" vmaheap export --format=ctf2 -o no.ctf2 none
+like "$(cat "$tmp/said")" "none: not a trace: there is no file 'metadata' in it" "ctf2: is refused"
+ok "ctf2: and leaves no directory" test ! -e no.ctf2
+
 # A trace that was cut off: what is left of it.
 cp -r t cut
 truncate -s -1 cut/notes
 exits 1 "a truncated trace" vmaheap export --format=csv -o cut.csv cut
 ok "the rest is there" test "$(wc -l <cut.csv)" -gt 100
+exits 1 "ctf2: a truncated trace" vmaheap export --format=ctf2 -o cut.ctf2 cut
+is "$(events_of cut.ctf2)" "$(script_of cut)" "ctf2: the rest is there"
+
+# A trace whose front was thrown away.
+vmaheap record --kernel=none --max-size=1M -o row -- "$build/tests/victims/churn" 2 2 >row.out 2>row.err
+ok "ctf2: the front is gone" test ! -e row/alloc-0
+ok "ctf2: a row of segments" vmaheap export --format=ctf2 -o row.ctf2 row
+same_ctf row row.ctf2
 
 # --- pprof, by pprof's own description of it
 protoc --python_out=. -I /usr/share/gocode/src/github.com/google/pprof/proto profile.proto || bail "no protoc"
@@ -177,6 +210,12 @@ ok "openmetrics: the file goes with the daemon" test ! -e metrics/v.prom
 }
 
 with_module() {
+# --- CTF 2
+ok "ctf2" vmaheap export --format=ctf2 -o t.ctf2 t
+is "$(babeltrace2 t.ctf2 | grep -E ' (malloc|calloc|realloced|alloc): ' | grep -v 'addr = 0x0 ' |
+	sed 's/.* size = \([0-9]*\).*/\1/' | awk '{ n += $1 } END { print NR, n }')" "${allocs/	/ }" "ctf2: the report's totals"
+same_ctf t t.ctf2
+
 # --- Perfetto: no reader of its files is packaged, so protobuf's own by our description of them
 protoc --python_out=. -I "$build/../user/export" perfetto.proto || bail "no protoc"
 cat >read_perfetto.py <<'END'

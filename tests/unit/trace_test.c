@@ -1271,6 +1271,51 @@ static void test_babeltrace_counts(void **state)
 	assert_int_equal(h.lost, all_losses());
 }
 
+/* --- CTF 2 */
+
+/* What babeltrace2 of a version that knows CTF 2 says of both. */
+static void same_in_ctf2(const char *other, const char *options)
+{
+	char command[1024];
+
+	snprintf(command, sizeof(command),
+		 "for dir in %s %s; do tests/babeltrace2 %s $dir 2>&1 | "
+		 "sed \"s,$dir,,; /Precision (cycles)/d\" >$dir.said || exit; "
+		 "test $(wc -l <$dir.said) -gt 300 || exit; done; "
+		 "diff %s.said %s.said && rm %s.said %s.said",
+		 dir, other, options, dir, other, dir, other);
+	assert_int_equal(system(command), 0);
+}
+
+/* Each event of every kind with its fields, and each class of them. */
+static void test_ctf2(void **state)
+{
+	char other[96], command[128], *why = NULL;
+	uint64_t damage = 1;
+	struct trace_writer *w;
+	int from, to;
+
+	(void)state;
+	forget_twins();
+	w = create(NULL);
+	put_anything(w, 300);
+	put_lost(w, FIRST_TID + 1, 4);
+	assert_int_equal(trace_close(w), 0);
+	snprintf(other, sizeof(other), "%s.ctf2", dir);
+	assert_int_equal(mkdir(other, 0755), 0);
+	from = open(dir, O_RDONLY | O_DIRECTORY);
+	to = open(other, O_RDONLY | O_DIRECTORY);
+	assert_int_equal(trace_ctf2(from, to, &damage, &why), 0);
+	assert_int_equal(damage, 0);
+	assert_int_equal(trace_ctf2(from, to, &damage, &why), -EEXIST);
+	close(from);
+	close(to);
+	same_in_ctf2(other, "");
+	same_in_ctf2(other, "-c sink.text.details");
+	snprintf(command, sizeof(command), "rm -r %s", other);
+	assert_int_equal(system(command), 0);
+}
+
 static uint64_t hex_of(const char *text, const char *key)
 {
 	const char *p = strstr(text, key);
@@ -1410,6 +1455,7 @@ int main(void)
 		test(test_no_trace),
 		test(test_odd_files),
 		test(test_babeltrace_counts),
+		test(test_ctf2),
 		test(test_babeltrace_values),
 		test(test_babeltrace_record),
 	};

@@ -38,6 +38,7 @@ struct export_format {
 	bool file; /* it needs x->path, not a stream */
 	bool waste; /* a state that tells of x->waste */
 	bool one_process; /* a story of x->pid, not of all */
+	bool copy; /* neither state nor story: the trace's files, by trace_ctf2() */
 };
 
 /* NULL: there is none of this name. */

@@ -18,6 +18,7 @@ static const struct export_format formats[] = {
 	{ .name = "sqlite", .story = export_sqlite, .file = true },
 	{ .name = "heaptrack", .story = export_heaptrack, .one_process = true },
 	{ .name = "csv", .story = export_csv },
+	{ .name = "ctf2", .copy = true },
 	{ .name = "folded", .state = export_folded },
 };
 #define NR_FORMATS (sizeof(formats) / sizeof(formats[0]))

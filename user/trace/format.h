@@ -87,5 +87,9 @@ size_t fit_record(const struct vmaheap_record *r, void *out);
 char *metadata_text(const uint8_t uuid[16], const struct trace_env *env);
 /* NULL, or a malloc'ed sentence: why this is no metadata of ours. */
 char *metadata_parse(const char *text, uint8_t uuid[16], struct trace_env *env);
+/* What the string says whose first quote is at p, cut to `size`; its last quote. */
+const char *metadata_string(const char *p, char *out, size_t size);
+/* The same in CTF 2. */
+char *metadata_ctf2(const uint8_t uuid[16], const struct trace_env *env);
 
 #endif

@@ -354,16 +354,12 @@ static bool is_octal(char c)
 	return c >= '0' && c <= '7';
 }
 
-/* Undoes put_string(); what does not fit is cut. */
-static void get_string(const char *text, const char *name, char *out,
-		       size_t size)
+/* Undoes put_string(). */
+const char *metadata_string(const char *p, char *out, size_t size)
 {
-	const char *p = value_of(text, name);
 	size_t n = 0;
 
-	out[0] = 0;
-	if (!p || *p++ != '"')
-		return;
+	p++;
 	while (*p && *p != '"' && n + 1 < size) {
 		if (*p == '\\' && is_octal(p[1]) && is_octal(p[2]) &&
 		    is_octal(p[3])) {
@@ -377,6 +373,17 @@ static void get_string(const char *text, const char *name, char *out,
 		out[n++] = *p++;
 	}
 	out[n] = 0;
+	return p;
+}
+
+static void get_string(const char *text, const char *name, char *out,
+		       size_t size)
+{
+	const char *p = value_of(text, name);
+
+	out[0] = 0;
+	if (p && *p == '"')
+		metadata_string(p, out, size);
 }
 
 static long long get_number(const char *text, const char *name)
