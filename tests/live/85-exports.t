@@ -309,7 +309,7 @@ is "$(sql 'SELECT count(*) FROM chunks LEFT JOIN stacks USING (mm, stack) WHERE 
 like "$(sql 'SELECT DISTINCT stack_text FROM live JOIN stacks USING (mm, stack)')" '^work\+0x.* < start_thread\+0x.* < ' "sqlite: and has names"
 is "$(sql "SELECT value FROM about WHERE key = 'start_monotonic'")" "$(report .start)" "sqlite: when it began"
 # The manual's questions have answers.
-sed -n '/^\.RS/,/^\.RE/p' "$build/../user/vmaheap-export.1" | sed 's/^\.RS.*//; s/\\-/-/g; /^\.RE/d' >questions.sql
+sed -n '/^\.SS Questions in SQL/,/^\.SS Parquet/p' "$build/../user/vmaheap-export.1" | sed -n '/^\.RS/,/^\.RE/p' | sed 's/^\.RS.*//; s/\\-/-/g; /^\.RE/d' >questions.sql
 is "$(grep -c '^SELECT' questions.sql)" 5 "sqlite: questions in the manual"
 is "$(sqlite3 t.db <questions.sql 2>&1 >answers | grep .)" "" "sqlite: can be asked"
 }
