@@ -175,25 +175,6 @@ static void start(struct run *run, char *const argv[])
 	run->out = out[0];
 }
 
-/* It sleeps in read(): its constructors have run. */
-static void await_start(const struct run *run)
-{
-	char path[64], line[64] = "";
-	int tries = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/syscall", run->pid);
-	while (strncmp(line, "0 0x0 ", 6)) {
-		assert_true(tries++ < 10000);
-		usleep(1000);
-		f = fopen(path, "re");
-		assert_non_null(f);
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
-	}
-}
-
 /* Until it has closed its output; the rings are read meanwhile. */
 static void finish(struct run *run)
 {
@@ -222,7 +203,7 @@ static void begin(struct run *run, char *const argv[])
 	memset(run, 0, sizeof(*run));
 	open_daemon(run);
 	start(run, argv);
-	await_start(run);
+	await_read(run->pid);
 	run->inject = inject_open(run->pid, run->sock, &why);
 	if (!run->inject)
 		print_error("%s\n", why);
@@ -437,7 +418,7 @@ static void test_out(void **state)
 	(void)state;
 	open_daemon(&run);
 	start(&run, argv);
-	await_start(&run);
+	await_read(run.pid);
 	take_memory(run.pid, &before);
 	for (i = 0; i < 3; i++) {
 		run.inject = inject_open(run.pid, run.sock, &why);
@@ -481,7 +462,7 @@ static void test_orphan(void **state)
 	setenv("LD_BIND_NOW", "1", 1);
 	start(&run, argv);
 	unsetenv("LD_BIND_NOW");
-	await_start(&run);
+	await_read(run.pid);
 	take_memory(run.pid, &before);
 	pid = fork();
 	if (!pid)
@@ -529,7 +510,7 @@ static void test_cycles(void **state)
 	open_daemon(&run);
 	close_rings(&run);
 	start(&run, argv);
-	await_start(&run);
+	await_read(run.pid);
 	assert_int_equal(write(run.in, "g", 1), 1);
 	for (i = 0; i < cycles; i++) {
 		run.rings = rings_open(run.sock, 65536, false, &ops, &run);
@@ -641,7 +622,7 @@ static void start_state(struct run *run, const char *name)
 
 	memset(run, 0, sizeof(*run));
 	start(run, argv);
-	await_start(run);
+	await_read(run->pid);
 	assert_int_equal(write(run->in, "g", 1), 1);
 	free(argv[0]);
 }
@@ -724,7 +705,7 @@ static void test_killed_at_random(void **state)
 	(void)state;
 	alarm(300 + (unsigned int)n);
 	start(&run, argv);
-	await_start(&run);
+	await_read(run.pid);
 	assert_int_equal(write(run.in, "g", 1), 1);
 	while (n--)
 		kill_within(run.pid, (unsigned int)(random() % 40000));

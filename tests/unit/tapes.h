@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/event.h"
 
@@ -71,6 +72,25 @@ static inline char *victim(const char *name)
 	    0)
 		abort();
 	return path;
+}
+
+/* Until it sleeps in read(0, ...): its constructors have run, and libc is mapped. */
+static inline void await_read(pid_t pid)
+{
+	char path[64], line[64] = "";
+	int tries = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/syscall", pid);
+	while (strncmp(line, "0 0x0 ", 6)) {
+		assert_true(tries++ < 10000);
+		usleep(1000);
+		f = fopen(path, "re");
+		assert_non_null(f);
+		if (!fgets(line, sizeof(line), f))
+			line[0] = 0;
+		fclose(f);
+	}
 }
 
 /* ---- the truth of a set of tapes ---- */

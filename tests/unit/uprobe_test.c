@@ -104,25 +104,6 @@ static void start(struct run *run, const char *name, const char *arg)
 	run->out = out[0];
 }
 
-/* It sleeps in read(): its constructors have run, and libc is mapped. */
-static void await_start(const struct run *run)
-{
-	char path[64], line[64] = "";
-	int tries = 0;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/syscall", run->pid);
-	while (strncmp(line, "0 0x0 ", 6)) {
-		assert_true(tries++ < 10000);
-		usleep(1000);
-		f = fopen(path, "re");
-		assert_non_null(f);
-		if (!fgets(line, sizeof(line), f))
-			line[0] = 0;
-		fclose(f);
-	}
-}
-
 static void drain(struct run *run)
 {
 	size_t i;
@@ -164,7 +145,7 @@ static bool probe(struct run *run, const char *name, const char *arg)
 	char *why;
 
 	start(run, name, arg);
-	await_start(run);
+	await_read(run->pid);
 	run->u = uprobes_open(run->pid, NULL, true, &ops, run, &why);
 	if (!run->u) {
 		print_message("not tested here: %s\n", why);
@@ -321,7 +302,7 @@ static void test_find(void **state)
 
 	(void)state;
 	start(&run, "alloc_calls", NULL);
-	await_start(&run);
+	await_read(run.pid);
 	assert_int_equal(allocator_find(run.pid, &a), 0);
 	assert_non_null(strstr(a.name, "libc"));
 	assert_string_equal(a.kind, "glibc");
