@@ -3,6 +3,7 @@
 # lines for scripts. It needs the module where there is one to load; else it makes do without.
 set -u
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/screen.sh"
 
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 victims=$repo/build/tests/victims
@@ -10,31 +11,6 @@ side=()
 if in_guest; then load; else side=(--kernel=none); fi
 export LC_ALL=C.UTF-8
 cd "$tmp" || bail "no $tmp"
-
-# --- a program on a terminal
-terminal() { # LINES COLUMNS COMMAND...
-	coproc SCREEN { exec /usr/bin/python3 "$repo/tests/live/screen.py" "$@"; }
-	said=
-}
-tell() { # WHAT: the answer is in $said
-	local line
-	said=
-	echo "$1" >&"${SCREEN[1]}"
-	while IFS= read -r -t 90 -u "${SCREEN[0]}" line && [ "$line" != . ]; do
-		said+=${said:+$'\n'}$line
-	done
-}
-sees() { # NAME REGEX: sooner or later
-	tell "until $2"
-	is "$said" yes "$1"
-}
-# It ends with this status, and leaves the terminal as it was.
-ends() { # NAME STATUS
-	tell end
-	is "$said" "$2" "$1: ends with $2, and the terminal is as it was"
-	exec {SCREEN[1]}>&-
-	wait "$SCREEN_PID" 2>/dev/null
-}
 
 # --- nothing to show
 exits 125 "no terminal" vmaheap top </dev/null
