@@ -90,6 +90,17 @@
 		key("lane", "0");
 		await soon();
 		check(time.plot.scales.x.max - time.plot.scales.x.min === all, "0 shows all again");
+		const before = time.at, moment = text("at");
+		key("plot", "ArrowLeft");
+		check(before === end && time.at === end - 1 && text("at") !== moment, "left goes to the moment before");
+		key("plot", "ArrowRight");
+		key("plot", "ArrowRight");
+		check(time.at === end && text("at") === moment, "right to the one after, and no further");
+		key("plot", "+");
+		await soon();
+		check(time.plot.scales.x.max <= time.all.max && (time.plot.scales.x.max - time.plot.scales.x.min) / all < .51, "plus zooms here, too, and not out of what there is");
+		key("plot", "0");
+		await soon();
 		const over = time.plot.over, w = over.clientWidth;
 		mouse(over, "mousemove", w * .3, 50);
 		await soon();
@@ -115,6 +126,7 @@
 		const events = shown.time.events;
 		if (!events) {
 			check(text("event").includes("no module"), "without the module it says that events are not known");
+			check($("lane").hidden && $("k-lane").hidden, "and has no row of them");
 			return;
 		}
 		const i = events.findIndex(e => e.top.some(c => c.call.startsWith("brk(") && c.what.includes("malloc(")));

@@ -88,7 +88,7 @@ function drawMap() {
 	for (const r of heap.regions) {
 		const y = (r.row + capRows()) * s;
 		c.fillStyle = css("--ink");
-		c.fillText(`${r.kind} ${r.start.toString(16)}: ${human(r.end - r.start)}, live ${human(r.live)} in ${exact(r.chunks)} chunks` +
+		c.fillText(`${r.kind} ${r.start.toString(16)}: ${human(r.end - r.start)}, live ${human(r.live)} in ${count(r.chunks, "chunk")}` +
 			(r.cell > 4096 ? `, ${human(r.cell)} a cell` : ""), 0, y - 7);
 		c.fillStyle = css("--soft");
 		const step = Math.max(1, Math.ceil(14 / s));
@@ -332,9 +332,9 @@ function showKey() {
 		key.append(el("span", { class: "swatch", style: `background: ${colourOf(colours, part)}` }), `${part * 100} %  `);
 	const more = shown.heap.more, mapped = shown.heap.mapped;
 	if (number(mapped.chunks))
-		key.append(` Not drawn: ${exact(mapped.chunks)} chunks with mappings of their own, ${human(mapped.live)}.`);
+		key.append(el("br"), `Not drawn, for they are mappings of their own: ${count(mapped.chunks, "chunk")}, ${human(mapped.live)}.`);
 	if (number(more.regions))
-		key.append(` Not drawn: ${exact(more.regions)} smaller regions, live ${human(more.live)} in ${exact(more.chunks)} chunks.`);
+		key.append(el("br"), `Not drawn: ${count(more.regions, "smaller region")}, live ${human(more.live)} in ${count(more.chunks, "chunk")}.`);
 	fill($("heap-key"), key);
 }
 

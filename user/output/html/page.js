@@ -21,6 +21,10 @@ function number(n) {
 	return Number(n);
 }
 
+function count(n, what) {
+	return `${exact(n)} ${what}${number(n) === 1 ? "" : "s"}`;
+}
+
 function exact(n) {
 	return BigInt(n).toLocaleString("en").replaceAll(",", "\u202f");
 }
@@ -87,7 +91,7 @@ function showTerms(p) {
 		table.append(el("tr", { "data-total": k, "data-exact": n },
 			el("td", null, swatch(k), text), el("td", { class: "n", title: exact(n) + " B" }, human(n))));
 	}
-	table.append(el("tr", { "data-total": "resident", "data-exact": t.resident },
+	table.append(el("tr", { class: "sum", "data-total": "resident", "data-exact": t.resident },
 		el("td", null, "resident in all"), el("td", { class: "n", title: exact(t.resident) + " B" }, human(t.resident))));
 	const note = (p.sampled_at === null ? "" : `Sampled at ${seconds(p.sampled_at)}. `) +
 		(number(t.unsampled) ? `Without ${t.unsampled} VMAs of ${human(t.unsampled_size)} that changed since.` : "");
@@ -164,9 +168,9 @@ function facts(p) {
 	if (t.resident !== null)
 		list.push(`${human(t.resident)} resident`);
 	if (t.live_size !== null)
-		list.push(`${human(t.live_size)} live in ${exact(t.chunks)} chunks${p.from_start ? "" : " that are known"}`);
+		list.push(`${human(t.live_size)} live in ${count(t.chunks, "chunk")}${p.from_start ? "" : " that are known"}`);
 	if (calls)
-		list.push(`${exact(calls.calls)} allocator calls` + (calls.to_kernel === null ? "" : `, ${exact(calls.to_kernel)} went to the kernel`));
+		list.push(count(calls.calls, "allocator call") + (calls.to_kernel === null ? "" : `, ${exact(calls.to_kernel)} went to the kernel`));
 	list.push(p.vmas_sampled ? "VMAs by /proc/PID/maps, now and then: no module" : "VMAs by the kernel module");
 	const end = p.died === null ? BigInt(data.now) - BigInt(data.start) : p.died;
 	list.push(p.died === null ? `as it was at ${seconds(end)}` : `as it was when it ended, at ${seconds(end)}`);

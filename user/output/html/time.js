@@ -149,6 +149,7 @@ function showAt(i) {
 		i = s.x.length - 1;
 	if (i < 0)
 		return;
+	time.at = i;
 	$("at").textContent = `At ${s.x[i].toFixed(6)} s`;
 	const cells = (name, value) => el("td", { class: "n", title: exact(value) + " B" }, human(value));
 	for (let k = s.all.length - 1; k >= 0; k--) {
@@ -157,9 +158,9 @@ function showAt(i) {
 	}
 	if (s.resident && s.resident[i] !== null)
 		table.append(el("tr", null, el("td", null, "⊙ ", NAMES.resident), cells("resident", s.resident[i])));
-	const peak = shown.time.peak;
-	fill($("values"), table, peak && time.mode === "size" ?
-		el("p", { class: "note" }, `● Most that was live: ${bytes(peak.bytes)}, by ${seconds(peak.at)}.`) : null);
+	const peak = shown.time.peak, note = (peak && time.mode === "size" ? `● Most that was live: ${bytes(peak.bytes)}, by ${seconds(peak.at)}. ` : "") +
+		(s.resident ? `⊙ ${NAMES.resident}.` : "");
+	fill($("values"), table, note ? el("p", { class: "note" }, note) : null);
 	if (time.held === null && time.plot && arguments.length > 1)
 		showEvent(eventNear(s.x[i]));
 }
@@ -201,10 +202,9 @@ function showEvent(i) {
 
 function drawLane() {
 	const u = time.plot;
-	if (!u) {
-		sharp($("lane"), 10, 1);
+	$("lane").hidden = $("k-lane").hidden = !u || !shown.time.events;
+	if ($("lane").hidden)
 		return;
-	}
 	const d = devicePixelRatio || 1, left = u.bbox.left / d, width = u.bbox.width / d;
 	const lanes = LANES.filter(k => (shown.time.events || []).some(e => e.n[k]));
 	const c = sharp($("lane"), left + width + 12, Math.max(1, lanes.length * LANE + 4));
@@ -250,22 +250,39 @@ function hold(i) {
 function zoomTime(k) {
 	const u = time.plot, s = u.scales.x;
 	const e = time.event === null ? null : number(shown.time.events[time.event].t) / 1e9;
-	const mid = e !== null && e > s.min && e < s.max ? e : (s.min + s.max) / 2, half = (s.max - s.min) * k / 2;
-	u.setScale("x", half * 2 >= time.all.max - time.all.min ? time.all : { min: mid - half, max: mid + half });
+	const at = e ?? time.stack.x[time.at];
+	const mid = at > s.min && at < s.max ? at : (s.min + s.max) / 2, half = (s.max - s.min) * k / 2;
+	const lo = Math.max(time.all.min, Math.min(time.all.max - 2 * half, mid - half));
+	u.setScale("x", half * 2 >= time.all.max - time.all.min ? time.all : { min: lo, max: lo + 2 * half });
+}
+
+function keyZoom(event) {
+	if (event.key === "+" || event.key === "-")
+		zoomTime(event.key === "+" ? .5 : 2);
+	else if (event.key === "0")
+		time.plot.setScale("x", time.all);
+	else
+		return;
+	event.preventDefault();
 }
 
 function keyLane(event) {
 	const n = (shown.time.events || []).length, step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
-	if (step && n) {
-		time.held = Math.max(0, Math.min(n - 1, (time.event ?? -1) + step));
-		showEvent(time.held);
-	} else if (event.key === "+" || event.key === "-") {
-		zoomTime(event.key === "+" ? .5 : 2);
-	} else if (event.key === "0") {
-		time.plot.setScale("x", time.all);
-	} else {
-		return;
-	}
+	if (!step || !n)
+		return time.plot && keyZoom(event);
+	time.held = Math.max(0, Math.min(n - 1, (time.event ?? -1) + step));
+	showEvent(time.held);
+	event.preventDefault();
+}
+
+// The next moment; its line is where the mouse would have put it.
+function keyPlot(event) {
+	const u = time.plot, step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+	if (!u || !step)
+		return u && keyZoom(event);
+	const i = Math.max(0, Math.min(time.stack.x.length - 1, time.at + step));
+	u.setCursor({ left: u.valToPos(time.stack.x[i], "x"), top: 0 }, false);
+	showAt(i, true);
 	event.preventDefault();
 }
 
@@ -288,6 +305,7 @@ function startTime() {
 	$("lane").addEventListener("mousemove", e => time.held === null && showEvent(pointLane(e)));
 	$("lane").addEventListener("click", e => hold(pointLane(e)));
 	$("lane").addEventListener("keydown", keyLane);
+	$("plot").addEventListener("keydown", keyPlot);
 	$("plot").addEventListener("click", e => time.event !== null && e.detail === 1 && hold(time.event));
 	$("plot").addEventListener("dblclick", () => time.plot && time.plot.setScale("x", time.all));
 }
