@@ -309,7 +309,7 @@ static void note_arena(struct sheet *s, const json_t *a)
 	json_array_foreach(json_object_get(a, "threads"), i, t)
 		fprintf(n, " %.0f", json_number_value(t));
 	if (json_is_object(at(json_array_get(heaps, 0), "made"))) {
-		fputs("; made by ", n);
+		fputs("; made: ", n);
 		put_cause(n, at(json_array_get(heaps, 0), "made"));
 	}
 	if (fclose(n))
@@ -646,9 +646,9 @@ static char *remark_pins(const json_t *answer)
 
 	if (!f)
 		return NULL;
-	fputs("malloc_trim(0) would return ", f);
+	fputs("malloc_trim(0) returns ", f);
 	put_short(f, number(answer, "trim_now"));
-	fputs("; if these were freed ", f);
+	fputs(", with these freed ", f);
 	put_short(f, number(answer, "back"));
 	return fclose(f) ? NULL : text;
 }

@@ -196,10 +196,10 @@ static void head_title(const struct top *t, struct picture *p)
 		head(p, "vmaheap top  %s  %s  %zu process%s, KiB", clock, every,
 		     n, n == 1 ? "" : "es");
 	else
-		head(p, "vmaheap top  %s  %s  process %u (%s), KiB, %s %s",
+		head(p, "vmaheap top  %s  %s  process %u (%s), KiB, %s, %s",
 		     clock, every, t->pid, string(t->process, "comm"),
 		     !strcmp(string(t->process, "alloc"), "none") ?
-			     "no allocator events," :
+			     "no allocator events" :
 			     string(t->process, "alloc"),
 		     json_is_true(json_object_get(t->process, "vmas_sampled")) ?
 			     "no module" :
