@@ -1009,10 +1009,16 @@ static int export_view(struct view *v, const struct args *a,
 			    .command = replay_env(v->r)->command,
 			    .pid = a->pid,
 			    .path = a->out };
+	int err;
 
 	v->o.start = replay_first(v->r);
-	if (f->story)
-		return f->story(&x);
+	if (f->story) {
+		if (a->out || !isatty(STDOUT_FILENO))
+			replay_on_packet(v->r, progress_show);
+		err = f->story(&x);
+		progress_end();
+		return err;
+	}
 	if (view_run(v, a))
 		return STATUS_FAILED;
 	if (a->pid) {
@@ -1077,7 +1083,9 @@ static int copy_trace(const char *dir, int from, const char *name)
 	if (mkdir(name, 0777))
 		return fail("%s: %s", name, strerror(errno));
 	to = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	err = to < 0 ? -errno : trace_ctf2(from, to, &damage, &why);
+	err = to < 0 ? -errno :
+		       trace_ctf2(from, to, progress_show, &damage, &why);
+	progress_end();
 	if (err) {
 		fail("%s: %s", why ? dir : name, why ? why : strerror(-err));
 		free(why);

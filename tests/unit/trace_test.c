@@ -1287,6 +1287,14 @@ static void same_in_ctf2(const char *other, const char *options)
 	assert_int_equal(system(command), 0);
 }
 
+static double all_shown;
+
+static void shown(double done)
+{
+	assert_true(done > all_shown && done <= 1);
+	all_shown = done;
+}
+
 /* Each event of every kind with its fields, and each class of them. */
 static void test_ctf2(void **state)
 {
@@ -1305,9 +1313,10 @@ static void test_ctf2(void **state)
 	assert_int_equal(mkdir(other, 0755), 0);
 	from = open(dir, O_RDONLY | O_DIRECTORY);
 	to = open(other, O_RDONLY | O_DIRECTORY);
-	assert_int_equal(trace_ctf2(from, to, &damage, &why), 0);
+	assert_int_equal(trace_ctf2(from, to, shown, &damage, &why), 0);
 	assert_int_equal(damage, 0);
-	assert_int_equal(trace_ctf2(from, to, &damage, &why), -EEXIST);
+	assert_true(all_shown == 1);
+	assert_int_equal(trace_ctf2(from, to, shown, &damage, &why), -EEXIST);
 	close(from);
 	close(to);
 	same_in_ctf2(other, "");

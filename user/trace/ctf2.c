@@ -624,8 +624,21 @@ static int copy_file(int from, int to, const char *name, uint64_t bytes)
 	return err;
 }
 
+struct copying {
+	struct trace_reader *r;
+	int from, to;
+	uint64_t bytes, done;
+	void (*show)(double done);
+};
+
+static void show_packet(struct copying *c, const struct trace_block *b)
+{
+	c->done += head_bytes(b->kind) + b->bytes;
+	c->show((double)c->done / (double)c->bytes);
+}
+
 /* Each file of the stream as far as it is sound. */
-static int copy_stream(struct trace_reader *r, size_t i, int from, int to)
+static int copy_stream(struct copying *c, size_t i)
 {
 	struct trace_place here, sound = { .offset = 0 };
 	struct trace_block b;
@@ -633,14 +646,16 @@ static int copy_stream(struct trace_reader *r, size_t i, int from, int to)
 	uint32_t number;
 	int err = 0, ret;
 
-	trace_stream(r, i, &number);
+	trace_stream(c->r, i, &number);
 	do {
-		ret = trace_next(r, i, &b);
-		here = trace_tell(r, i);
+		ret = trace_next(c->r, i, &b);
+		here = trace_tell(c->r, i);
+		if (ret == 1)
+			show_packet(c, &b);
 		if (sound.offset &&
 		    (ret != 1 || here.segment != sound.segment)) {
 			store_name(name, number, sound.segment);
-			err = copy_file(from, to, name, sound.offset);
+			err = copy_file(c->from, c->to, name, sound.offset);
 		}
 		sound = here;
 	} while (ret == 1 && !err);
@@ -674,17 +689,20 @@ static int put_metadata(const struct trace_reader *r, int to)
 	return err;
 }
 
-int trace_ctf2(int from, int to, uint64_t *damage, char **why)
+int trace_ctf2(int from, int to, void (*show)(double done), uint64_t *damage,
+	       char **why)
 {
-	struct trace_reader *r = trace_open(from, why);
+	struct copying c = { .from = from, .to = to, .show = show };
 	int err;
 
-	if (!r)
+	c.r = trace_open(from, why);
+	if (!c.r)
 		return -EINVAL;
-	err = put_metadata(r, to);
-	for (size_t i = 0; !err && i < trace_streams(r); i++)
-		err = copy_stream(r, i, from, to);
-	*damage = trace_damage(r);
-	trace_reader_free(r);
+	c.bytes = trace_bytes(c.r);
+	err = put_metadata(c.r, to);
+	for (size_t i = 0; !err && i < trace_streams(c.r); i++)
+		err = copy_stream(&c, i);
+	*damage = trace_damage(c.r);
+	trace_reader_free(c.r);
 	return err;
 }

@@ -232,8 +232,10 @@ void trace_reader_free(struct trace_reader *r);
 /*
  * The trace in the directory `from`, in CTF 2, into the empty directory `to`: the
  * packets are the same, the metadata is other text, and a state that it may begin
- * with is left out. 0, *damage as trace_damage(); -errno, of trace_open() with *why.
+ * with is left out. show: what share is done, at each packet. 0, *damage as
+ * trace_damage(); -errno, of trace_open() with *why.
  */
-int trace_ctf2(int from, int to, uint64_t *damage, char **why);
+int trace_ctf2(int from, int to, void (*show)(double done), uint64_t *damage,
+	       char **why);
 
 #endif
