@@ -202,10 +202,22 @@ is "$(metric vmaheap_process_resident_bytes) $(metric vmaheap_process_vmas)" "$(
 is "$(jq -r '.. | .expr? // empty' "$build/../scripts/grafana.json" | grep -oE 'vmaheap_[a-z_]+' | sort -u)" \
 	"$(cut -d ' ' -f 1 metrics.txt | grep -v watched | sort -u | grep -Fxf <(jq -r '.. | .expr? // empty' "$build/../scripts/grafana.json" | grep -oE 'vmaheap_[a-z_]+'))" \
 	"the dashboard asks for nothing that there is not"
-kill "$pid"
-wait "$recorder"
+# As many as a daemon watches: there is place for one who asks, and the series are bounded.
+for i in {1..255}; do
+	(as_nobody vmaheap record --kernel=none -o "metrics/t$i" -- sleep 1000 2>"metrics/err$i") &
+done
+all_watched() { [ "$( (as_nobody vmaheap top --json -n 1) | jq length)" = 256 ]; }
+ok "256 processes are watched" until_true 60 all_watched
+exits 125 "one more" bash -c "$(declare -f as_nobody); tmp=$tmp; as_nobody vmaheap record --kernel=none -o metrics/more -- true"
+like "$(cat "$tmp/said")" 'the daemon has 256 watches, and takes no more' "is refused"
+until_true 20 grep -q '^vmaheap_watched_processes 256$' metrics/v.prom
+is "$(grep -oE '^vmaheap_process_vmas\{pid="[0-9]+"' metrics/v.prom | wc -l) $(grep -c '^vmaheap_process_vmas{pid="other"' metrics/v.prom)" \
+	"20 1" "openmetrics: 20 have series of their own, the others one"
+ok "openmetrics: less than 1,500 series" test "$(grep -vc '^#' metrics/v.prom)" -lt 1500
+(as_nobody vmaheap top --json -n 1) | jq '.[].pid' | xargs kill
+until_true 60 grep -q '^vmaheap_watched_processes 0$' metrics/v.prom
 kill "$daemon"
-wait "$daemon"
+wait
 ok "openmetrics: the file goes with the daemon" test ! -e metrics/v.prom
 }
 

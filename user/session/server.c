@@ -28,7 +28,8 @@
 #include "session/wire.h"
 
 #define WALK_MS 1000 /* between two walks through the heap */
-#define CLIENTS_MAX 64
+#define WATCHES_MAX 256
+#define CLIENTS_MAX (WATCHES_MAX + 64) /* there is always place to ask */
 #define SESSION_FDS 3
 
 /* A connection; a session belongs to the client that asked for it. */
@@ -413,6 +414,15 @@ static int parse_limits(struct session_opts *o, const char *buf, size_t len)
 	return 0;
 }
 
+static size_t count_watches(const struct server *sv)
+{
+	size_t i, n = 0;
+
+	for (i = 0; i < sv->nr; i++)
+		n += sv->clients[i].session != NULL;
+	return n;
+}
+
 static void start(struct server *sv, struct client *c, const char *buf,
 		  size_t len, int dir)
 {
@@ -446,6 +456,15 @@ static void start(struct server *sv, struct client *c, const char *buf,
 	if (c->session) {
 		close(dir);
 		complain(c, "vmaheap: this connection has a session already\n");
+		wire_exit(c->fd, 125);
+		return;
+	}
+	if (count_watches(sv) >= WATCHES_MAX) {
+		close(dir);
+		complain(
+			c,
+			"vmaheap: the daemon has %d watches, and takes no more\n",
+			WATCHES_MAX);
 		wire_exit(c->fd, 125);
 		return;
 	}
