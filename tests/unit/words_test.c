@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
-/* words_decode(): against an encoder of its own, prefixes, and garbage. */
+/*
+ * words_decode(): against an encoder of its own, prefixes, and garbage. The ones
+ * that go through many words at once: against it.
+ */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -327,6 +330,120 @@ static void test_garbage(void **state)
 	assert_true(taken > 1000);
 }
 
+/* --- many at once */
+
+/* As real streams are: mostly plain words, with or without a caller. */
+static uint64_t rnd_word(unsigned int others)
+{
+	static const enum word_id ids[] = { WORD_MALLOC,    WORD_FREE,
+					    WORD_CALLOC,    WORD_REALLOC,
+					    WORD_REALLOCED, WORD_HDR_CALLER };
+	enum word_id id = ids[rnd_below(6)];
+	uint64_t addr = rnd_bits(WORD_ADDR_BITS);
+
+	if (rnd_below(others) == 0)
+		return rnd() & 1 ? rnd() : word_value(rnd() & 15, addr);
+	if (id == WORD_FREE || id == WORD_REALLOC)
+		return word_body(id, 0, addr);
+	return word_body(id, rnd_bits(WORD_SIZE_BITS), addr);
+}
+
+/* One after the other: where words_run() has to end, and why. */
+static size_t slow_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop)
+{
+	struct words_state st = { 0 };
+	size_t at = 0;
+
+	for (;;) {
+		struct event ev;
+
+		*stop = words_decode(&st, w + at, nr - at, &ev);
+		if (*stop <= 0 || word_id(w[at]) == WORD_CTRL)
+			return at;
+		if (st.ts > latest) {
+			*stop = -EINVAL;
+			return at;
+		}
+		at += (size_t)*stop;
+	}
+}
+
+/* Room for what is read to be exactly as much as is said (ASan sees more). */
+static uint64_t *rnd_words(size_t nr, unsigned int others)
+{
+	uint64_t *w = malloc(nr * sizeof(*w) + 1);
+
+	assert_non_null(w);
+	for (size_t i = 0; i < nr; i++) {
+		w[i] = rnd_word(others);
+		if (i && word_id(w[i]) == WORD_HDR_CALLER &&
+		    word_id(w[i - 1]) == WORD_HDR_CALLER && rnd_below(others))
+			w[i] = word_body(WORD_MALLOC, 1, 16);
+	}
+	return w;
+}
+
+static void test_run(void **state)
+{
+	size_t longest = 0;
+
+	(void)state;
+	for (int i = 0; i < 30000; i++) {
+		size_t nr = rnd_below(200), end;
+		uint64_t *w = rnd_words(nr, i % 2 ? 20 : 400);
+		uint64_t latest = rnd() & 1 ? UINT64_MAX : rnd_bits(60);
+		int stop, slow;
+
+		end = words_run(w, nr, latest, &stop);
+		assert_int_equal(end, slow_run(w, nr, latest, &slow));
+		assert_int_equal(stop, slow);
+		if (longest < end)
+			longest = end;
+		free(w);
+	}
+	assert_true(longest > 150);
+}
+
+static void test_take(void **state)
+{
+	size_t most = 0;
+
+	(void)state;
+	for (int i = 0; i < 30000; i++) {
+		size_t nr = rnd_below(200), words, n, at = 0;
+		uint64_t *w = rnd_words(nr, i % 2 ? 20 : 400);
+		size_t max = 1 + rnd_below(200);
+		struct call_brief *c = calloc(max, sizeof(*c));
+		struct words_state a = { .alloc_caller = 1, .free_caller = 2 };
+		struct words_state b = a;
+
+		n = words_take(&a, w, nr, c, max, &words);
+		for (size_t j = 0; j < n; j++) {
+			struct call_brief one = { 0 };
+			struct event ev;
+			int len = words_decode(&b, w + at, nr - at, &ev);
+
+			assert_true(len == 1 || len == 2);
+			assert_true(words_brief(&ev, &one));
+			assert_memory_equal(&one, &c[j], sizeof(one));
+			at += (size_t)len;
+		}
+		assert_int_equal(at, words);
+		assert_memory_equal(&a, &b, sizeof(a));
+		/* It stops at what is not plain, and only there. */
+		if (n < max && at < nr)
+			assert_true(word_id(w[at]) != WORD_MALLOC &&
+				    (word_id(w[at]) != WORD_HDR_CALLER ||
+				     at + 1 == nr ||
+				     word_id(w[at + 1]) != WORD_MALLOC));
+		if (most < n)
+			most = n;
+		free(c);
+		free(w);
+	}
+	assert_true(most > 100);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +452,8 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_stack),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_garbage),
+		cmocka_unit_test(test_run),
+		cmocka_unit_test(test_take),
 	};
 
 	seed = argc > 1 ? strtoull(argv[1], NULL, 0) : 88172645463325252ull;

@@ -150,15 +150,30 @@ int words_length(const uint64_t *w, size_t nr)
 	return header + (size_t)body <= nr ? (int)header + body : 0;
 }
 
-/* Most words are events by themselves. */
+#define BARE ((uint64_t)WORD_SIZE_MAX << WORD_ID_BITS)
+#define NONE (~0ull)
+
+/* Most words are events by themselves. By id: which bits of word | 1 they do not have. */
+static const uint64_t not_plain[16] = { NONE,
+					[WORD_MALLOC] = 0,
+					[WORD_FREE] = BARE,
+					[WORD_CALLOC] = 0,
+					[WORD_REALLOC] = BARE,
+					[WORD_REALLOCED] = 0,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE,
+					NONE };
+
 static bool is_plain(uint64_t w)
 {
-	const unsigned int sized = 1u << WORD_MALLOC | 1u << WORD_CALLOC |
-				   1u << WORD_REALLOCED;
-	const unsigned int bare = 1u << WORD_FREE | 1u << WORD_REALLOC;
-	unsigned int id = 1u << word_id(w);
-
-	return id & sized || (id & bare && !word_get_size(w));
+	return !((w | 1) & not_plain[word_id(w)]);
 }
 
 /* Words of the plain event at w[0..nr), behind a caller or not; 0: it is none. */
@@ -169,6 +184,44 @@ static size_t plain_words(const uint64_t *w, size_t nr)
 	return word_id(w[0]) == WORD_HDR_CALLER && nr > 1 && is_plain(w[1]) ?
 		       2 :
 		       0;
+}
+
+#define BLOCK 16 /* words */
+
+static inline uint32_t has_id(uint32_t w, enum word_id id)
+{
+	return -(uint32_t)((w & 15) == id);
+}
+
+/*
+ * Words of a run of plain events, behind a caller or not, that w[0..nr) begins
+ * with; it may go on behind them. Without a branch for a word, and with the half of
+ * a word that matters, this is done four words at a time.
+ */
+static size_t plain_run(const uint64_t *w, size_t nr)
+{
+	size_t at = 0;
+
+	for (; at + BLOCK < nr; at += BLOCK) {
+		uint32_t bad = 0;
+
+		for (size_t i = at; i < at + BLOCK; i++) {
+			uint32_t x = (uint32_t)w[i], next = (uint32_t)w[i + 1];
+			uint32_t sized = has_id(x, WORD_MALLOC) |
+					 has_id(x, WORD_CALLOC) |
+					 has_id(x, WORD_REALLOCED);
+			uint32_t bare = has_id(x, WORD_FREE) |
+					has_id(x, WORD_REALLOC);
+			uint32_t caller = has_id(x, WORD_HDR_CALLER);
+
+			bad |= ~(sized | bare | caller) |
+			       (bare & x & (uint32_t)BARE) |
+			       (caller & has_id(next, WORD_HDR_CALLER));
+		}
+		if (bad)
+			break;
+	}
+	return at - (at && word_id(w[at - 1]) == WORD_HDR_CALLER);
 }
 
 /* The stamp of an event that has one in its header, else 0. */
@@ -187,6 +240,7 @@ size_t words_run(const uint64_t *w, size_t nr, uint64_t latest, int *stop)
 	int len;
 
 	for (;;) {
+		at += plain_run(w + at, nr - at);
 		while (at < nr && (plain = plain_words(w + at, nr - at)))
 			at += plain;
 		len = words_length(w + at, nr - at);
@@ -242,15 +296,16 @@ static void read_long(const uint64_t *w, struct event *ev)
 
 struct body {
 	uint8_t op, phase; /* enum call_op, enum call_phase */
+	uint8_t frees; /* which of the two sticky callers it has */
 };
 
 static const struct body bodies[16] = {
 	[WORD_MALLOC] = { CALL_MALLOC, CALL_ALLOC },
-	[WORD_FREE] = { CALL_FREE, CALL_FREED },
+	[WORD_FREE] = { CALL_FREE, CALL_FREED, 1 },
 	[WORD_CALLOC] = { CALL_CALLOC, CALL_ALLOC },
-	[WORD_REALLOC] = { CALL_REALLOC, CALL_REALLOC_ENTER },
+	[WORD_REALLOC] = { CALL_REALLOC, CALL_REALLOC_ENTER, 1 },
 	[WORD_REALLOCED] = { CALL_REALLOC, CALL_REALLOC_RETURN },
-	[WORD_LEAVE] = { CALL_FREE, CALL_LEAVE },
+	[WORD_LEAVE] = { CALL_FREE, CALL_LEAVE, 1 },
 };
 
 static void read_body(const uint64_t *w, struct event *ev)
@@ -367,38 +422,31 @@ bool words_brief(const struct event *ev, struct call_brief *call)
 	return true;
 }
 
-static bool frees(unsigned int id)
-{
-	return id == WORD_FREE || id == WORD_REALLOC;
-}
-
 size_t words_take(struct words_state *st, const uint64_t *w, size_t nr,
 		  struct call_brief *calls, size_t max, size_t *words)
 {
 	uint64_t callers[2] = { st->alloc_caller, st->free_caller };
-	size_t at = 0, n = 0;
+	const uint64_t *begin = w, *end = w + nr;
+	size_t n = 0;
 
-	for (; n < max && at < nr; n++) {
-		size_t len = plain_words(w + at, nr - at);
-		struct call_brief *c = &calls[n];
-		unsigned int id;
-		uint64_t body;
+	for (; n < max && w < end; n++) {
+		bool caller = word_id(*w) == WORD_HDR_CALLER && w + 1 < end;
+		uint64_t w0 = w[0], w1 = w[caller];
+		const struct body *b = &bodies[word_id(w1)];
 
-		if (!len)
+		if (!is_plain(w1))
 			break;
-		body = w[at + len - 1];
-		id = word_id(body);
-		if (len > 1)
-			callers[frees(id)] = word_get_value(w[at]);
-		c->addr = word_get_addr(body);
-		c->size = word_get_size(body);
-		c->caller = callers[frees(id)];
-		c->op = bodies[id].op;
-		c->phase = bodies[id].phase;
-		at += len;
+		if (caller)
+			callers[b->frees] = word_get_value(w0);
+		calls[n] = (struct call_brief){ .addr = word_get_addr(w1),
+						.size = word_get_size(w1),
+						.caller = callers[b->frees],
+						.op = b->op,
+						.phase = b->phase };
+		w += 1 + caller;
 	}
 	st->alloc_caller = callers[0];
 	st->free_caller = callers[1];
-	*words = at;
+	*words = (size_t)(w - begin);
 	return n;
 }
