@@ -433,14 +433,18 @@ static bool quick_one(struct model *m, struct thread *t,
 /* Small chunks without stacks, from the i-th call on. The index of the first other. */
 static size_t quick_many(struct thread *t, const struct call_run *r, size_t i)
 {
+	bool window = t->open.op != CALL_NONE && t->entered < r->ts;
+	struct chunk *old = window || t->old_waits ? NULL : &t->old;
 	struct space *s = &t->book->s;
-	size_t end = chunk_run(s->chunks, r, i, s->ops);
+	size_t end = chunk_run(s->chunks, r, i, s->ops, old);
+	const struct call_brief *last;
 
 	if (end == i)
 		return i;
+	last = &r->calls[end - 1];
 	t->open.op = CALL_NONE;
-	if (r->calls[end - 1].phase == CALL_FREED)
-		quick_open(t, r, &r->calls[end - 1], r->calls[end - 1].caller);
+	if (last->phase == CALL_FREED || last->phase == CALL_REALLOC_ENTER)
+		quick_open(t, r, last, last->caller);
 	return end;
 }
 

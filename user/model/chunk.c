@@ -55,8 +55,8 @@
 struct page {
 	uint64_t covered[4]; /* a bit for each granule that has a byte of a chunk */
 	uint16_t nr_starts;
-	uint16_t bytes; /* live */
 	uint16_t into; /* the first so many bytes belong to a chunk from before */
+	uint16_t bytes; /* live */
 	bool in_use; /* page_use() has been told */
 };
 
@@ -799,18 +799,19 @@ static void add_to_total(struct chunk_table *t, uint64_t bytes)
 _Static_assert(sizeof(struct page) >= 32 + 7, "8 bytes at each of covered[]");
 
 struct quick {
-	uint64_t gib; /* of the leaf below; nonsense: none */
 	uint32_t *even;
 	struct page *pages;
 	struct chunk *chunks;
-	uint32_t free, used, cap; /* of the pool */
 	uint64_t large_start, large_bytes; /* where large chunks may lie */
+	uint32_t free, used, cap; /* of the pool */
 	uint64_t nr, bytes, peak;
 };
 
-static struct quick quick_begin(const struct chunk_table *t)
+static struct quick quick_begin(const struct chunk_table *t,
+				const struct leaf *l)
 {
-	struct quick q = { .gib = ~0ull,
+	struct quick q = { .even = l->even,
+			   .pages = l->pages,
 			   .chunks = t->pool.chunks,
 			   .free = t->pool.free,
 			   .used = t->pool.used,
@@ -833,20 +834,6 @@ static void quick_end(struct chunk_table *t, const struct quick *q)
 	t->total.chunks = q->nr;
 	t->total.bytes = q->bytes;
 	t->peak = q->peak;
-}
-
-/* False: the chunks of that GiB are not for the quick way. */
-static bool quick_leaf(const struct chunk_table *t, struct quick *q,
-		       uint64_t addr)
-{
-	const struct leaf *l = leaf_of(t, addr);
-
-	if (!l || l->odd)
-		return false;
-	q->gib = addr >> LEAF_BITS;
-	q->even = l->even;
-	q->pages = l->pages;
-	return true;
 }
 
 static inline uint64_t get_bits(const struct page *p, unsigned int from)
@@ -919,9 +906,9 @@ static inline bool quick_birth(const struct chunk_table *t, struct quick *q,
 	return true;
 }
 
-/* *size: of the chunk that died. */
+/* *size: of the chunk that died; *old (may be NULL): all of it. */
 static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
-			       uint64_t *size)
+			       uint64_t *size, struct chunk *old)
 {
 	struct page *p = &q->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
 	uint32_t *at = &q->even[addr >> 4 & (LEAF_GRANULES - 1)];
@@ -931,6 +918,8 @@ static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
 	*size = q->chunks[nr].size;
 	if (!nr || *size > QUICK_BYTES || from + granules(*size) > 256)
 		return false;
+	if (old)
+		*old = q->chunks[nr];
 	put_bits(p, from,
 		 get_bits(p, from) & ~granule_mask(from, granules(*size)));
 	p->nr_starts--;
@@ -944,56 +933,91 @@ static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
 }
 
 /* Of many chunks few are in the caches: what is needed soon is asked for. */
-static inline void quick_prefetch(const struct quick *q,
-				  const struct call_run *r, size_t i)
+static inline void quick_prefetch(const struct quick *q, uint64_t gib,
+				  const struct call_brief *c, size_t left)
 {
-	uint64_t far = r->calls[i + 2 * AHEAD < r->nr ? i + 2 * AHEAD : i].addr;
-	uint64_t near = r->calls[i + AHEAD < r->nr ? i + AHEAD : i].addr;
+	uint64_t far = c[2 * AHEAD < left ? 2 * AHEAD : 0].addr;
+	uint64_t near = c[AHEAD < left ? AHEAD : 0].addr;
 	uint32_t nr;
 
-	if (far >> LEAF_BITS == q->gib) {
+	if (far >> LEAF_BITS == gib) {
 		__builtin_prefetch(&q->even[far >> 4 & (LEAF_GRANULES - 1)], 1);
 		__builtin_prefetch(
 			&q->pages[far >> PAGE_BITS & (LEAF_PAGES - 1)], 1);
 	}
-	if (near >> LEAF_BITS == q->gib) {
+	if (near >> LEAF_BITS == gib) {
 		nr = living(q->even[near >> 4 & (LEAF_GRANULES - 1)]);
 		__builtin_prefetch(&q->chunks[nr], 1);
 	}
 }
 
-size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
-		 struct op_tally *ops)
+static inline bool quick_address(uint64_t addr, uint64_t gib)
 {
-	struct quick q = quick_begin(t);
+	return addr && (addr & ~((1ull << LEAF_BITS) - 16)) == gib << LEAF_BITS;
+}
+
+/* As chunk_run(), for the calls from c on, as far as they are about the leaf. */
+static const struct call_brief *
+run_in_leaf(struct chunk_table *t, const struct leaf *l,
+	    const struct call_run *r, const struct call_brief *c,
+	    struct op_tally *ops, struct chunk *old)
+{
+	const struct call_brief *end = r->calls + r->nr;
+	struct quick q = quick_begin(t, l);
 	bool many = q.nr > PREFETCH_CHUNKS;
 	uint32_t mark = death_mark(r->ts);
 
-	if (t->packed)
-		return i;
-	for (; i < r->nr; i++) {
-		const struct call_brief *c = &r->calls[i];
+	for (; c < end; c++) {
+		bool frees = c->phase == CALL_FREED && c->op == CALL_FREE;
 		uint64_t size = c->size;
 
-		if (c->addr & 15 || !c->addr || c->op >= CALL_OP_MAX ||
-		    c->caller & CALLER_STACK ||
-		    (c->addr >> LEAF_BITS != q.gib &&
-		     !quick_leaf(t, &q, c->addr)))
+		if (c->op >= CALL_OP_MAX || c->caller & CALLER_STACK)
+			break;
+		if (frees && !c->addr) {
+			ops[CALL_FREE].calls++;
+			continue;
+		}
+		if (!quick_address(c->addr, l->number))
 			break;
 		if (many)
-			quick_prefetch(&q, r, i);
-		if (c->phase == CALL_ALLOC) {
+			quick_prefetch(&q, l->number, c, (size_t)(end - c));
+		if (c->phase == CALL_ALLOC ||
+		    (c->phase == CALL_REALLOC_RETURN && old)) {
 			if (!quick_birth(t, &q, r, c))
 				break;
-		} else if (c->phase != CALL_FREED || c->op != CALL_FREE ||
-			   !quick_death(&q, c->addr, mark, &size)) {
-			break;
+			if (c->phase == CALL_REALLOC_RETURN)
+				old->addr = 0;
+		} else if (frees) {
+			if (!quick_death(&q, c->addr, mark, &size, NULL))
+				break;
+		} else {
+			if (c->phase != CALL_REALLOC_ENTER || !old ||
+			    !quick_death(&q, c->addr, mark, &size, old))
+				break;
+			continue; /* counted when it returns */
 		}
 		ops[c->op].calls++;
 		ops[c->op].bytes += size;
 	}
 	quick_end(t, &q);
-	return i;
+	return c;
+}
+
+size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
+		 struct op_tally *ops, struct chunk *old)
+{
+	const struct call_brief *c = r->calls + i, *end = r->calls + r->nr;
+	const struct call_brief *begin = NULL;
+
+	while (!t->packed && c < end && c != begin) {
+		const struct leaf *l = leaf_of(t, c->addr);
+
+		if (!l || l->odd)
+			break;
+		begin = c;
+		c = run_in_leaf(t, l, r, c, ops, old);
+	}
+	return (size_t)(c - r->calls);
 }
 
 int chunk_insert(struct chunk_table *t, const struct chunk *c)

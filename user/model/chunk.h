@@ -51,12 +51,14 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c);
 struct op_tally;
 
 /*
- * Nearly all calls are allocations and frees of small chunks among others. This
- * does those whose caller is no stack among r->calls[i..), in order, up to the first other one (which may
- * be the first), and counts them in ops[by op]. Returns the index of that one.
+ * Nearly all calls are about small chunks among others. This does those whose
+ * caller is no stack among r->calls[i..), in order, up to the first other one (which
+ * may be the first), and counts them in ops[by op]. Returns the index of that one.
+ * *old: the chunk that the last realloc to be entered took out, until it returns
+ * (addr 0: none); NULL: reallocations are for others.
  */
 size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
-		 struct op_tally *ops);
+		 struct op_tally *ops, struct chunk *old);
 /*
  * Takes the chunk that starts at addr out, into *old when not NULL. 0 or -ENOENT
  * (-ENOMEM: the table was packed).

@@ -14,7 +14,8 @@
 #define MAX_STUCK 2
 
 #define TURN 32 /* events; a turn costs a look at every source */
-#define RUN 256 /* allocator calls applied at once: a few KiB */
+#define RUN \
+	1024 /* allocator calls applied at once: 32 KiB; a prefetch begins in each anew */
 
 struct order_source {
 	const struct source_ops *ops;
