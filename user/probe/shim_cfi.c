@@ -122,12 +122,18 @@ struct term {
 	int64_t off;
 };
 
+/* Sums and products of what tables say may wrap. */
+static int64_t wrap_add(int64_t a, uint64_t b)
+{
+	return (int64_t)((uint64_t)a + b);
+}
+
 static bool add(struct term *a, const struct term *b)
 {
 	if (a->deref || b->deref || (a->reg && b->reg))
 		return false;
 	a->reg |= b->reg;
-	a->off = (int64_t)((uint64_t)a->off + (uint64_t)b->off);
+	a->off = wrap_add(a->off, (uint64_t)b->off);
 	return true;
 }
 
@@ -175,7 +181,7 @@ static bool expr_push(uint8_t op, struct bytes *b, uint64_t at, struct term *t)
 		t->off = get_sleb(b);
 		return true;
 	case 0x70 + REG_RA:
-		t->off = get_sleb(b) + (int64_t)at;
+		t->off = wrap_add(get_sleb(b), at);
 		return true;
 	default:
 		return false;
@@ -197,7 +203,8 @@ static bool expr_eval(const uint8_t *p, uint64_t len, uint64_t at,
 		} else if (op == 0x06 && n && !stack[n - 1].deref) {
 			stack[n - 1].deref = true;
 		} else if (op == 0x23 && n && !stack[n - 1].deref) {
-			stack[n - 1].off += (int64_t)get_uleb(&b);
+			stack[n - 1].off =
+				wrap_add(stack[n - 1].off, get_uleb(&b));
 		} else if (n >= 2 &&
 			   expr_binary(op, &stack[n - 2], &stack[n - 1])) {
 			n--;
@@ -263,11 +270,15 @@ static void set_place(struct program *g, uint64_t reg, struct place to)
 		*pl = to;
 }
 
-static void at_cfa(struct program *g, uint64_t reg, int64_t factored)
+static int64_t factored(const struct program *g, int64_t n)
+{
+	return (int64_t)((uint64_t)n * (uint64_t)g->data_align);
+}
+
+static void at_cfa(struct program *g, uint64_t reg, int64_t n)
 {
 	set_place(g, reg,
-		  (struct place){ .how = AT_CFA,
-				  .off = factored * g->data_align });
+		  (struct place){ .how = AT_CFA, .off = factored(g, n) });
 }
 
 static void restore(struct program *g, uint64_t reg)
@@ -343,7 +354,7 @@ static void step_place(struct program *g, uint8_t op)
 		at_cfa(g, reg, get_sleb(&g->b));
 		return;
 	case 0x2f: /* GNU_negative_offset_extended */
-		at_cfa(g, reg, -(int64_t)get_uleb(&g->b));
+		at_cfa(g, reg, (int64_t)-get_uleb(&g->b));
 		return;
 	case 0x09: /* register */
 	case 0x14: /* val_offset */
@@ -401,10 +412,10 @@ static bool step_long(struct program *g, uint8_t op)
 		return true;
 	case 0x12: /* def_cfa_sf */
 		reg = get_uleb(&g->b);
-		def_cfa(g, reg, get_sleb(&g->b) * g->data_align);
+		def_cfa(g, reg, factored(g, get_sleb(&g->b)));
 		return true;
 	case 0x13: /* def_cfa_offset_sf */
-		g->now.cfa_off = get_sleb(&g->b) * g->data_align;
+		g->now.cfa_off = factored(g, get_sleb(&g->b));
 		return true;
 	case 0x2e: /* GNU_args_size */
 		get_uleb(&g->b);
