@@ -213,9 +213,8 @@ static void test_pins(void **state)
 	char *text = page_remark(&pages[5], &f);
 
 	(void)state;
-	assert_string_equal(
-		text,
-		"malloc_trim(0) would return 2; if these were freed 200M");
+	assert_string_equal(text,
+			    "malloc_trim(0) returns 2, with these freed 200M");
 	free(text);
 	check_line(&pages[5], &f, "3 7f10 24 used 4 8 ?");
 	json_decref(j);
