@@ -102,18 +102,20 @@ static void *thread_main(void *arg)
 }
 
 /*
- * Seven of each size are the most that a cache takes; some chunks turn out larger
- * than asked for, by what would be too little for another.
+ * Seven of each size are the most that a cache takes. Some chunks turn out larger
+ * than asked for, by what would be too little for another: those do not count.
  */
 static void fill_cache(void)
 {
-	void *p[16];
-	size_t size, i;
+	void *p[64];
+	size_t size, i, n, exact;
 
 	for (size = 24; size <= 1032; size += 16) {
-		for (i = 0; i < 16; i++)
-			p[i] = malloc(size);
-		for (i = 0; i < 16; i++)
+		for (n = exact = 0; n < 64 && exact < 7; n++) {
+			p[n] = malloc(size);
+			exact += malloc_usable_size(p[n]) == size;
+		}
+		for (i = 0; i < n; i++)
 			free(p[i]);
 	}
 }
