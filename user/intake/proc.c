@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include <dirent.h>
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kernel-page-flags.h>
@@ -9,6 +10,8 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -355,6 +358,20 @@ void proc_go(struct proc_stopped *s)
 	free(s->tids);
 	memset(s, 0, sizeof(*s));
 	proc_reap();
+}
+
+int proc_registers(pid_t tid, uint64_t *fs, uint64_t *sp)
+{
+	struct user_regs_struct regs;
+	struct iovec iov = { &regs, sizeof(regs) };
+
+	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov))
+		return -errno;
+	if (iov.iov_len != sizeof(regs))
+		return -ENOEXEC;
+	*fs = regs.fs_base;
+	*sp = regs.rsp;
+	return 0;
 }
 
 int proc_open_pagemap(uint32_t pid)

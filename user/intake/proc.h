@@ -44,6 +44,11 @@ struct proc_stopped {
  */
 int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s);
 void proc_go(struct proc_stopped *s);
+/*
+ * Of a thread that proc_stop() has stopped: where its control block is (fs) and its
+ * stack. 0 or -errno; -ENOEXEC: a 32-bit one.
+ */
+int proc_registers(pid_t tid, uint64_t *fs, uint64_t *sp);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 

@@ -39,6 +39,12 @@ struct pt_range {
 	uint64_t start, end;
 };
 
+/* Where a thread stands. */
+struct pt_thread_at {
+	uint32_t tid;
+	uint64_t tcb, sp; /* control block, stack pointer */
+};
+
 /* What the caller knows of the process beforehand. */
 struct pt_target {
 	struct pt_memory mem;
@@ -53,6 +59,9 @@ struct pt_target {
 	size_t nr_anon;
 	const uint32_t *tids;
 	size_t nr_tids;
+	/* Control blocks that are known; the others are looked for. */
+	const struct pt_thread_at *at;
+	size_t nr_at;
 	struct pt_range brk; /* the brk heap; 0, 0: none */
 	uint64_t main_arena, mp; /* by symbols; 0: to be found */
 	size_t max_chunks; /* more are refused; 0: 32 million (1 GiB) */

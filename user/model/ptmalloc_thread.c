@@ -373,9 +373,13 @@ int pt_read_threads(const struct pt_target *t, struct pt_book *b)
 			  .b = b,
 			  .budget = 8 * b->nr_chunks + 65536,
 			  .places = PLACES_MAX };
+	unsigned int at;
 	size_t i;
 	int err = 0;
 
+	for (i = 0; err >= 0 && i < t->nr_at; i++)
+		err = take_block(&k, t->at[i].tcb, &at);
+	err = err < 0 ? err : 0;
 	for (i = 0; !err && i < t->nr_anon && b->nr_threads < UINT16_MAX - 1;
 	     i++)
 		err = find_blocks(&k, &t->anon[i]);

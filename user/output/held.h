@@ -13,6 +13,9 @@ struct look_view {
 		*book; /* read while the process ran, or stood still */
 	bool opaque; /* another allocator: the book is empty (rss only) */
 	bool stopped;
+	const struct pt_thread_at
+		*at; /* where its threads stood: then alone known */
+	size_t nr_at;
 	const char *incomplete; /* NULL: nothing is */
 	uint64_t rss; /* the kernel's own figure at that moment, bytes */
 	int64_t page_tables; /* bytes; -1: not known */

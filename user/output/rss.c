@@ -62,7 +62,7 @@ static const struct {
 	[TOP] = { "top", "free, at the top",
 		  "below the trim threshold, or of an arena: see why held" },
 	[OWN] = { "malloc", "malloc's own", "headers, arenas, caches" },
-	[STACK] = { "stack", "stacks", "" },
+	[STACK] = { "stack", "stacks", "of all threads" },
 	[FILES] = { "file", "files",
 		    "private mappings, what was written to included" },
 	[SHARED] = { "shared", "shared", "" },
@@ -74,7 +74,7 @@ static const struct {
 
 struct row {
 	uint64_t term[TERMS];
-	uint64_t malloced; /* of the terms, up to OWN: resident bytes */
+	uint64_t counted; /* of the terms, page by page: resident bytes */
 };
 
 struct sum {
@@ -130,7 +130,7 @@ static void count(struct sum *s, uint64_t lo, uint64_t hi, enum term term)
 
 		if (vma_at(s, lo) && page_is_resident(s, page)) {
 			s->rows[s->last].term[term] += n;
-			s->rows[s->last].malloced += n;
+			s->rows[s->last].counted += n;
 		}
 		lo += n;
 	}
@@ -198,6 +198,51 @@ static void count_mmapped(struct sum *s, const struct pt_chunk *c)
 	count_used(s, c->addr + 16, end);
 }
 
+/* --- threads' stacks, which may lie in one VMA with other memory */
+
+#define PTHREAD 0x900u /* sizeof(struct pthread), where a stack ends: about */
+
+static bool is_guard(const struct vma *v)
+{
+	return !(v->d.flags & (VMA_READ | VMA_WRITE | VMA_EXEC));
+}
+
+/*
+ * Where it begins: above the guard, or above the next thread's; where neither tells
+ * what is in use. UINT64_MAX: not known.
+ */
+static uint64_t stack_start(const struct sum *s, const struct pt_thread_at *th,
+			    size_t vma)
+{
+	const struct vma_map *m = s->v->s->vmas;
+	const struct vma *v = vma_map_at(m, vma),
+			 *below = vma ? vma_map_at(m, vma - 1) : NULL;
+	uint64_t lo = v->d.start;
+	size_t i;
+
+	for (i = 0; i < s->v->nr_at; i++)
+		if (s->v->at[i].tcb > lo && s->v->at[i].tcb < th->tcb)
+			lo = (s->v->at[i].tcb + PTHREAD + 4095) & ~4095ull;
+	if (lo > v->d.start || (below && below->d.end == lo && is_guard(below)))
+		return lo;
+	return th->sp >= lo && th->sp < th->tcb ? th->sp & ~4095ull :
+						  UINT64_MAX;
+}
+
+static void count_stack(struct sum *s, const struct pt_thread_at *th)
+{
+	const struct vma *v = vma_at(s, th->tcb);
+	uint64_t lo, hi;
+
+	/* The first thread's control block is no part of its stack. */
+	if (th->tid == s->v->s->owner || !v)
+		return;
+	lo = stack_start(s, th, s->last);
+	hi = (th->tcb + PTHREAD + 4095) & ~4095ull;
+	if (lo < hi)
+		count(s, lo, hi < v->d.end ? hi : v->d.end, STACK);
+}
+
 /* --- the rest, VMA by VMA */
 
 static enum term term_of_rest(enum view_kind kind)
@@ -243,8 +288,8 @@ static void count_rest(struct sum *s, size_t i)
 		term = OTHER;
 	if (!w.res || term == TERMS || (anon && !all_found(s->v->book)))
 		return;
-	if (w.res->resident > s->rows[i].malloced)
-		s->rows[i].term[term] += w.res->resident - s->rows[i].malloced;
+	if (w.res->resident > s->rows[i].counted)
+		s->rows[i].term[term] += w.res->resident - s->rows[i].counted;
 }
 
 static int sum_up(struct sum *s)
@@ -260,6 +305,8 @@ static int sum_up(struct sum *s)
 		count_heap(s, &b->heaps[i]);
 	for (i = b->mmapped; i < b->nr_chunks; i++)
 		count_mmapped(s, &b->chunks[i]);
+	for (i = 0; i < s->v->nr_at; i++)
+		count_stack(s, &s->v->at[i]);
 	s->unknown = (int64_t)s->v->rss;
 	for (i = 0; i < s->nr; i++) {
 		count_rest(s, i);
@@ -417,16 +464,17 @@ static int rss_json(const struct sum *s)
 		json_object_set_new(sums, terms[t].key, json_u64(s->term[t]));
 	for (i = 0; i < s->nr; i++)
 		json_array_append_new(vmas, json_vma(s, i));
-	j = json_pack(
-		"{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "pid",
-		json_u64(v->s->owner), "comm", json_name(v->s->comm), "stopped",
-		(int)v->stopped, "incomplete",
-		v->incomplete ? json_string(v->incomplete) : json_null(),
-		"resident", json_u64(v->rss), "unknown",
-		json_integer(s->unknown), "slack_known",
-		json_u64(s->slack_known), "page_tables",
-		v->page_tables < 0 ? json_null() : json_integer(v->page_tables),
-		"terms", sums, "vmas", vmas);
+	j = json_pack("{s:o, s:o, s:b, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o}",
+		      "pid", json_u64(v->s->owner), "comm",
+		      json_name(v->s->comm), "stopped", (int)v->stopped,
+		      "opaque", (int)v->opaque, "incomplete",
+		      v->incomplete ? json_string(v->incomplete) : json_null(),
+		      "resident", json_u64(v->rss), "unknown",
+		      json_integer(s->unknown), "slack_known",
+		      json_u64(s->slack_known), "page_tables",
+		      v->page_tables < 0 ? json_null() :
+					   json_integer(v->page_tables),
+		      "terms", sums, "vmas", vmas);
 	return json_print(v->o, j, false);
 }
 

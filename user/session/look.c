@@ -178,6 +178,25 @@ static int read_tids(struct sight *s, uint32_t pid)
 	return 0;
 }
 
+/* Of a process that stands still: those with a control block, which points at itself. */
+static int read_threads(struct look *l, const struct proc_stopped *st)
+{
+	size_t i;
+
+	l->at = calloc(st->nr + 1, sizeof(*l->at));
+	if (!l->at)
+		return -ENOMEM;
+	for (i = 0; i < st->nr; i++) {
+		struct pt_thread_at at = { .tid = (uint32_t)st->tids[i] };
+		uint64_t self;
+
+		if (!proc_registers(st->tids[i], &at.tcb, &at.sp) &&
+		    !memory_read(l->memory, at.tcb, &self, 8) && self == at.tcb)
+			l->at[l->nr_at++] = at;
+	}
+	return 0;
+}
+
 /* --- all */
 
 static int gather(struct sight *s, uint32_t pid, bool by_symbol,
@@ -243,6 +262,8 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 		.nr_anon = s->nr_anon,
 		.tids = s->tids,
 		.nr_tids = s->nr_tids,
+		.at = l->at,
+		.nr_at = l->nr_at,
 		.brk = s->brk,
 		.main_arena = s->symbols.main_arena ?
 				      s->bias + s->symbols.main_arena :
@@ -299,6 +320,8 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 	if (!err)
 		err = keep_vmas(l, &s);
 	if (!err)
+		err = read_threads(l, &st);
+	if (!err)
 		err = read_book(l, &s, why);
 	l->opaque = l->nr_vmas && (err == -ENOENT || err == -EBADMSG);
 	l->page_tables = read_kib(pid, "status", "VmPTE:");
@@ -324,6 +347,8 @@ void look_close(struct look *l)
 	memory_close(l->memory);
 	pt_free(&l->book);
 	free(l->vmas);
+	free(l->at);
 	l->memory = NULL;
 	l->vmas = NULL;
+	l->at = NULL;
 }

@@ -25,6 +25,8 @@ struct look {
 	int64_t page_tables; /* VmPTE; bytes, -1: not known */
 	bool opaque; /* there is no malloc of glibc in use: the book is empty */
 	bool stopped; /* the process stood still meanwhile */
+	struct pt_thread_at *at; /* and so its threads were here; else none */
+	size_t nr_at;
 };
 
 /*
