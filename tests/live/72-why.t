@@ -4,7 +4,9 @@
 set -u
 . "$(dirname "$0")/lib.sh"
 
+programs
 load
+repo=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$tmp" || bail "no $tmp"
 cat >work.py <<'END'
 import sys, threading
@@ -30,6 +32,13 @@ small() {
 	is "$(jq -c '[.incomplete, (.unknown | fabs) * 100 <= .resident, ([.terms[]] | add) + .unknown == .resident, .terms.live > 0]' <<<"$json")" \
 		'[null,true,true,true]' "$1: less than 1 % of what is resident is unknown"
 	diag "$1: $(jq -c '[.resident, .unknown]' <<<"$json") bytes"
+}
+
+# opaque NAME PID: the same, where malloc is not glibc's
+opaque() {
+	is "$(vmaheap why rss --json -p "$2" | jq -c '[.opaque, (.unknown | fabs) * 100 <= .resident, ([.terms[]] | add) + .unknown == .resident]')" \
+		'[true,true,true]' "$1: less than 1 % of what is resident is unknown"
+	diag "$1: $(vmaheap why rss --json -p "$2" | jq -c '[.resident, .unknown]') bytes"
 }
 
 # --- watched from its start
@@ -70,6 +79,11 @@ python3 work.py <to >out &
 pid=$!
 until_true 60 grep -q ready out || bail "python3 does not start"
 small "python3, unwatched" $pid
+# Of each thread its stack, from where its stack pointer is to the end.
+stacks=$(vmaheap why rss --json -p $pid | jq -c '[.vmas[] | select(.stack != null) | [.start, .end, .stack]]')
+is "$(for thread in /proc/$pid/task/*; do
+	jq -n --argjson s "$stacks" --arg sp "$(awk '{ print $(NF - 1) }' "$thread/syscall")" '[$s[] | select(.[0] <= $sp and $sp < .[1]) | .[2] >= 8192]'
+done | jq -sc .)" '[[true],[true],[true]]' "the stacks of all threads"
 like "$(vmaheap why held -p $pid)" 'not known: no allocator event' "why held: what is not known is said"
 # any address, down to its page, by malloc's own books
 vmaheap heap --chunks --json -p $pid >chunks
@@ -97,5 +111,26 @@ sqlite3 -batch :memory: "create table t(a integer primary key, b text);" ".syste
 pid=$!
 until_true 60 grep -q ready out2 || bail "sqlite3 does not start"
 small "sqlite3" $pid
+kill $pid
+redis-server --port 0 --unixsocket "$tmp/redis" --save "" >redis.out &
+pid=$!
+until_true 60 test -S redis || bail "redis does not start: $(cat redis.out)"
+seq -f 'SET %g "of some length"' 20000 | redis-cli -s "$tmp/redis" --pipe >/dev/null
+opaque "redis, whose allocator is jemalloc" $pid
+kill $pid
+node -e 'const { Worker } = require("worker_threads");
+	const kept = Array.from({ length: 20000 }, (_, i) => Buffer.alloc(i % 300));
+	new Worker("setInterval(() => {}, 1e8)", { eval: true }).on("online", () => console.log("ready", kept.length));' >node.out &
+pid=$!
+until_true 60 grep -q ready node.out || bail "node does not start"
+until_true 60 asleep $pid
+small "node" $pid
+kill $pid
+exec 8<>to
+{ cat "$repo/user/vmaheap.1"; echo ".pl 1"; } >&8
+troff -man -Tutf8 <to >troff.out &
+pid=$!
+until_true 60 eval '[ -s troff.out ] && asleep $pid' || bail "troff does not start"
+small "troff, a C++ program" $pid
 kill $pid
 done_testing

@@ -89,6 +89,19 @@ until_true() {
 	done
 }
 
+# Adds the programs of scripts/deps that are not installed, but unpacked; and what of postgres
+# is on nobody's PATH.
+programs() {
+	local tree=${VMAHEAP_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/vmaheap}/programs
+	PATH=$PATH:/usr/lib/postgresql/15/bin
+	[ -d "$tree" ] || return 0
+	PATH=$PATH:$tree/usr/bin:$tree/usr/lib/postgresql/15/bin
+	export LD_LIBRARY_PATH=$tree/usr/lib/x86_64-linux-gnu
+}
+
+# asleep PID: all of its threads wait for something
+asleep() { ! grep -q '^State:.[^S]' /proc/"$1"/task/*/status; }
+
 loaded() { grep -q '^vmaheap ' /proc/modules; }
 load() { loaded || insmod "${VMAHEAP_KO:?}" "$@" || bail "insmod $VMAHEAP_KO failed"; }
 unload() { ! loaded || rmmod vmaheap; }
