@@ -33,6 +33,8 @@ read -r _ addr size name < <(grep '^live' small.truth | head -n 1)
 is "$(vmaheap why --json "$addr" small | jq -r '"\(.chunk.size) \(.chunk.caller.symbol) \(.vma.name) \(.vma.made.kind) \(.vma.made.call)"' |
 	sed 's/+0x[0-9a-f]*//')" "$size told_malloc (small) $name sampled null" "why: the chunk and its VMA; who made that is not known"
 like "$(vmaheap maps small)" '^No module: these are the VMAs that /proc/PID/maps listed' "maps says it"
+like "$(vmaheap maps small | sed -nE "s/^(No module: .* listed|The kernel's counters) at ([0-9.]+) s.*/\2/p" | xargs)" \
+	'^([0-9.]+) \1$' "and of when the kernel's counters are"
 is "$(vmaheap maps --json small | jq -r '"\(.kernel) \(.from_start) \([.vmas[].made.kind] | unique | join(" ")) \(.totals.resident > 0)"')" \
 	"none true sampled true" "maps: sampled VMAs, residency"
 like "$(vmaheap report small)" 'Not known: there was no module' "report says it"

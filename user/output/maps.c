@@ -379,9 +379,14 @@ static void print_counters(const struct output *o, const struct space *s)
 {
 	char buf[4][32];
 
-	fprintf(o->f,
-		"\nThe kernel's counters at %s: file %s, anonymous %s, shmem %s, swap %s.\n",
-		s->vmas_sampled ? "that moment" : "its last VMA event",
+	fputs("\nThe kernel's counters at ", o->f);
+	if (s->vmas_sampled) {
+		put_time(o, o->f, s->vmas_at);
+		fputs(" s", o->f);
+	} else {
+		fputs("its last VMA event", o->f);
+	}
+	fprintf(o->f, ": file %s, anonymous %s, shmem %s, swap %s.\n",
 		kib(s->rss.file, buf[0]), kib(s->rss.anon, buf[1]),
 		kib(s->rss.shmem, buf[2]), kib(s->rss.swap, buf[3]));
 }
