@@ -63,6 +63,19 @@ is $(($(field swapped 3) + $(field swapped 4))) 262144 "and nothing is untouched
 is "$(jq -c '.totals | [.swapped, .huge, .untouched]' maps.json)" \
 	"$(awk '{ s += $4; h += $5; u += $2 - $3 - $4 } END { print "[" s "," h "," u "]" }' smaps)" "the totals"
 like "$(vmaheap maps -p "$pid")" 'resident +huge +swapped' "the table has columns for what there is"
+
+# `why ADDR` of single pages, against pagemap: what is swapped, and where; what is huge.
+entry() { od -An -t u8 -j $(($1 / 4096 * 8)) -N 8 "/proc/$pid/pagemap" | tr -d ' '; } # bits 62 and 63 make it large
+page() { vmaheap why --json "$(printf %x "$1")" -p "$pid" | jq -c ".page | $2"; }
+at=$((16#$(field swapped 1)))
+for ((end = at + 262144; at < end; at += 4096)); do
+	(($(entry $at) >> 62 & 1)) && break
+done
+e=$(entry $at)
+is "$(page $at '[.state, .frame, .swap.type, .swap.offset]')" "[\"swapped\",null,$((e & 31)),$(((e & (1 << 55) - 1) >> 5))]" "why ADDR: a page that is swapped, and where"
+like "$(vmaheap why "$(printf %x $at)" -p "$pid")" "^  page .*swapped out, slot $(((e & (1 << 55) - 1) >> 5)) of swap $((e & 31))" "and in words"
+is "$(page $((16#$(field huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",true,true]' "a page of a huge one"
+is "$(page $((16#$(field not-huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",false,false]' "and one of none"
 kill -CONT "$pid"
 exec 3>&-
 wait
