@@ -70,8 +70,10 @@ exec 8>&-
 wait $recorder
 is $? 0 "the program goes on as if nothing had been"
 like "$(vmaheap why held trace)" 'by live chunks alone' "why held of a trace says what it goes by"
-exits 125 "why rss of a trace" vmaheap why rss trace
-like "$(cat "$tmp/said")" 'needs the process itself' "is refused, with a reason"
+for what in rss arena; do
+	exits 125 "why $what of a trace" vmaheap why $what trace
+	like "$(cat "$tmp/said")" 'needs the process itself, a trace does not hold' "is refused, with a reason"
+done
 
 # --- nobody watches
 exec 8<>to

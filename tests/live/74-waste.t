@@ -76,6 +76,8 @@ is $? 0 "the victim goes on as if nothing had been"
 vmaheap report --waste --json trace >json
 is "$(jq .total.live json)" "$(vmaheap report --json trace | jq '.spaces[0].live.bytes')" "a trace: live bytes are what report says"
 is "$(jq -c '[.total | .resident, .untouched, .slack, .hostage]' json)" '[null,null,null,null]' "what it cannot know is null"
+like "$(vmaheap report --waste=hostage trace)" '^Of a trace: pages, slack and hostages are not known' "in words"
+like "$(vmaheap report --waste=hostage trace)" '^ *65536 +1( +\?){5} ' "and with ? for each"
 exits 125 "folded by what a trace does not know" vmaheap report --folded=hostage trace
 like "$(cat "$tmp/said")" 'not known' "is refused, with a reason"
 vmaheap why held --json --at "$at" trace >json
