@@ -13,19 +13,22 @@ cd "$tmp" || bail "no $tmp"
 
 # What a transcript has in common with the next one: numbers are #, but for what a program asked for;
 # blanks are one, lines that are then equal are one, and which VMAs are the largest does not matter.
+# Of a table the first ROWS: what comes below may be in another order.
 plain() {
-	perl -pe 's/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //;
+	perl -ne '$row = /^ *[0-9]/ ? $row + 1 : 0;
+		next if $row > '"$1"';
+		s/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //;
 		s/(\b(?:[mc]|re)alloc\(\d+\))|0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{8,16}\b|\d+(?:\.\d+)*/$1 \/\/ "#"/ge;
-		s/\+#/+#/g' | uniq
+		print' | uniq
 }
-# asked NAME QUESTION COMMAND...: the answer is in $answer, and as the transcript has it
+# asked NAME ROWS QUESTION COMMAND...: the answer is in $answer, and as the transcript has it
 asked() {
-	local name=$1 question=$2
-	shift 2
+	local name=$1 rows=$2 question=$3
+	shift 3
 	answer=$("$@" 2>&1) || fail "$name: $* ended with $?"
 	printf '%s\n' "# $question" "\$ $*" "$answer" >"$name.txt"
 	[ -z "${OUT-}" ] || cp "$name.txt" "$OUT/"
-	is "$(plain <"$name.txt")" "$(plain <"$golden/$name.txt")" "$name: $question"
+	is "$(plain "$rows" <"$name.txt")" "$(plain "$rows" <"$golden/$name.txt")" "$name: $question"
 }
 # of ERE: what the answer has in its parentheses
 of() { sed -nE "s/^.*$1.*\$/\\1/p" <<<"$answer" | head -n 1; }
@@ -76,7 +79,7 @@ program held recorded held /usr/bin/python3 -I -S held.py
 say begin
 ready ready
 read -r _ pid kept <held.out
-asked held "I freed it; why does RSS not fall?" vmaheap why held -p "$pid"
+asked held 1 "I freed it; why does RSS not fall?" vmaheap why held -p "$pid"
 is "$(of ' 1 +(0x[0-9a-f]+) .*calloc\(3033\)')" "$kept" "held: the first pin is the object that the program has kept"
 before=$(smaps "$pid" Anonymous)
 say trim
@@ -98,7 +101,7 @@ say "select pg_backend_pid(); create table t as select x, repeat('y', x % 500) y
 	"select count(*) from (select y from t order by y) s; select sum(total_bytes) from pg_backend_memory_contexts; select 'ready';"
 ready ready
 pid=$(sed -n 1p psql.out)
-asked rss "The profiler's total is not RSS; where is the rest?" vmaheap why rss -p "$pid"
+asked rss 1 "The profiler's total is not RSS; where is the rest?" vmaheap why rss -p "$pid"
 kb() { of "^ *$1 +([0-9.]+) .*"; }
 is "$(kb resident)" "$(smaps "$pid" Rss)" "rss: resident, as smaps adds up"
 is "$(kb shared)" "$(awk '$2 ~ /s$/ { s = 1 } $2 ~ /p$/ { s = 0 } $1 == "Rss:" && s { n += $2 } END { print n }' "/proc/$pid/smaps")" "rss: what is shared"
@@ -134,7 +137,7 @@ program waste recorded waste /usr/bin/python3 -I -S waste.py
 say begin
 ready ready
 read -r _ pid <waste.out
-asked waste "Is it a leak or fragmentation?" vmaheap report --waste=hostage -p "$pid"
+asked waste 1 "Is it a leak or fragmentation?" vmaheap report --waste=hostage -p "$pid"
 row() { awk '/^ *live +chunks/ { getline; print $'"$1"' }' <<<"$answer"; }
 is "$(row 2)" 500 "waste: the first place has the 500 objects that were kept"
 now=$(vmaheap why held --json -p "$pid" | jq .trim_now)
@@ -150,7 +153,7 @@ program arenas recorded arenas xz -T3 -0 --block-size=200000
 seq 200000 >&8
 until_true 60 eval 'pid=$(pgrep -x xz) && [ "$(ls "/proc/$pid/task" | wc -l)" = 4 ]' || bail "xz: no threads"
 until_true 60 asleep "$pid" || bail "xz has no rest"
-asked arenas "What are these 64 MiB anonymous blocks?" vmaheap why arena -p "$pid"
+asked arenas 9 "What are these 64 MiB anonymous blocks?" vmaheap why arena -p "$pid"
 # A block: accessible from a multiple of 64 MiB on, and a rest that is not, up to the next.
 is "$(awk '/^ +[1-9]/ { print $2, $4 }' <<<"$answer" | sort)" "$(perl -ne '/^(\w+)-(\w+) (\S+) \S+ 00:00 0 *$/ or next;
 	my ($lo, $hi) = (hex $1, hex $2);
@@ -162,7 +165,7 @@ ended
 # --- 5. perl's 200 kB strings
 program=(perl -e 'for (1 .. 20) { my $s = "x" x 200000; undef $s } my $s = "y" x 150000; print "end\n"')
 recorded threshold "${program[@]}" >threshold.out 2>&1
-asked threshold "Why is my 200 kB buffer on brk now?" vmaheap why threshold threshold.trace
+asked threshold 9 "Why is my 200 kB buffer on brk now?" vmaheap why threshold threshold.trace
 # counted [SETTING]: brk, mmap and munmap of the program alone, by strace
 counted() {
 	GLIBC_TUNABLES=${1-} strace -qq -o counted -e trace=brk,mmap,munmap "${program[@]}" >/dev/null
@@ -184,7 +187,7 @@ for i in $(seq 40); do
 done
 recorded calls git -C repo log --stat >calls.out 2>&1
 strace -qq -o counted -e trace=brk,mmap,munmap,mremap git -C repo log --stat >/dev/null
-asked calls "Who called mmap and brk behind malloc's back?" vmaheap report calls.trace
+asked calls 1 "Who called mmap and brk behind malloc's back?" vmaheap report calls.trace
 is "$(awk '$1 ~ /^(brk|munmap|mremap)$/ { print $1, $2 }' <<<"$answer" | sort)" \
 	"$(grep -v '^brk(NULL)' counted | sed -nE 's/^(brk|munmap|mremap)\(.*/\1/p' | sort | uniq -c | awk '{ print $2, $1 }')" "calls: as many as strace counts"
 # The shim is one more library to load.
@@ -208,7 +211,7 @@ echo 2000 >/proc/sys/vm/max_map_count
 program enomem recorded enomem /usr/bin/python3 -I -S enomem.py
 ready ready
 pid=$(sed -n 's/^ready //p' enomem.out)
-asked enomem "mmap fails with ENOMEM though there is memory; who uses up max_map_count?" vmaheap why enomem -p "$pid"
+asked enomem 1 "mmap fails with ENOMEM though there is memory; who uses up max_map_count?" vmaheap why enomem -p "$pid"
 is "$(of '^VMAs: ([0-9]+) .*')" "$(wc -l <"/proc/$pid/maps")" "enomem: as many VMAs as maps has lines"
 like "$answer" '^ENOMEM: 1 mmap: vm.max_map_count$' "enomem: why the call failed"
 is "$(awk -v n="$(($(sed -n 1p enomem.out | sed 's/ .*//') - 9))" '/^ *[0-9]+  mmap at/ { print (n > 1000 && $1 >= n && $1 <= n + 32); exit }' <<<"$answer")" 1 \
@@ -220,7 +223,7 @@ ended
 program lazy recorded lazy xz -9 -T1
 seq 20000 >&8
 until_true 60 eval 'pid=$(pgrep -x xz) && [ "$(smaps "$pid" Size)" -gt 600000 ] && asleep "$pid"' || bail "xz does not start"
-asked lazy "I allocated 700 MB and RSS is 5 MB" vmaheap report --waste=untouched -p "$pid"
+asked lazy 3 "I allocated 700 MB and RSS is 5 MB" vmaheap report --waste=untouched -p "$pid"
 total() { awk '/  all, of / { print $'"$1"' }' <<<"$answer"; }
 # of the heap, and of what is as large as that
 large() { awk -v key="$1:" '$1 ~ /-/ { heap = /\[heap\]/ } $1 == "Size:" { at = heap || $2 > 600000 } at && $1 == key { n += $2 } END { print n }' "/proc/$pid/smaps"; }
@@ -232,7 +235,7 @@ ended
 program pointer recorded pointer perl -e '$| = 1; my $s = "string " x 1000; printf "ready %d 0x%x\n", $$, unpack("J", pack("P", $s)); <STDIN>'
 ready ready
 read -r _ pid at <pointer.out
-asked pointer "What backs this pointer?" vmaheap why "$at" -p "$pid"
+asked pointer 9 "What backs this pointer?" vmaheap why "$at" -p "$pid"
 is "$(of '^  chunk +(0x[0-9a-f]+), 7002 bytes, \+0')" "$at" "pointer: perl's string, with its ends"
 is "$(of '^  VMA +([0-9a-f]+-[0-9a-f]+ .{4}) .*')" "$(sed -nE '/\[heap\]/s/^(\S+ \S+).*/\1/p' "/proc/$pid/maps")" "pointer: the VMA, by maps"
 is "$(($(of '^  frame +(0x[0-9a-f]+),.*')))" "$(($(od -An -t u8 -j $((at / 4096 * 8)) -N 8 "/proc/$pid/pagemap") & (1 << 55) - 1))" "pointer: the frame, by pagemap"
