@@ -65,7 +65,7 @@ is "$(jq -c '.totals | [.swapped, .huge, .untouched]' maps.json)" \
 like "$(vmaheap maps -p "$pid")" 'resident +huge +swapped' "the table has columns for what there is"
 
 # `why ADDR` of single pages, against pagemap: what is swapped, and where; what is huge.
-entry() { od -An -t u8 -j $(($1 / 4096 * 8)) -N 8 "/proc/$pid/pagemap" | tr -d ' '; } # bits 62 and 63 make it large
+entry() { dd if="/proc/$pid/pagemap" bs=8 skip=$(($1 / 4096)) count=1 status=none | od -An -t u8 | tr -d ' '; } # bits 62 and 63 make it large
 page() { vmaheap why --json "$(printf %x "$1")" -p "$pid" | jq -c ".page | $2"; }
 at=$((16#$(field swapped 1)))
 for ((end = at + 262144; at < end; at += 4096)); do

@@ -10,14 +10,19 @@ golden=$(cd "$(dirname "$0")/.." && pwd)/golden/questions
 programs
 load
 cd "$tmp" || bail "no $tmp"
+# Huge pages come by chance, and go as they are cut.
+huge=/sys/kernel/mm/transparent_hugepage/enabled
+had=$(sed 's/.*\[\(.*\)\].*/\1/' $huge)
+echo never >$huge
 
 # What a transcript has in common with the next one: numbers are #, but for what a program asked for;
-# blanks are one, lines that are then equal are one, and which VMAs are the largest does not matter.
+# blanks are one, lines that are then equal are one; which VMAs are the largest does not matter, nor
+# which list the kernel has a page on.
 # Of a table the first ROWS: what comes below may be in another order.
 plain() {
 	perl -ne '$row = /^ *[0-9]/ ? $row + 1 : 0;
 		next if $row > '"$1"';
-		s/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //;
+		s/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //; s/(flags ).*(ANON).*/$1$2/;
 		s/(\b(?:[mc]|re)alloc\(\d+\))|0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{8,16}\b|\d+(?:\.\d+)*/$1 \/\/ "#"/ge;
 		print' | uniq
 }
@@ -238,6 +243,7 @@ read -r _ pid at <pointer.out
 asked pointer 9 "What backs this pointer?" vmaheap why "$at" -p "$pid"
 is "$(of '^  chunk +(0x[0-9a-f]+), 7002 bytes, \+0')" "$at" "pointer: perl's string, with its ends"
 is "$(of '^  VMA +([0-9a-f]+-[0-9a-f]+ .{4}) .*')" "$(sed -nE '/\[heap\]/s/^(\S+ \S+).*/\1/p' "/proc/$pid/maps")" "pointer: the VMA, by maps"
-is "$(($(of '^  frame +(0x[0-9a-f]+),.*')))" "$(($(od -An -t u8 -j $((at / 4096 * 8)) -N 8 "/proc/$pid/pagemap") & (1 << 55) - 1))" "pointer: the frame, by pagemap"
+is "$(($(of '^  frame +(0x[0-9a-f]+),.*')))" "$(($(dd if="/proc/$pid/pagemap" bs=8 skip=$((at / 4096)) count=1 status=none | od -An -t u8) & (1 << 55) - 1))" "pointer: the frame, by pagemap"
 ended
+echo "$had" >$huge
 done_testing
