@@ -67,12 +67,17 @@ like "$(vmaheap maps -p "$pid")" 'resident +huge +swapped' "the table has column
 # `why ADDR` of single pages, against pagemap: what is swapped, and where; what is huge.
 entry() { dd if="/proc/$pid/pagemap" bs=8 skip=$(($1 / 4096)) count=1 status=none | od -An -t u8 | tr -d ' '; } # bits 62 and 63 make it large
 page() { vmaheap why --json "$(printf %x "$1")" -p "$pid" | jq -c ".page | $2"; }
-at=$((16#$(field swapped 1)))
-for ((end = at + 262144; at < end; at += 4096)); do
-	(($(entry $at) >> 62 & 1)) && break
-done
-e=$(entry $at)
+# To ask may bring a page back, the one at the beginning of its VMA: for another look another one.
+swapped() {
+	at=$((16#$(field swapped 1) + 4096))
+	for ((end = at + 258048; at < end; at += 4096)); do
+		e=$(entry $at)
+		((e >> 62 & 1)) && break
+	done
+}
+swapped
 is "$(page $at '[.state, .frame, .swap.type, .swap.offset]')" "[\"swapped\",null,$((e & 31)),$(((e & (1 << 55) - 1) >> 5))]" "why ADDR: a page that is swapped, and where"
+swapped
 like "$(vmaheap why "$(printf %x $at)" -p "$pid")" "^  page .*swapped out, slot $(((e & (1 << 55) - 1) >> 5)) of swap $((e & 31))" "and in words"
 is "$(page $((16#$(field huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",true,true]' "a page of a huge one"
 is "$(page $((16#$(field not-huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",false,false]' "and one of none"

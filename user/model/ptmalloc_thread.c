@@ -380,7 +380,9 @@ int pt_read_threads(const struct pt_target *t, struct pt_book *b)
 	for (i = 0; err >= 0 && i < t->nr_at; i++)
 		err = take_block(&k, t->at[i].tcb, &at);
 	err = err < 0 ? err : 0;
-	for (i = 0; !err && i < t->nr_anon && b->nr_threads < UINT16_MAX - 1;
+	/* To look for the others is to read, and what is swapped comes back by that. */
+	for (i = 0; !err && i < t->nr_anon && b->nr_threads < t->nr_tids &&
+		    b->nr_threads < UINT16_MAX - 1;
 	     i++)
 		err = find_blocks(&k, &t->anon[i]);
 	if (!err)
