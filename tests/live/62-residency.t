@@ -78,7 +78,7 @@ swapped() {
 swapped
 is "$(page $at '[.state, .frame, .swap.type, .swap.offset]')" "[\"swapped\",null,$((e & 31)),$(((e & (1 << 55) - 1) >> 5))]" "why ADDR: a page that is swapped, and where"
 swapped
-like "$(vmaheap why "$(printf %x $at)" -p "$pid")" "^  page .*swapped out, slot $(((e & (1 << 55) - 1) >> 5)) of swap $((e & 31))" "and in words"
+like "$(vmaheap why "$(printf %x $at)" -p "$pid")" "^  page .*swapped out, .*slot $(((e & (1 << 55) - 1) >> 5)) of swap $((e & 31))" "and in words"
 is "$(page $((16#$(field huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",true,true]' "a page of a huge one"
 is "$(page $((16#$(field not-huge 1))) '[.state, .huge, (.flags | index("THP") != null)]')" '["present",false,false]' "and one of none"
 kill -CONT "$pid"
