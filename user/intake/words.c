@@ -33,23 +33,6 @@ static_assert(OURS_START == SHIM_REGION &&
 	      "what is ours");
 static_assert(WORD_STACK == CALLER_STACK, "callers are numbered alike");
 
-/* Words of a header: 0 when the id is none. */
-static size_t header_words(unsigned int id)
-{
-	switch (id) {
-	case WORD_HDR_CALLER:
-	case WORD_HDR_TS:
-		return 1;
-	case WORD_HDR_TS_CALLER:
-	case WORD_HDR_WINDOW:
-		return 2;
-	case WORD_HDR_WINDOW_CALLER:
-		return 3;
-	default:
-		return 0;
-	}
-}
-
 static unsigned int alloc_op_of(uint64_t w)
 {
 	return word_get_size(w) & 63;
@@ -139,7 +122,7 @@ int words_length(const uint64_t *w, size_t nr)
 		return 0;
 	if (word_id(w[0]) == WORD_CTRL)
 		return ctrl_words(w, nr);
-	header = header_words(word_id(w[0]));
+	header = word_header_words(word_id(w[0]));
 	if (header && check_header(w, header, nr))
 		return -EINVAL;
 	if (header >= nr)
@@ -372,7 +355,7 @@ static void decode_ctrl(struct words_state *st, const uint64_t *w,
 static void decode_call(struct words_state *st, const uint64_t *w,
 			struct event *ev)
 {
-	size_t header = header_words(word_id(w[0]));
+	size_t header = word_header_words(word_id(w[0]));
 	uint64_t *caller;
 	struct header h;
 
