@@ -1302,7 +1302,7 @@ static const struct command commands[] = {
 	  "p:", run_report, true },
 	{ "export",
 	  "--format=pprof|folded|openmetrics|perfetto|sqlite|heaptrack|csv|ctf2\n"
-	  "       [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
+	  "                   [-o FILE] [--symfs=DIR] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "In the format of another program, to FILE or standard output.\n"
 	  "Of a moment, from a process that is watched, or a trace (--at as for maps):\n"
 	  "  pprof        for go tool pprof, Pyroscope, Parca\n"
