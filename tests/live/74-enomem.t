@@ -30,6 +30,7 @@ is "$(jq '([.calls[] | .in_calls + .outside] | add) + ([.makers[] | select(.made
 is "$(jq '[.calls[] | .in_calls] | add == ([input.callers[].vmas] | add)' arena.json arena.json)" true "allocator calls: the same by caller"
 
 # --- the room, in each layout
+overcommit=$(cat /proc/sys/vm/overcommit_memory)
 echo 1 >/proc/sys/vm/overcommit_memory # nothing but room shall matter
 page=4096
 # room NAME LAYOUT BITS COMMAND...
@@ -74,6 +75,7 @@ like "$(vmaheap script room-room-32)" 'mprotect\(0x' "and its calls have their n
 vmaheap record -o shim32 -- room-32 </dev/null >/dev/null 2>shim32.err
 is $? 0 "the shim was asked for: it runs all the same"
 like "$(cat shim32.err)" 'room-32 is no 64-bit program.*allocator opaque' "and this is said"
+echo "$overcommit" >/proc/sys/vm/overcommit_memory
 rmmod vmaheap
 is "$(dmesg | grep -cE 'BUG|WARNING|Oops')" 0 "the kernel has nothing to complain of"
 done_testing

@@ -17,12 +17,12 @@ echo never >$huge
 
 # What a transcript has in common with the next one: numbers are #, but for what a program asked for;
 # blanks are one, lines that are then equal are one; which VMAs are the largest does not matter, nor
-# which list the kernel has a page on.
+# which list the kernel has a page on, nor how this machine overcommits.
 # Of a table the first ROWS: what comes below may be in another order.
 plain() {
 	perl -ne '$row = /^ *[0-9]/ ? $row + 1 : 0;
 		next if $row > '"$1"';
-		s/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //; s/(flags ).*(ANON).*/$1$2/;
+		s/  +[0-9a-f]{8,16} \S.*$//; s/ +/ /g; s/^ //; s/(flags ).*(ANON).*/$1$2/; s/(overcommit: )[a-z ]+/$1/;
 		s/(\b(?:[mc]|re)alloc\(\d+\))|0x[0-9a-f]+|\b(?=[0-9a-f]*\d)[0-9a-f]{8,16}\b|\d+(?:\.\d+)*/$1 \/\/ "#"/ge;
 		print' | uniq
 }
