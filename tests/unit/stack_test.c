@@ -261,15 +261,14 @@ static struct score compare_all(struct run *run)
 	return sc;
 }
 
-static void test_chains(void **state)
+static void check_chains(unsigned int seed)
 {
 	char *argv[] = { victim("stacks"), NULL, (char[]){ "300" }, NULL };
 	char text[24];
 	struct score sc;
 	struct run *run;
 
-	(void)state;
-	snprintf(text, sizeof(text), "%u", (unsigned int)seed_next() & 0xffff);
+	snprintf(text, sizeof(text), "%u", seed);
 	argv[1] = text;
 	run = record(1, argv);
 	sc = compare_all(run);
@@ -280,6 +279,25 @@ static void test_chains(void **state)
 	assert_int_equal(run->callers, 0);
 	free(argv[0]);
 	run_free(run);
+}
+
+static void test_chains(void **state)
+{
+	(void)state;
+	check_chains((unsigned int)seed_next() & 0xffff);
+}
+
+/*
+ * With these chains, and some addresses of the stack, aligned() is called from two
+ * frames further in than before, and its own frame lies where it lay.
+ */
+static void test_realigned(void **state)
+{
+	int i;
+
+	(void)state;
+	for (i = 0; i < 4; i++)
+		check_chains(31688);
 }
 
 /* No rule outlives the library that it was for. */
@@ -317,6 +335,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_chains),
+		cmocka_unit_test(test_realigned),
 		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_sampled),
 	};

@@ -16,7 +16,8 @@
  * Most often the outer part of the stack is that of the walk before. A frame is
  * determined by pc, sp, bp and what is on the stack above, so when all three are
  * those of a frame of the walk before, and every return address and saved rbp
- * further out still is what it was, so are all frames further out. Comparing is
+ * further out still is what it was, so are all frames further out. (But of a
+ * function that has realigned the stack: no_slot.) Comparing is
  * cheaper than walking: no load waits for another one.
  *
  * Only mapped memory is read. Between sp and the top of the thread's own stack all
@@ -510,6 +511,13 @@ NOINLINE bool walk_odd(struct walker *w, struct window *win, struct frame *f,
 }
 
 /*
+ * The slot of a frame whose CFA is in memory, where another one can be now though pc,
+ * sp and bp are the same: it never agrees (no address, no small number), so the
+ * frame is walked again each time.
+ */
+static const uint64_t no_slot = 0x8badf00d0badc0de;
+
+/*
  * From a frame to its caller's. bp_slot: where the caller's rbp was found. False:
  * nothing leads on.
  */
@@ -543,6 +551,8 @@ INLINE bool walk_step(struct walker *w, struct window *win, struct frame *f,
 		*bp_slot = (const uint64_t *)slot;
 		f->bp = load(slot);
 	}
+	if (unlikely(rule_kind(rule) == RULE_BP_DEREF))
+		*bp_slot = &no_slot;
 	f->pc = load(cfa - 8);
 	f->sp = cfa;
 	return true;
