@@ -360,18 +360,13 @@ void proc_go(struct proc_stopped *s)
 	proc_reap();
 }
 
-int proc_registers(pid_t tid, uint64_t *fs, uint64_t *sp)
+int proc_registers(pid_t tid, struct user_regs_struct *regs)
 {
-	struct user_regs_struct regs;
-	struct iovec iov = { &regs, sizeof(regs) };
+	struct iovec iov = { regs, sizeof(*regs) };
 
 	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov))
 		return -errno;
-	if (iov.iov_len != sizeof(regs))
-		return -ENOEXEC;
-	*fs = regs.fs_base;
-	*sp = regs.rsp;
-	return 0;
+	return iov.iov_len == sizeof(*regs) ? 0 : -ENOEXEC;
 }
 
 int proc_open_pagemap(uint32_t pid)

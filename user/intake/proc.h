@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <sys/types.h>
+#include <sys/user.h>
 
 #include "model/event.h"
 
@@ -45,10 +46,10 @@ struct proc_stopped {
 int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s);
 void proc_go(struct proc_stopped *s);
 /*
- * Of a thread that proc_stop() has stopped: where its control block is (fs) and its
- * stack. 0 or -errno; -ENOEXEC: a 32-bit one.
+ * Of a thread that is stopped under ptrace(2), by proc_stop() or otherwise. 0 or
+ * -errno; -ENOEXEC: a 32-bit one.
  */
-int proc_registers(pid_t tid, uint64_t *fs, uint64_t *sp);
+int proc_registers(pid_t tid, struct user_regs_struct *regs);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 

@@ -29,6 +29,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "intake/proc.h"
+
 #ifndef PTRACE_GET_RSEQ_CONFIGURATION
 #define PTRACE_GET_RSEQ_CONFIGURATION 0x420f /* Linux 5.13 */
 #endif
@@ -138,15 +140,6 @@ static int write_code(const struct remote *r, const unsigned char *p, size_t n)
 	return 0;
 }
 
-static int get_regs(pid_t tid, struct user_regs_struct *regs)
-{
-	struct iovec iov = { regs, sizeof(*regs) };
-
-	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov))
-		return -errno;
-	return iov.iov_len == sizeof(*regs) ? 0 : -ENOEXEC; /* a 32-bit one */
-}
-
 static int set_regs(pid_t tid, const struct user_regs_struct *regs)
 {
 	struct iovec iov = { (void *)(uintptr_t)regs, sizeof(*regs) };
@@ -185,7 +178,7 @@ static bool dispatches_itself(pid_t tid)
 /* In a system call it is in no sequence and in no hurry: those come first. */
 static bool may_use(struct remote *r, pid_t tid, int mem, bool in_call)
 {
-	if (get_regs(tid, &r->regs) || r->regs.cs != USER_CS_64)
+	if (proc_registers(tid, &r->regs) || r->regs.cs != USER_CS_64)
 		return false;
 	if (((long)r->regs.orig_rax >= 0) != in_call)
 		return false;
@@ -357,7 +350,7 @@ long remote_call(struct remote *r, long nr, uint64_t a, uint64_t b, uint64_t c,
 	if (!err)
 		err = run_to(r->tid, PTRACE_SYSCALL, is_call_stop);
 	if (!err)
-		err = get_regs(r->tid, &regs);
+		err = proc_registers(r->tid, &regs);
 	return err ? err : (long)regs.rax;
 }
 

@@ -187,12 +187,17 @@ static int read_threads(struct look *l, const struct proc_stopped *st)
 	if (!l->at)
 		return -ENOMEM;
 	for (i = 0; i < st->nr; i++) {
-		struct pt_thread_at at = { .tid = (uint32_t)st->tids[i] };
+		struct user_regs_struct regs;
 		uint64_t self;
 
-		if (!proc_registers(st->tids[i], &at.tcb, &at.sp) &&
-		    !memory_read(l->memory, at.tcb, &self, 8) && self == at.tcb)
-			l->at[l->nr_at++] = at;
+		if (!proc_registers(st->tids[i], &regs) &&
+		    !memory_read(l->memory, regs.fs_base, &self, 8) &&
+		    self == regs.fs_base)
+			l->at[l->nr_at++] = (struct pt_thread_at){
+				.tid = (uint32_t)st->tids[i],
+				.tcb = regs.fs_base,
+				.sp = regs.rsp,
+			};
 	}
 	return 0;
 }
