@@ -164,14 +164,17 @@ static unsigned long nr_in_flight(void)
 
 static int filter(struct vh_direct *d)
 {
-	const char *const *symbol;
-	int err = 0;
+	int i, err = 0;
 
 	/* What an earlier registration left behind is in the way. */
 	memset(&d->ops, 0, sizeof(d->ops));
-	for (symbol = d->symbols; *symbol && !err; symbol++)
-		err = ftrace_set_filter(&d->ops, (unsigned char *)*symbol,
-					strlen(*symbol), symbol == d->symbols);
+	for (i = 0; d->symbols[i] && !err; i++) {
+		if (!d->addrs[i])
+			d->addrs[i] = vh_function(d->symbols[i]);
+		err = d->addrs[i] ? ftrace_set_filter_ip(&d->ops, d->addrs[i],
+							 0, i == 0) :
+				    -ENOENT;
+	}
 	return err;
 }
 

@@ -120,10 +120,11 @@ static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-static const char *const fast[] = { "__x64_sys_brk",	  "__x64_sys_mmap",
-				    "__x64_sys_munmap",	  "__x64_sys_mremap",
-				    "__x64_sys_mprotect", NULL };
-static struct vh_direct direct = { .symbols = fast, .stub = vh_call_stub };
+static struct vh_direct direct = {
+	.symbols = { "__x64_sys_brk", "__x64_sys_mmap", "__x64_sys_munmap",
+		     "__x64_sys_mremap", "__x64_sys_mprotect" },
+	.stub = vh_call_stub,
+};
 static bool direct_armed; /* vh_control */
 
 #define CALL(name)                                                          \
@@ -133,13 +134,13 @@ static bool direct_armed; /* vh_control */
 	}
 
 static struct kretprobe calls[] = {
-	CALL(brk),	CALL(mmap),	CALL(munmap), /* these as in `fast` */
+	CALL(brk),	CALL(mmap),	CALL(munmap), /* these as in `direct` */
 	CALL(mremap),	CALL(mprotect), CALL(pkey_mprotect),
 	CALL(madvise),	CALL(mlock),	CALL(mlock2),
 	CALL(mlockall), CALL(mbind),	CALL(remap_file_pages),
 	CALL(shmat),
 };
-#define NR_FAST (ARRAY_SIZE(fast) - 1)
+#define NR_FAST 5
 static bool probed[ARRAY_SIZE(calls)]; /* vh_control */
 
 /*
@@ -168,9 +169,13 @@ void vh_failed_arm(void)
 		find_max_map_count();
 	direct_armed = !vh_direct_arm(&direct);
 	for (i = direct_armed ? NR_FAST : 0; i < ARRAY_SIZE(calls); i++) {
+		struct kprobe *kp = &calls[i].kp;
+
+		/* From the second time on it is found without a search. */
+		if (kp->addr)
+			kp->symbol_name = NULL;
 		/* What an earlier registration left behind is in the way. */
-		calls[i].kp.addr = NULL;
-		calls[i].kp.flags = 0;
+		kp->flags = 0;
 		probed[i] = !register_kretprobe(&calls[i]);
 	}
 }
@@ -178,14 +183,17 @@ void vh_failed_arm(void)
 /* Returns when no further call is seen. Under vh_control. */
 void vh_failed_disarm(void)
 {
-	int i;
+	struct kretprobe *all[ARRAY_SIZE(calls)];
+	int i, n = 0;
 
 	if (direct_armed)
 		vh_direct_disarm(&direct);
 	direct_armed = false;
 	for (i = 0; i < ARRAY_SIZE(calls); i++)
 		if (probed[i])
-			unregister_kretprobe(&calls[i]);
+			all[n++] = &calls[i];
+	if (n) /* with one wait for all */
+		unregister_kretprobes(all, n);
 	memset(probed, 0, sizeof(probed));
 }
 

@@ -48,6 +48,7 @@ struct hook {
 	enum how armed;
 	void *probe; /* of a tracepoint */
 	struct tracepoint *tp;
+	unsigned long addr; /* of a function */
 	struct vh_direct direct; /* no stub: not this way */
 	struct ftrace_ops ops;
 	struct kprobe kp;
@@ -173,17 +174,15 @@ static void __maybe_unused check_probes(void)
 #define FIELDS(name, way)                                           \
 	.symbol = #name, .how = way, .refusal = REFUSAL(name),      \
 	.ops = { .func = name##_ftrace, .flags = VH_FTRACE_FLAGS }, \
-	.kp = { .symbol_name = #name, .pre_handler = name##_kprobe }
+	.kp = { .pre_handler = name##_kprobe }
 #define FUNCTION(name, way)       \
 	{                         \
 		FIELDS(name, way) \
 	}
-#define CHEAP(name, entry)                                                    \
-	{                                                                     \
-		FIELDS(name, FTRACE),                                         \
-			.direct = { .symbols = (const char *const[]){ #name,  \
-								      NULL }, \
-				    .stub = entry },                          \
+#define CHEAP(name, entry)                                                 \
+	{                                                                  \
+		FIELDS(name, FTRACE),                                      \
+			.direct = { .symbols = { #name }, .stub = entry }, \
 	}
 #define TRACE(name, fn)                                                       \
 	{                                                                     \
@@ -250,7 +249,7 @@ static int arm_one(struct hook *h)
 		}
 	}
 	/* What a failed or earlier registration left behind is in the way. */
-	h->kp.addr = NULL;
+	h->kp.addr = (kprobe_opcode_t *)h->addr;
 	h->kp.flags = 0;
 	err = register_kprobe(&h->kp);
 	h->armed = err ? OFF : KPROBE;
@@ -350,16 +349,19 @@ static void find_tracepoint(struct tracepoint *tp, void *unused)
 			hooks[i].tp = tp;
 }
 
-/* A kprobe that is registered but not armed finds the symbol, and no more. */
-static bool has_function(const char *symbol)
+/*
+ * Where a function begins, 0: there is none. A kprobe that is registered but not
+ * armed finds that, and no more. By a name it takes long, a search of all symbols.
+ */
+unsigned long vh_function(const char *symbol)
 {
 	struct kprobe kp = { .symbol_name = symbol,
 			     .flags = KPROBE_FLAG_DISABLED };
 
 	if (register_kprobe(&kp))
-		return false;
+		return 0;
 	unregister_kprobe(&kp);
-	return true;
+	return (unsigned long)kp.addr;
 }
 
 /* For the test that a kernel without a hook point is refused, as leave_out. */
@@ -371,11 +373,14 @@ MODULE_PARM_DESC(missing, "symbol of a hook that is looked for in vain");
 #define missing ""
 #endif
 
-static bool has(const struct hook *h)
+static bool find(struct hook *h)
 {
 	if (!strcmp(h->symbol, missing))
 		return false;
-	return h->how == TRACEPOINT ? h->tp != NULL : has_function(h->symbol);
+	if (h->how == TRACEPOINT)
+		return h->tp;
+	h->addr = vh_function(h->symbol);
+	return h->addr;
 }
 
 int vh_hooks_init(void)
@@ -386,15 +391,14 @@ int vh_hooks_init(void)
 	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
 		struct hook *h = &hooks[i];
 
-		if (!has(h)) {
+		if (!find(h)) {
 			pr_err("this kernel has no %s that could be hooked\n",
 			       h->symbol);
 			return -EOPNOTSUPP;
 		}
 		/* Not for ftrace after all (no call at its entry): a kprobe serves. */
 		if (h->how == FTRACE &&
-		    ftrace_set_filter(&h->ops, (unsigned char *)h->symbol,
-				      strlen(h->symbol), 1))
+		    ftrace_set_filter_ip(&h->ops, h->addr, 0, 1))
 			h->how = KPROBE;
 	}
 	return 0;

@@ -195,12 +195,13 @@ extern struct list_head vh_sessions; /* vh_control */
 extern struct workqueue_struct *vh_wq;
 extern unsigned int vh_buffer_kib;
 
-/* hooks.c: all but vh_hooks_init() and _exit() under vh_control */
+/* hooks.c: all but vh_hooks_init(), _exit() and vh_function() under vh_control */
 int vh_hooks_init(void);
 void vh_hooks_exit(void);
 int vh_arm(const char **refusal);
 void vh_disarm(void);
 unsigned int vh_hooks_armed(void);
+unsigned long vh_function(const char *symbol);
 void vh_hooks_show(struct seq_file *m);
 
 /* failed.c: all but vh_call_returned() under vh_control */
@@ -210,8 +211,11 @@ void vh_failed_show(struct seq_file *m);
 void vh_call_returned(unsigned long ret);
 
 /* direct.c: all under vh_control, but for vh_direct_exit() */
+#define VH_DIRECT_MAX 5
 struct vh_direct {
-	const char *const *symbols; /* functions, all or none; NULL ends them */
+	/* Functions, all or none; NULL ends them. */
+	const char *symbols[VH_DIRECT_MAX + 1];
+	unsigned long addrs[VH_DIRECT_MAX]; /* 0: not looked for yet */
 	void (*stub)(void);
 	struct ftrace_ops ops;
 };

@@ -1,7 +1,7 @@
 #!/bin/bash
 # Loaded and unloaded while everything in the system maps, unmaps, forks and execs and a CPU comes and goes;
 # every second time with a reader, every fourth with one that was killed just before. The debug kernel
-# takes 80 s to come and go with a reader (each hook waits for all tasks): there it is every tenth.
+# takes 80 s to come and go with a reader (each hook waits for all tasks): there it is every fiftieth.
 . "$(dirname "$0")/lib.sh"
 
 nice -n 15 stress-ng --quiet --vm 1 --vm-bytes 16M --mmap 1 --mmap-bytes 8M --mremap 1 --mremap-bytes 8M \
@@ -22,7 +22,7 @@ cpus=$!
 
 cycles() {
 	local i held every=2
-	[ ! -e $leaks ] || every=10
+	[ ! -e $leaks ] || every=50
 	for i in $(seq "$(times 1000)"); do
 		busybox insmod "$VMAHEAP_KO" || return
 		if [ $((i % every)) = 0 ]; then
