@@ -84,7 +84,7 @@ static void head(struct vmaheap_record *rec, u16 type, u32 size, u64 mm,
 /* Puts a record that is complete but for seq and ts in line. */
 static bool put(struct vh_session *ses, const struct vmaheap_record *rec)
 {
-	void *p = vh_reserve(ses, rec->size, true);
+	void *p = vh_reserve(ses, rec->size, VH_KEEP_OWED);
 
 	if (!p)
 		return false;
@@ -211,7 +211,7 @@ static bool put_file(struct vh_session *ses, const struct vh_file *id,
 	}
 	len = strlen(path);
 	size = ALIGN(sizeof(*rec) + len + 1, 8);
-	rec = vh_reserve(ses, size, false);
+	rec = vh_reserve(ses, size, VH_KEEP_CHANGE);
 	if (!rec)
 		return false;
 	memset(rec, 0, sizeof(*rec));
@@ -376,7 +376,7 @@ static bool put_part(struct vh_mm *m, u16 flags, const struct vh_actor *who,
 		if (ses->vmas[i]->vm_file &&
 		    !tell_file(ses, ses->vmas[i]->vm_file))
 			return false;
-	rec = vh_reserve(ses, size, false);
+	rec = vh_reserve(ses, size, VH_KEEP_CHANGE);
 	if (!rec)
 		return false;
 	head(&rec->rec, VMAHEAP_REC_RANGE, size, m->id, who->tgid, who->tid);
@@ -446,7 +446,7 @@ void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 	struct vmaheap_rec_madvise *rec = NULL;
 
 	if (m->announced)
-		rec = vh_reserve(m->ses, sizeof(*rec), false);
+		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_CHANGE);
 	if (!rec) {
 		vh_lost(m->ses, VMAHEAP_LOST_MADVISE);
 		return;
@@ -467,7 +467,7 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 	struct vmaheap_rec_failed *rec = NULL;
 
 	if (m->announced)
-		rec = vh_reserve(m->ses, sizeof(*rec), false);
+		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_CHANGE);
 	if (!rec) {
 		vh_lost(m->ses, VMAHEAP_LOST_FAILED);
 		return;
@@ -481,6 +481,30 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 	rec->reason = reason;
 	rec->map_count = READ_ONCE(m->mm->map_count);
 	vh_commit(m->ses, &rec->rec);
+}
+
+/* It moves the stamp, so that its place among the thread's allocator calls is known. */
+void vh_emit_fault(struct vh_mm *m, const struct vh_actor *who, u64 addr,
+		   u16 flags)
+{
+	struct vmaheap_rec_fault *rec = NULL;
+
+	if (m->announced)
+		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_FAULT);
+	if (!rec) {
+		vh_lost(m->ses, VMAHEAP_LOST_FAULT);
+		return;
+	}
+	memset(rec, 0, sizeof(*rec));
+	head(&rec->rec, VMAHEAP_REC_FAULT, sizeof(*rec), m->id, who->tgid,
+	     who->tid);
+	rec->rec.flags = flags;
+	rec->addr = addr;
+	rec->ip = who->ip;
+	rec->syscall = who->syscall;
+	if (who->compat)
+		rec->rec.flags |= VMAHEAP_F_COMPAT;
+	vh_stamp_write(READ_ONCE(m->stamp), vh_commit(m->ses, &rec->rec));
 }
 
 void vh_fill_bye(struct vh_mm *m)

@@ -133,6 +133,7 @@ static void say_record(struct reader *r)
 	const struct vmaheap_rec_madvise *adv = (void *)rec;
 	const struct vmaheap_rec_lost *lost = (void *)rec;
 	const struct vmaheap_rec_failed *failed = (void *)rec;
+	const struct vmaheap_rec_fault *fault = (void *)rec;
 
 	say(r, "%llu.%09llu ", rec->ts / NSEC_PER_SEC, rec->ts % NSEC_PER_SEC);
 	if (rec->mm)
@@ -166,6 +167,9 @@ static void say_record(struct reader *r)
 	case VMAHEAP_REC_FAILED:
 		say_call(r, false, failed->syscall, failed->args);
 		say(r, " failed: %pe", ERR_PTR(-(long)failed->error));
+		break;
+	case VMAHEAP_REC_FAULT:
+		say(r, "fault at 0x%llx", fault->addr);
 		break;
 	case VMAHEAP_REC_LOST:
 		say(r, "lost: %u of kind %u", lost->count, lost->what);

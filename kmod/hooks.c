@@ -307,6 +307,7 @@ void vh_disarm(void)
 
 	if (!armed)
 		return;
+	vh_fault_disarm();
 	vh_failed_disarm();
 	for (i = ARRAY_SIZE(hooks) - 1; i >= 0; i--)
 		disarm_one(&hooks[i]);

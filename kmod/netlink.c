@@ -154,6 +154,18 @@ static int watch(struct genl_info *info, u32 port, u64 *id)
 	return err;
 }
 
+/* Under vh_control. On an error, *refusal says what could not be hooked. */
+static int arm(struct genl_info *info, const char **refusal)
+{
+	int err = vh_arm(refusal);
+
+	if (err || !info->attrs[VMAHEAP_A_FLAGS] ||
+	    !(nla_get_u32(info->attrs[VMAHEAP_A_FLAGS]) & VMAHEAP_WATCH_FAULTS))
+		return err;
+	*refusal = "this kernel does not let page faults be traced";
+	return vh_fault_arm();
+}
+
 static int do_watch(struct sk_buff *skb, struct genl_info *info)
 {
 	const char *refusal;
@@ -178,7 +190,7 @@ static int do_watch(struct sk_buff *skb, struct genl_info *info)
 	if (!msg)
 		return -ENOMEM;
 	mutex_lock(&vh_control);
-	err = vh_arm(&refusal);
+	err = arm(info, &refusal);
 	if (err) {
 		info->extack->_msg = refusal;
 		err = -EOPNOTSUPP;

@@ -53,6 +53,7 @@ static int status_show(struct seq_file *m, void *unused)
 	seq_printf(m, "hooks armed: %u\n", stats.hooks);
 	vh_hooks_show(m);
 	vh_failed_show(m);
+	vh_fault_show(m);
 	mutex_unlock(&vh_control);
 	return 0;
 }

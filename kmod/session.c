@@ -82,11 +82,12 @@ static bool make_room(struct vh_session *ses, u32 size, u32 keep)
 /*
  * Room for a record of `size` bytes, or NULL. The last eighth of the ring is
  * kept for the small records that are owed (births and deaths), so that these
- * wait only when the reader is stuck for long.
+ * wait only when the reader is stuck for long; and half of it for whatever is no
+ * page fault, of which there can be any number.
  */
-void *vh_reserve(struct vh_session *ses, u32 size, bool owed)
+void *vh_reserve(struct vh_session *ses, u32 size, u32 eighths)
 {
-	u32 keep = owed || ses->overwrite ? 0 : ses->size / 8;
+	u32 keep = ses->overwrite ? 0 : ses->size / 8 * eighths;
 	u32 rest = ses->size - (ses->head & (ses->size - 1));
 
 	if (rest < size) {

@@ -61,6 +61,9 @@ void vh_trace(u32 session, const struct vmaheap_record *rec)
 	case VMAHEAP_REC_FAILED:
 		trace_vmaheap_failed(session, r);
 		break;
+	case VMAHEAP_REC_FAULT:
+		trace_vmaheap_fault(session, r);
+		break;
 	case VMAHEAP_REC_LOST:
 		trace_vmaheap_lost(session, r);
 		break;

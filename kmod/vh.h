@@ -8,6 +8,7 @@
  *   session.c  the ring, and the worker that empties it
  *   watch.c    which address spaces and processes are watched
  *   failed.c   system calls that fail, which change nothing
+ *   fault.c    page faults, where somebody asked for them
  *   netlink.c  requests, and the messages that carry records away
  *   proc.c     /proc/vmaheap/
  *   stamp.c    the clock, and the page that shows it to a watched process
@@ -75,6 +76,7 @@ struct vh_mm {
 	struct vh_session *ses;
 	struct vh_stamp *stamp; /* set once; vh_table_lock */
 	u64 id; /* never reused */
+	bool faults; /* page faults are told, too; set before it is found, or later */
 
 	/*
 	 * [lo, hi) has changed since the last RANGE; empty: lo >= hi. Widened
@@ -121,7 +123,7 @@ struct vh_proc {
 
 #define VH_FILES 1024 /* announced files a session remembers; a power of 2 */
 #define VH_PARKED 64
-#define VH_LOST_MAX (VMAHEAP_LOST_FAILED + 1)
+#define VH_LOST_MAX (VMAHEAP_LOST_FAULT + 1)
 
 struct vh_file {
 	u64 ino;
@@ -210,6 +212,11 @@ void vh_failed_disarm(void);
 void vh_failed_show(struct seq_file *m);
 void vh_call_returned(unsigned long ret);
 
+/* fault.c: under vh_control */
+int vh_fault_arm(void);
+void vh_fault_disarm(void);
+void vh_fault_show(struct seq_file *m);
+
 /* direct.c: all under vh_control, but for vh_direct_exit() */
 #define VH_DIRECT_MAX 5
 struct vh_direct {
@@ -261,6 +268,7 @@ void vh_on_exit_mmap(struct mm_struct *mm);
 void vh_on_madvise(struct mm_struct *mm, unsigned long addr, size_t len,
 		   int advice);
 bool vh_on_failed(struct mm_struct *mm, int error, u32 reason);
+void vh_on_fault(struct mm_struct *mm, unsigned long addr, u16 flags);
 void vh_on_fork(struct task_struct *parent, struct task_struct *child);
 void vh_on_exec(struct task_struct *p);
 void vh_on_exit(struct task_struct *p);
@@ -283,6 +291,8 @@ void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 		     u64 len, int advice);
 void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 		    u32 reason);
+void vh_emit_fault(struct vh_mm *m, const struct vh_actor *who, u64 addr,
+		   u16 flags);
 void vh_fill_bye(struct vh_mm *m);
 void vh_due(struct vh_session *ses, struct vh_due *due);
 bool vh_tell_all_owed(struct vh_session *ses);
@@ -314,7 +324,11 @@ void vh_tidy(void);
 int vh_flush(struct vh_session *ses, u64 *seq, u64 *ts);
 int vh_send(struct vh_session *ses, u64 upto);
 struct vmaheap_record *vh_step(struct vh_session *ses, u64 *pos);
-void *vh_reserve(struct vh_session *ses, u32 size, bool owed);
+/* Eighths of the ring that a record leaves free. */
+#define VH_KEEP_OWED 0
+#define VH_KEEP_CHANGE 1
+#define VH_KEEP_FAULT 4
+void *vh_reserve(struct vh_session *ses, u32 size, u32 eighths);
 u64 vh_commit(struct vh_session *ses, struct vmaheap_record *rec);
 void vh_kick(struct vh_session *ses);
 void vh_add_stats(struct vh_session *ses, struct vmaheap_stats *sum);

@@ -265,6 +265,29 @@ TRACE_EVENT_FN(vmaheap_failed,
 	vh_trace_reg, vh_trace_unreg
 );
 
+TRACE_EVENT_FN(vmaheap_fault,
+	TP_PROTO(u32 session, const struct vmaheap_rec_fault *rec),
+	TP_ARGS(session, rec),
+	TP_STRUCT__entry(
+		VH_HEAD
+		__field(u64, addr)
+		__field(u64, ip)
+		__field(s32, syscall)
+		__field(u16, flags)
+	),
+	TP_fast_assign(
+		VH_HEAD_ASSIGN(&rec->rec);
+		__entry->addr = rec->addr;
+		__entry->ip = rec->ip;
+		__entry->syscall = rec->syscall;
+		__entry->flags = rec->rec.flags;
+	),
+	TP_printk(VH_HEAD_FMT "addr=0x%llx ip=0x%llx syscall=%d flags=0x%x",
+		VH_HEAD_ARGS, __entry->addr, __entry->ip, __entry->syscall,
+		__entry->flags),
+	vh_trace_reg, vh_trace_unreg
+);
+
 TRACE_EVENT_FN(vmaheap_lost,
 	TP_PROTO(u32 session, const struct vmaheap_rec_lost *rec),
 	TP_ARGS(session, rec),

@@ -154,6 +154,27 @@ bool vh_on_failed(struct mm_struct *mm, int error, u32 reason)
 	return known;
 }
 
+/* A page fault of the current task in its own mm. Under RCU. */
+void vh_on_fault(struct mm_struct *mm, unsigned long addr, u16 flags)
+{
+	struct vh_actor who;
+	struct vh_mm *m;
+
+	for_each_entry_of_mm(m, mm) {
+		struct vh_session *ses = m->ses;
+
+		if (!READ_ONCE(m->faults))
+			continue;
+		raw_spin_lock(&ses->lock);
+		if (!ses->dead && !m->dead && !m->exited) {
+			vh_actor(ses, &who);
+			vh_tell_owed(ses);
+			vh_emit_fault(m, &who, addr, flags);
+		}
+		raw_spin_unlock(&ses->lock);
+	}
+}
+
 void vh_on_exit_mmap(struct mm_struct *mm)
 {
 	struct vh_mm *m;
@@ -246,9 +267,10 @@ static void mm_report_later(struct vh_mm *m)
 	vh_kick(m->ses);
 }
 
-static struct vh_mm *mm_alloc_entry(struct vh_session *ses,
-				    struct mm_struct *mm, gfp_t gfp)
+static struct vh_mm *mm_alloc_entry(struct vh_proc *p, struct mm_struct *mm,
+				    gfp_t gfp)
 {
+	struct vh_session *ses = p->ses;
 	struct vh_mm *m = entry_alloc(sizeof(*m), gfp);
 
 	if (!m)
@@ -256,6 +278,7 @@ static struct vh_mm *mm_alloc_entry(struct vh_session *ses,
 	mmgrab(mm);
 	m->mm = mm;
 	m->ses = ses;
+	m->faults = p->flags & VMAHEAP_WATCH_FAULTS;
 	m->id = atomic64_inc_return(&last_id);
 	m->lo = ULONG_MAX;
 	INIT_LIST_HEAD(&m->due.node);
@@ -493,7 +516,7 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 	struct mm_struct *mm = child->mm;
 	struct vh_proc *p =
 		proc_alloc(ses, task_tgid(child), parent->flags, GFP_ATOMIC);
-	struct vh_mm *fresh = mm_alloc_entry(ses, mm, GFP_ATOMIC);
+	struct vh_mm *fresh = mm_alloc_entry(parent, mm, GFP_ATOMIC);
 	bool locked = mmap_read_trylock(mm);
 	struct vh_actor who;
 	struct vh_mm *m;
@@ -558,7 +581,7 @@ static void follow_exec(struct vh_proc *p, struct task_struct *task)
 {
 	struct vh_session *ses = p->ses;
 	struct mm_struct *mm = task->mm;
-	struct vh_mm *fresh = mm_alloc_entry(ses, mm, GFP_ATOMIC);
+	struct vh_mm *fresh = mm_alloc_entry(p, mm, GFP_ATOMIC);
 	bool locked = mmap_read_trylock(mm);
 	struct vh_actor who;
 	struct vh_mm *m;
@@ -694,7 +717,7 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 
 	if (!mm)
 		return -ESRCH;
-	fresh = mm_alloc_entry(ses, mm, GFP_KERNEL_ACCOUNT);
+	fresh = mm_alloc_entry(p, mm, GFP_KERNEL_ACCOUNT);
 	if (!fresh) {
 		err = -ENOMEM;
 		goto put;
@@ -708,6 +731,8 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 		*id = p->mm;
 	} else if (m) {
 		*id = m->id;
+		if (p->flags & VMAHEAP_WATCH_FAULTS)
+			WRITE_ONCE(m->faults, true);
 		proc_join(p, m, &nobody, 0);
 	} else {
 		*id = p->mm = fresh->id;

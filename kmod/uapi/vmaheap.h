@@ -32,7 +32,7 @@
  *         EINVAL (unknown flag, or a thread that is no process), ENOMEM,
  *         EXDEV (PORT is used from another pid namespace),
  *         ENOTCONN (no such port), EOPNOTSUPP (a hook could not be armed; the
- *         extack sentence names it).
+ *         extack sentence names it; or page faults cannot be traced).
  * UNWATCH forgets the process PID. Errors: ENOENT (not watched).
  * SNAPSHOT asks for the whole state of one address space, or of all, as RANGE
  *         records with VMAHEAP_F_SNAPSHOT in the same ordered stream.
@@ -102,8 +102,11 @@ enum vmaheap_attr {
 #define VMAHEAP_WATCH_EXEC (1U << 1)
 /* nothing before its next exec (implies EXEC); the reply's MM is 0 */
 #define VMAHEAP_WATCH_ON_EXEC (1U << 2)
-#define VMAHEAP_WATCH_ALL \
-	(VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC | VMAHEAP_WATCH_ON_EXEC)
+/* and its page faults, in the address spaces that it begins to run in from now on */
+#define VMAHEAP_WATCH_FAULTS (1U << 3)
+#define VMAHEAP_WATCH_ALL                                                  \
+	(VMAHEAP_WATCH_FORK | VMAHEAP_WATCH_EXEC | VMAHEAP_WATCH_ON_EXEC | \
+	 VMAHEAP_WATCH_FAULTS)
 
 /* RECORDS of one message together are at most this long, unless one is longer. */
 #define VMAHEAP_BATCH_BYTES 8192
@@ -120,6 +123,7 @@ enum vmaheap_record_type {
 	VMAHEAP_REC_MADVISE = 7, /* madvise() was called */
 	VMAHEAP_REC_LOST = 8, /* something could not be reported */
 	VMAHEAP_REC_FAILED = 9, /* a system call on memory failed */
+	VMAHEAP_REC_FAULT = 10, /* a page fault */
 };
 
 /* vmaheap_record.flags */
@@ -129,8 +133,13 @@ enum vmaheap_record_type {
 #define VMAHEAP_F_SNAPSHOT (1U << 1)
 /* RANGE: sent after back-pressure; who did it is not known */
 #define VMAHEAP_F_LATE (1U << 2)
-/* RANGE: the system call is one of the 32-bit table */
+/* RANGE, FAULT: the system call is one of the 32-bit table */
 #define VMAHEAP_F_COMPAT (1U << 3)
+/* FAULT: there was a page, which may not be used so (copy on write, a guard ...) */
+#define VMAHEAP_F_PRESENT (1U << 4)
+/* FAULT: it was to be written; to be executed */
+#define VMAHEAP_F_WRITE (1U << 5)
+#define VMAHEAP_F_EXEC (1U << 6)
 
 struct vmaheap_record {
 	__u64 ts; /* CLOCK_MONOTONIC, ns; first, so that time and type are a CTF event header */
@@ -264,6 +273,7 @@ enum vmaheap_lost_what {
 	VMAHEAP_LOST_MADVISE = 3, /* MADVISE records (no room) */
 	VMAHEAP_LOST_FILE = 4, /* FILE records (no room or path too long) */
 	VMAHEAP_LOST_FAILED = 5, /* FAILED records (no room) */
+	VMAHEAP_LOST_FAULT = 6, /* FAULT records (the ring was half full) */
 };
 
 /* Why it was ENOMEM, as far as that can be seen as the call returns. */
@@ -287,6 +297,20 @@ struct vmaheap_rec_failed {
 	__s32 error; /* errno, positive; of brk always ENOMEM */
 	__u32 reason; /* enum vmaheap_failed_reason */
 	__u32 map_count; /* VMAs of the address space */
+};
+
+/*
+ * A thread has run into a page fault, as it begins: what becomes of it is not
+ * told (a page, a retry, a signal). A fault of the kernel itself, as it reads or
+ * writes for a system call, has the call's number; pages that come without a
+ * fault (MAP_POPULATE, get_user_pages(), a huge page beyond its first) are not told.
+ */
+struct vmaheap_rec_fault {
+	struct vmaheap_record rec;
+	__u64 addr; /* the byte */
+	__u64 ip; /* of the program, also where the kernel faulted */
+	__s32 syscall; /* number; -1: the program itself touched it */
+	__u32 __pad;
 };
 
 struct vmaheap_rec_lost {
@@ -313,7 +337,7 @@ struct vmaheap_stats {
  * /proc/vmaheap/stamp (MAP_SHARED, not PROT_EXEC) sees one __u64 at offset 0:
  * CLOCK_MONOTONIC ns, not less than the `ts` of any VMA change of its address
  * space that has been completed. It rises strictly at every change, before the
- * system call returns, and on a tick of one jiffy. So a thread that loads it
+ * system call returns, at every FAULT, and on a tick of one jiffy. So a thread that loads it
  * before (a) and after (b) a function call knows: those records of its own with
  * a < ts <= b were caused inside that call, and no others. The process may add to
  * the value, to put events of its threads between two changes into an order, as

@@ -6,19 +6,19 @@ set -u
 
 PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
 echo 1000 >/proc/sys/vm/max_map_count
-load
+load buffer_kib=4096
 [ -d /sys/kernel/tracing/events ] || mount -t tracefs none /sys/kernel/tracing || bail "no tracefs"
 events=/sys/kernel/tracing/events/vmaheap
 buffer=/sys/kernel/tracing/instances/vmaheap
 is "$(ls $events | grep vmaheap_ | xargs)" \
-	"vmaheap_failed vmaheap_file vmaheap_lost vmaheap_madvise vmaheap_mm vmaheap_mm_exit vmaheap_range vmaheap_task vmaheap_task_exit vmaheap_vma" \
+	"vmaheap_failed vmaheap_fault vmaheap_file vmaheap_lost vmaheap_madvise vmaheap_mm vmaheap_mm_exit vmaheap_range vmaheap_task vmaheap_task_exit vmaheap_vma" \
 	"an event for each kind of record, and one for a VMA"
 mkdir $buffer && echo 8192 >$buffer/buffer_size_kb && echo 1 >$buffer/events/vmaheap/enable || bail "no buffer of our own"
 cd "$tmp" || bail "no $tmp"
 
 for victim in maps failing family; do
 	: >$buffer/trace
-	vmaheap record -f --alloc=none -o $victim -- $victim >$victim.truth 2>$victim.err ||
+	vmaheap record -f --faults --alloc=none -o $victim -- $victim >$victim.truth 2>$victim.err ||
 		fail "record ended with $?: $(cat $victim.err)"
 	like "$(cat $victim.err)" 'lost: 0,' "$victim: nothing lost"
 	grep -oE 'vmaheap_[a-z_]+: session=.*' $buffer/trace >$victim.ftrace
@@ -37,6 +37,12 @@ for victim in maps failing family; do
 		sed -E 's/start = (.*), end = (.*), offset = (.*), ino = (.*), dev = .*, flags = (.*)/\1 \2 \5 \3 \4/' | sort >ctf
 	ok "$victim: there are VMAs" test "$(wc -l <ctf)" -gt 50
 	ok "$victim: each VMA of each range" diff ftrace ctf
+	sed -nE 's/^vmaheap_fault: .* seq=([0-9]*) .* addr=([0-9a-fx]*) ip=([0-9a-fx]*) syscall=(-?[0-9]*) .*/\1 \2 \3 \4/p' \
+		$victim.ftrace | sort -n >ftrace
+	sed -nE 's/.* fault: .* seq = ([0-9]*), .*addr = ([0-9a-fx]*), ip = ([0-9a-fx]*), syscall = (-?[0-9]*), .*/\1 \2 \3 \4/p' \
+		$victim.ctf | sort -n >ctf
+	ok "$victim: there are page faults" test "$(wc -l <ctf)" -gt 50
+	is "$(cat ftrace)" "$(cat ctf)" "$victim: each of them"
 	for kind in mm mm_exit file madvise failed task task_exit; do
 		is "$(grep -c "^vmaheap_$kind: " $victim.ftrace)" "$(grep -c " $kind: " $victim.ctf)" "$victim: each $kind"
 	done
