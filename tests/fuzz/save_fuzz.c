@@ -70,6 +70,13 @@ static void make_base(void)
 				 .ts = 6,
 				 .mm = 1,
 				 .failed = { .error = 12 } });
+	for (uint64_t page = 0; page < 3; page++)
+		apply(m,
+		      (struct event){ .kind = EV_FAULT,
+				      .ts = 6,
+				      .mm = 1,
+				      .fault = { .addr = 0x20010 + page * 4096,
+						 .syscall = -1 } });
 	apply(m, (struct event){ .kind = EV_RESIDENT,
 				 .ts = 6,
 				 .mm = 1,

@@ -928,6 +928,132 @@ static void test_build_id(void **state)
 	model_free(f.m);
 }
 
+static struct event fault(uint64_t ts, uint64_t addr, uint32_t flags,
+			  int32_t nr)
+{
+	return (struct event){ .kind = EV_FAULT,
+			       .ts = ts,
+			       .mm = MM,
+			       .tgid = TGID,
+			       .tid = TGID,
+			       .fault = { .addr = addr,
+					  .ip = 0x401000,
+					  .flags = flags,
+					  .syscall = nr } };
+}
+
+static const struct touch *touched(const struct fixture *f, uint64_t page)
+{
+	return space_touch(f->m, f->s, page * PAGE + 5);
+}
+
+static struct event advice(uint64_t page, uint64_t bytes, int32_t how)
+{
+	return (struct event){ .kind = EV_MADVISE,
+			       .mm = MM,
+			       .madvise = { page * PAGE, bytes, how } };
+}
+
+static void test_faults(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	start(&f, MM_EXEC);
+	first_snapshot(&f);
+	OK(call(10, CALL_ALLOC, CALL_MALLOC, HEAP * PAGE + 16, 3 * PAGE));
+	/* Of the chunk, of what lies behind it, of nothing, and where there is a page. */
+	OK(fault(15, HEAP * PAGE + 16, FAULT_WRITE, -1));
+	assert_true(f.out.first && f.out.known);
+	assert_int_equal(f.out.chunk.size, 3 * PAGE);
+	OK(fault(30, (HEAP + 1) * PAGE, FAULT_WRITE, 0));
+	OK(fault(31, (HEAP + 9) * PAGE, 0, -1));
+	assert_true(f.out.first && !f.out.known);
+	OK(fault(32, 5 * PAGE, 0, -1));
+	assert_false(f.out.first || f.out.known);
+	OK(fault(33, (HEAP + 2) * PAGE, FAULT_PRESENT, -1));
+	assert_false(f.out.first);
+	assert_true(f.out.known);
+	OK(fault(34, (HEAP + 1) * PAGE, 0, -1)); /* it was swapped, say */
+	assert_false(f.out.first);
+	assert_int_equal(f.s->faults.all, 6);
+	assert_int_equal(f.s->faults.first, 3);
+	assert_int_equal(f.s->faults.in_chunks, 2);
+	assert_int_equal(f.s->faults.in_kernel, 1);
+	assert_int_equal(f.s->faults.present, 1);
+	assert_int_equal(f.s->faults.unmapped, 1);
+	assert_int_equal(f.s->nr_touch_sites, 1);
+	assert_int_equal(f.s->touch_sites[0].caller, 0x400000 + CALL_MALLOC);
+	assert_int_equal(f.s->touch_sites[0].pages, 2);
+	assert_int_equal(f.s->touch_sites[0].in_kernel, 1);
+	assert_int_equal(f.s->touch_sites[0].timed, 2);
+	assert_int_equal(f.s->touch_sites[0].delay, 5 + 20);
+	assert_int_equal(f.s->touch_sites[0].longest, 20);
+	assert_int_equal(touched(&f, HEAP + 1)->ts, 30);
+	assert_int_equal(touched(&f, HEAP + 1)->ip, 0x401000);
+	assert_null(touched(&f, HEAP + 2));
+
+	/* Given back: the last page that is touched in part, too. Other advice is none. */
+	OK(advice(HEAP + 1, PAGE, 3));
+	OK(advice(HEAP + 1, UINT64_MAX, 4));
+	assert_non_null(touched(&f, HEAP + 1));
+	OK(advice(HEAP + 1, 7 * PAGE + 1, 4));
+	assert_null(touched(&f, HEAP + 1));
+	assert_non_null(touched(&f, HEAP + 9));
+	OK(fault(40, (HEAP + 1) * PAGE, 0, -1));
+	assert_true(f.out.first);
+	assert_int_equal(touched(&f, HEAP + 1)->ts, 40);
+	model_free(f.m);
+}
+
+/* What is unmapped, mapped anew or moved. */
+static void test_faults_and_vmas(void **state)
+{
+	struct fixture f;
+	struct vmas v = vmas(3, HEAP, HEAP + 33, 2000, 2010, 8990, 9001);
+	struct vmas less = vmas(3, HEAP, HEAP + 20, 2000, 2010, 8990, 9001);
+	struct vmas moved = vmas(3, HEAP, HEAP + 20, 3000, 3020, 8990, 9001);
+	struct event ev;
+
+	(void)state;
+	start(&f, MM_EXEC);
+	first_snapshot(&f);
+	OK(range(5, TGID, NR_MMAP, &v));
+	OK(fault(6, (HEAP + 25) * PAGE, 0, -1));
+	OK(fault(7, (HEAP + 2) * PAGE, 0, -1));
+	for (uint64_t i = 0; i < 10; i += 3)
+		OK(fault(10 + i, (2000 + i) * PAGE, 0, -1));
+	assert_int_equal(f.s->nr_touches, 6);
+	OK(range(20, TGID, NR_BRK, &less));
+	assert_null(touched(&f, HEAP + 25));
+	assert_non_null(touched(&f, HEAP + 2));
+	assert_int_equal(f.s->nr_touches, 5);
+
+	ev = range(21, TGID, NR_MREMAP, &moved);
+	ev.range.args[0] = 2000 * PAGE;
+	ev.range.args[1] = 10 * PAGE;
+	ev.range.args[2] = 20 * PAGE;
+	OK(ev);
+	for (uint64_t i = 0; i < 10; i++) {
+		assert_null(touched(&f, 2000 + i));
+		if (i % 3) {
+			assert_null(touched(&f, 3000 + i));
+			continue;
+		}
+		assert_int_equal(touched(&f, 3000 + i)->ts, 10 + i);
+	}
+	assert_int_equal(f.s->nr_touches, 5);
+	assert_int_equal(f.s->faults.first, 6);
+
+	/* A child begins without: its pages are there. */
+	OK(mm(8, MM_FORK, TGID + 1, MM));
+	assert_int_equal(model_space(f.m, 8)->nr_touches, 0);
+	OK(((struct event){ .kind = EV_MM_EXIT, .ts = 30, .mm = MM }));
+	assert_non_null(touched(&f, 3000));
+	assert_int_equal(apply(&f, fault(31, 3001 * PAGE, 0, -1)), -EINVAL);
+	model_free(f.m);
+}
+
 static void test_refused(void **state)
 {
 	struct fixture f;
@@ -946,6 +1072,7 @@ static void test_refused(void **state)
 	REFUSED(((struct event){ .kind = 99 }));
 	REFUSED(((struct event){ .kind = EV_MADVISE, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_FAILED, .mm = 4711 }));
+	REFUSED(((struct event){ .kind = EV_FAULT, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_RESIDENT, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_TASK, .mm = 4711 }));
 	REFUSED(((struct event){ .kind = EV_MM_EXIT, .mm = 4711 }));
@@ -955,7 +1082,7 @@ static void test_refused(void **state)
 	REFUSED(call(5, CALL_ALLOC, CALL_MALLOC, 0x10001, 1));
 	REFUSED(call(5, CALL_ALLOC, CALL_MALLOC, 0x10000, UINT64_MAX));
 	REFUSED(call(5, CALL_REALLOC_RETURN, CALL_REALLOC, 1ull << 47, 1));
-	assert_int_equal(model_totals(f.m).invalid, 17);
+	assert_int_equal(model_totals(f.m).invalid, 18);
 	assert_int_equal(f.s->vma_events_outside, 0);
 	assert_int_equal(f.s->ops[CALL_MALLOC].calls, 0);
 	/* Failing is allowed. */
@@ -988,6 +1115,8 @@ int main(void)
 		cmocka_unit_test(test_samples_and_losses),
 		cmocka_unit_test(test_stacks),
 		cmocka_unit_test(test_build_id),
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_faults_and_vmas),
 		cmocka_unit_test(test_refused),
 	};
 

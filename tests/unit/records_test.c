@@ -80,6 +80,29 @@ static void test_longer_record(void **state)
 	assert_int_equal(ev.task.owner, 7);
 }
 
+static void test_fault(void **state)
+{
+	struct vmaheap_rec_fault r = { .rec = { .type = VMAHEAP_REC_FAULT,
+						.flags = VMAHEAP_F_WRITE,
+						.size = sizeof(r),
+						.mm = 3 },
+				       .addr = 0x1234,
+				       .ip = 0x5678,
+				       .syscall = -1 };
+	struct event ev;
+
+	(void)state;
+	assert_int_equal(record_decode(&r, sizeof(r), &ev), sizeof(r));
+	assert_int_equal(ev.kind, EV_FAULT);
+	assert_int_equal(ev.mm, 3);
+	assert_int_equal(ev.fault.addr, 0x1234);
+	assert_int_equal(ev.fault.ip, 0x5678);
+	assert_int_equal(ev.fault.syscall, -1);
+	assert_int_equal(ev.fault.flags, FAULT_WRITE);
+	r.rec.size -= 8;
+	assert_int_equal(record_decode(&r, sizeof(r), &ev), -EINVAL);
+}
+
 static void test_file(void **state)
 {
 	struct {
@@ -137,6 +160,7 @@ int main(void)
 		cmocka_unit_test(test_range),
 		cmocka_unit_test(test_unknown_type_is_skipped),
 		cmocka_unit_test(test_longer_record),
+		cmocka_unit_test(test_fault),
 		cmocka_unit_test(test_file),
 		cmocka_unit_test(test_mutations),
 	};

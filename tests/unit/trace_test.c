@@ -210,6 +210,7 @@ union any_record {
 	struct vmaheap_rec_madvise madvise;
 	struct vmaheap_rec_lost lost;
 	struct vmaheap_rec_failed failed;
+	struct vmaheap_rec_fault fault;
 	struct trace_resident resident;
 	struct trace_verify verify;
 	struct trace_stack stack;
@@ -263,8 +264,9 @@ static void put_any_record(struct trace_writer *w)
 		[VMAHEAP_REC_MADVISE] = sizeof(struct vmaheap_rec_madvise),
 		[VMAHEAP_REC_LOST] = sizeof(struct vmaheap_rec_lost),
 		[VMAHEAP_REC_FAILED] = sizeof(struct vmaheap_rec_failed),
+		[VMAHEAP_REC_FAULT] = sizeof(struct vmaheap_rec_fault),
 	};
-	unsigned int type = 1 + seed_below(VMAHEAP_REC_FAILED);
+	unsigned int type = 1 + seed_below(VMAHEAP_REC_FAULT);
 	union any_record r;
 
 	if (type == VMAHEAP_REC_RANGE) {

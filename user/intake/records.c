@@ -18,13 +18,19 @@ _Static_assert(VMA_VVAR == VMAHEAP_VMA_VVAR && VMA_FILE == VMAHEAP_VMA_FILE &&
 _Static_assert((int)FAILED_TOLD == (int)VMAHEAP_FAILED_REASONS &&
 		       (int)FAILED_RLIMIT_AS == (int)VMAHEAP_FAILED_RLIMIT_AS,
 	       "failed reason");
-_Static_assert(RECORD_SAMPLED > VMAHEAP_F_COMPAT, "no flag of the module's");
+_Static_assert(RECORD_SAMPLED > VMAHEAP_F_EXEC, "no flag of the module's");
 _Static_assert((int)MM_EXEC == (int)VMAHEAP_MM_EXEC, "mm cause");
 _Static_assert((int)RANGE_MORE == (int)VMAHEAP_F_MORE &&
 		       (int)RANGE_COMPAT == (int)VMAHEAP_F_COMPAT &&
 		       (int)RANGE_LATE == (int)VMAHEAP_F_LATE &&
 		       (int)RANGE_SNAPSHOT == (int)VMAHEAP_F_SNAPSHOT,
 	       "range flags");
+
+_Static_assert((int)FAULT_COMPAT == (int)VMAHEAP_F_COMPAT &&
+		       (int)FAULT_PRESENT == (int)VMAHEAP_F_PRESENT &&
+		       (int)FAULT_WRITE == (int)VMAHEAP_F_WRITE &&
+		       (int)FAULT_EXEC == (int)VMAHEAP_F_EXEC,
+	       "fault flags");
 
 static int decode_mm(const void *p, size_t size, struct event *ev)
 {
@@ -150,6 +156,20 @@ static int decode_failed(const void *p, size_t size, struct event *ev)
 	return 0;
 }
 
+static int decode_fault(const void *p, size_t size, struct event *ev)
+{
+	const struct vmaheap_rec_fault *r = p;
+
+	if (size < sizeof(*r))
+		return -EINVAL;
+	ev->kind = EV_FAULT;
+	ev->fault.addr = r->addr;
+	ev->fault.ip = r->ip;
+	ev->fault.syscall = r->syscall;
+	ev->fault.flags = r->rec.flags;
+	return 0;
+}
+
 static int decode_lost(const void *p, size_t size, struct event *ev)
 {
 	const struct vmaheap_rec_lost *r = p;
@@ -172,6 +192,7 @@ static int (*const decoders[])(const void *p, size_t size, struct event *ev) = {
 	[VMAHEAP_REC_MADVISE] = decode_madvise,
 	[VMAHEAP_REC_LOST] = decode_lost,
 	[VMAHEAP_REC_FAILED] = decode_failed,
+	[VMAHEAP_REC_FAULT] = decode_fault,
 };
 
 long record_decode(const void *rec, size_t bytes, struct event *ev)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "model/apply.h"
+#include "model/touch.h"
 
 /* How an address space began is why its first VMAs are there. */
 static const enum cause_kind first_kinds[] = {
@@ -146,7 +147,7 @@ static int replace(struct model *m, struct book *b, const struct event *ev,
 	b->s.ranges++;
 	out->changes = m->changes;
 	out->nr_changes = nr;
-	return 0;
+	return touch_range(b, ev, out);
 }
 
 int apply_range(struct model *m, const struct event *ev, struct outcome *out)

@@ -40,6 +40,7 @@ enum event_kind {
 	EV_VERIFY, /* the model was compared with /proc/PID/maps */
 	EV_STACK, /* a stack that calls name */
 	EV_BUILD_ID, /* what is in a (device, inode) */
+	EV_FAULT, /* a page fault */
 };
 
 /* Bits of vma_desc.flags: same values as VMAHEAP_VMA_* of the uapi header. */
@@ -79,6 +80,13 @@ struct rss {
 #define OURS_PLACE (1ull << 26)
 #define OURS_IMAGE_PLACE (1ull << 22)
 #define OURS_IMAGE (1ull << 20)
+
+enum fault_flag {
+	FAULT_COMPAT = 8, /* 32-bit system call table */
+	FAULT_PRESENT = 16, /* there was a page, which may not be used so */
+	FAULT_WRITE = 32,
+	FAULT_EXEC = 64,
+};
 
 enum mm_cause { MM_ATTACH = 1, MM_FORK = 2, MM_EXEC = 3 };
 
@@ -170,6 +178,11 @@ struct event {
 			enum failed_reason reason;
 			uint32_t map_count;
 		} failed;
+		struct {
+			uint64_t addr, ip;
+			int32_t syscall; /* -1: the program itself touched it */
+			uint32_t flags; /* enum fault_flag */
+		} fault;
 		struct {
 			uint32_t what, count; /* enum vmaheap_lost_what */
 		} lost;

@@ -40,7 +40,10 @@ static size_t bytes_of(const struct book *b)
 	       s->nr_sites * sizeof(*s->sites) +
 	       s->nr_stacks * sizeof(*s->stacks) +
 	       s->nr_resident * sizeof(*s->resident) +
-	       (b->sites.cap + b->stacks.cap + b->gone.cap) *
+	       s->nr_touch_sites * sizeof(*s->touch_sites) +
+	       s->nr_touches * sizeof(*s->touches) +
+	       (b->sites.cap + b->stacks.cap + b->gone.cap + b->touched.cap +
+		b->touch_sites.cap) *
 		       sizeof(struct hash_slot);
 }
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/apply.h"
+#include "model/touch.h"
 
 /*
  * Threads come and go without being told. Beyond so many, those that have been
@@ -33,6 +34,7 @@ void book_free(struct book *b)
 	hash_destroy(&b->sites);
 	hash_destroy(&b->stacks);
 	hash_destroy(&b->gone);
+	touch_free(b);
 	free(b->s.syscalls);
 	free(b->s.sites);
 	free(b->s.stacks);
@@ -424,11 +426,25 @@ static int apply_resident(struct model *m, const struct event *ev,
 static int apply_madvise(struct model *m, const struct event *ev,
 			 struct outcome *out)
 {
-	out->space = model_space(m, ev->mm);
-	if (!out->space)
+	struct book *b = model_book(m, ev->mm);
+
+	if (!b)
 		return -EINVAL;
+	out->space = &b->s;
 	out->space->madvises++;
+	touch_advice(b, ev);
 	return 0;
+}
+
+static int apply_fault(struct model *m, const struct event *ev,
+		       struct outcome *out)
+{
+	struct book *b = model_book(m, ev->mm);
+
+	if (!b || b->s.died)
+		return -EINVAL;
+	out->space = &b->s;
+	return touch_fault(b, ev, out);
 }
 
 static int apply_failed(struct model *m, const struct event *ev,
@@ -493,6 +509,8 @@ static int apply(struct model *m, const struct event *ev, struct outcome *out)
 		return apply_madvise(m, ev, out);
 	case EV_FAILED:
 		return apply_failed(m, ev, out);
+	case EV_FAULT:
+		return apply_fault(m, ev, out);
 	case EV_RESIDENT:
 		return apply_resident(m, ev, out);
 	case EV_CALLS_LOST:
@@ -560,6 +578,8 @@ static const char *check_book(const struct book *b)
 		why = chunk_table_check(b->s.chunks);
 	if (!why)
 		why = tally_check(b);
+	if (!why)
+		why = touch_check(b);
 	if (!why && chunk_total(b->s.chunks).bytes > chunk_peak(b->s.chunks))
 		why = "more bytes alive than ever";
 	return why;

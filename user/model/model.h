@@ -62,6 +62,33 @@ struct stack_tally {
 	uint64_t allocs, bytes;
 };
 
+/* Page faults; see touch.h. */
+struct fault_tally {
+	uint64_t all; /* 0: they were not recorded */
+	uint64_t present; /* there was a page, which might not be used so */
+	uint64_t unmapped; /* nothing is mapped there */
+	uint64_t first; /* first touches of a page, */
+	uint64_t in_chunks; /* of these: of a live chunk's bytes */
+	uint64_t in_kernel; /* of these: in a system call */
+};
+
+/* First touches of pages by what one call site had allocated. */
+struct touch_tally {
+	uint64_t caller; /* of the chunk; 0: not known */
+	uint64_t pages;
+	uint64_t in_kernel; /* of these: in a system call */
+	/* Of `timed` of them: ns after the chunk was allocated, sum and most. */
+	uint64_t timed, delay, longest;
+};
+
+/* The first touch of a page since it was mapped or given back. */
+struct touch {
+	uint64_t page, ts, ip;
+	uint32_t tid;
+	int32_t syscall; /* -1: the program itself touched it */
+	uint32_t flags; /* enum fault_flag */
+};
+
 /* An address space, kept after its end as it was then, for a while at least. */
 struct space {
 	uint64_t mm;
@@ -142,6 +169,12 @@ struct space {
 	struct stack_tally *stacks; /* owned; any order */
 	size_t nr_stacks;
 
+	struct fault_tally faults;
+	struct touch_tally *touch_sites; /* owned; any order */
+	size_t nr_touch_sites;
+	struct touch *touches; /* owned; of pages that are there, any order */
+	size_t nr_touches;
+
 	/* the last EV_RESIDENT sample, owned copy; sampled_at 0: never */
 	struct vma_resident *resident;
 	size_t nr_resident;
@@ -196,9 +229,12 @@ struct outcome {
 		changes; /* nr_changes may exceed what is stored: min with OUTCOME_CHANGES */
 	size_t nr_changes;
 	bool checksum_failed; /* ask for a snapshot of this mm */
+	/* EV_CALL, EV_FAULT */
+	struct chunk
+		chunk; /* the one born, or gone (FREED, REALLOC_ENTER), or touched */
+	bool known; /* FREED, FAULT: the chunk was live; ALLOC: the address was not */
+	bool first; /* FAULT: of this page, as far as is known */
 	/* EV_CALL */
-	struct chunk chunk; /* the one born, or gone (FREED, REALLOC_ENTER) */
-	bool known; /* FREED: the chunk was live; ALLOC: the address was not */
 	/*
 	 * ... or that is not known yet: another thread's event with the same ts
 	 * belongs before this one and has not been applied (life.h).
@@ -274,6 +310,10 @@ const char *model_path(const struct model *m, uint32_t dev, uint64_t ino);
 /* As /proc/PID/maps names it: path, [heap], [stack], [vdso], [vvar], or "" */
 const char *model_vma_name(const struct model *m, const struct space *s,
 			   const struct vma *v);
+
+/* The first touch of the page of addr, NULL: no page fault told of it. */
+const struct touch *space_touch(const struct model *m, const struct space *s,
+				uint64_t addr);
 
 /* NULL when `caller` is an address, or a stack that is not known. */
 const struct stack *model_stack(const struct model *m, uint64_t caller);

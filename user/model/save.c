@@ -8,10 +8,10 @@
 #include "model/apply.h"
 #include "model/archive.h"
 
-#define FORMAT 7 /* to be raised when what is visited changes */
+#define FORMAT 8 /* to be raised when what is visited changes */
 
 /* Whoever adds to these adds it here, too: a pointer above all. */
-_Static_assert(sizeof(struct book) == 1352, "visit_book() knows every field");
+_Static_assert(sizeof(struct book) == 1480, "visit_book() knows every field");
 _Static_assert(sizeof(struct thread) == 160, "save_thread() does");
 _Static_assert(sizeof(struct file_name) == 104, "save_file() does");
 
@@ -39,6 +39,14 @@ static void index_tallies(struct archive *a, struct book *b)
 	for (size_t i = 0; i < s->nr_stacks && !ret; i++)
 		ret = hash_put(&b->stacks, s->stacks[i].stack, 0,
 			       (void *)(uintptr_t)(i + 1));
+	for (size_t i = 0; i < s->nr_touch_sites && !ret; i++)
+		ret = hash_put(&b->touch_sites, s->touch_sites[i].caller, 0,
+			       (void *)(uintptr_t)(i + 1));
+	for (size_t i = 0; i < s->nr_touches && !ret; i++)
+		ret = hash_put(&b->touched, s->touches[i].page, 0,
+			       (void *)(uintptr_t)(i + 1));
+	if (!ret && b->touched.nr != s->nr_touches)
+		ret = -EINVAL; /* a page twice */
 	if (ret)
 		archive_fail(a, ret);
 }
@@ -100,11 +108,15 @@ static void forget_pointers(struct book *b)
 	s->sites = NULL;
 	s->stacks = NULL;
 	s->resident = NULL;
+	s->touch_sites = NULL;
+	s->touches = NULL;
 	s->nr_syscalls = s->nr_failed = s->nr_sites = 0;
 	s->nr_stacks = s->nr_resident = 0;
 	b->part = NULL;
 	b->dead_bytes = 0;
+	s->nr_touch_sites = s->nr_touches = 0;
 	b->sites = b->stacks = b->gone = (struct hash){ 0 };
+	b->touched = b->touch_sites = (struct hash){ 0 };
 }
 
 static void visit_gone(struct archive *a, struct book *b)
@@ -146,6 +158,10 @@ static void visit_book(struct archive *a, struct book *b)
 	tally_array(a, (void **)&s->stacks, &s->nr_stacks, sizeof(*s->stacks));
 	archive_array(a, (void **)&s->resident, &s->nr_resident,
 		      sizeof(*s->resident));
+	tally_array(a, (void **)&s->touch_sites, &s->nr_touch_sites,
+		    sizeof(*s->touch_sites));
+	tally_array(a, (void **)&s->touches, &s->nr_touches,
+		    sizeof(*s->touches));
 	archive_cause(a, &b->part);
 	visit_gone(a, b);
 	if (!a->load || a->err)
@@ -482,6 +498,8 @@ uint64_t save_format(void)
 		sizeof(struct failed_tally),
 		sizeof(struct site_tally),
 		sizeof(struct stack_tally),
+		sizeof(struct touch_tally),
+		sizeof(struct touch),
 		sizeof(struct model_totals),
 		sizeof(struct forgotten),
 	};

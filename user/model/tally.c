@@ -19,8 +19,7 @@ static struct syscall_tally *find(const struct space *s, const struct cause *c)
 	return NULL;
 }
 
-/* Room for one more in an array of nr that grows at powers of two. */
-static void *room(void *array, size_t nr, size_t size)
+void *tally_room(void *array, size_t nr, size_t size)
 {
 	if (nr & (nr - 1))
 		return array;
@@ -33,7 +32,7 @@ int tally_event(struct book *b, const struct cause *c)
 	struct syscall_tally *t = find(s, c);
 
 	if (!t) {
-		t = room(s->syscalls, s->nr_syscalls, sizeof(*t));
+		t = tally_room(s->syscalls, s->nr_syscalls, sizeof(*t));
 		if (!t)
 			return -ENOMEM;
 		s->syscalls = t;
@@ -83,7 +82,7 @@ static struct site_tally *site(struct book *b, enum call_op op, uint64_t caller)
 
 	if (nr)
 		return &s->sites[nr - 1];
-	t = room(s->sites, s->nr_sites, sizeof(*t));
+	t = tally_room(s->sites, s->nr_sites, sizeof(*t));
 	if (!t)
 		return NULL;
 	s->sites = t;
@@ -120,7 +119,7 @@ long tally_stack(struct book *b, uint64_t stack)
 
 	if (nr)
 		return (long)nr - 1;
-	t = room(s->stacks, s->nr_stacks, sizeof(*t));
+	t = tally_room(s->stacks, s->nr_stacks, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	s->stacks = t;
@@ -157,7 +156,7 @@ int tally_failed(struct book *b, const struct event *ev)
 			return 0;
 		}
 	}
-	t = room(s->failed, s->nr_failed, sizeof(*t));
+	t = tally_room(s->failed, s->nr_failed, sizeof(*t));
 	if (!t)
 		return -ENOMEM;
 	s->failed = t;

@@ -15,6 +15,8 @@ struct book {
 	struct cause *part; /* of the record whose further parts follow */
 	struct hash sites; /* op, caller -> index in s.sites + 1 */
 	struct hash stacks; /* id -> index in s.stacks + 1 */
+	struct hash touched; /* page -> index in s.touches + 1 */
+	struct hash touch_sites; /* caller -> index in s.touch_sites + 1 */
 	struct hash
 		gone; /* addresses of unknown frees, until the heap was looked at */
 };
@@ -23,6 +25,9 @@ struct bytes {
 	uint64_t mapped, unmapped, changed;
 	int64_t vmas;
 };
+
+/* Room for one more in an array of nr that grows at powers of two. */
+void *tally_room(void *array, size_t nr, size_t size);
 
 /* A VMA event begins to be told (outside of any call, as far as is known) ... */
 int tally_event(struct book *b, const struct cause *c);

@@ -23,6 +23,7 @@ static const struct layout layouts[] = {
 				    0 },
 	[VMAHEAP_REC_MADVISE] = { sizeof(struct vmaheap_rec_madvise), 0, 0 },
 	[VMAHEAP_REC_FAILED] = { sizeof(struct vmaheap_rec_failed), 0, 0 },
+	[VMAHEAP_REC_FAULT] = { sizeof(struct vmaheap_rec_fault), 0, 0 },
 	[VMAHEAP_REC_LOST] = { sizeof(struct vmaheap_rec_lost), 0, 0 },
 	[TRACE_NOTE_RESIDENT] = { sizeof(struct trace_resident),
 				  sizeof(struct trace_resident_vma),

@@ -187,11 +187,13 @@ static const struct {
 	{ VMAHEAP_REC_MADVISE, TRACE_KERNEL, "madvise",
 	  "x64 addr; u64 len; s32 advice; u32 pad;" },
 	{ VMAHEAP_REC_LOST, TRACE_KERNEL, "lost",
-	  "enum : u32 { child = 1, exec, madvise, file, failed } what; u32 count;" },
+	  "enum : u32 { child = 1, exec, madvise, file, failed, fault } what; u32 count;" },
 	{ VMAHEAP_REC_FAILED, TRACE_KERNEL, "failed",
 	  "x64 args[6]; s32 syscall; s32 error; "
 	  "enum : u32 { unknown, max_map_count, rlimit_as, rlimit_data } reason; "
 	  "u32 map_count;" },
+	{ VMAHEAP_REC_FAULT, TRACE_KERNEL, "fault",
+	  "x64 addr; x64 ip; s32 syscall; u32 pad;" },
 
 	{ TRACE_NOTE_RESIDENT, TRACE_NOTES, "resident",
 	  "u32 nr_vmas; u32 unused; struct vma_resident vmas[nr_vmas];" },
