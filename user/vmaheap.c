@@ -52,6 +52,7 @@ struct args {
 	const char *format; /* --format */
 	const char *html, *svg; /* --html, --svg: file names */
 	bool follow; /* -f */
+	bool faults; /* --faults */
 	bool json; /* --json */
 	bool bins; /* --bins */
 	bool chunks; /* --chunks */
@@ -86,6 +87,7 @@ enum {
 	OPT_ALLOC = 256,
 	OPT_KERNEL,
 	OPT_VERIFY,
+	OPT_FAULTS,
 	OPT_JSON,
 	OPT_RING,
 	OPT_STACKS,
@@ -116,6 +118,7 @@ static const struct option longopts[] = {
 	{ "alloc", required_argument, NULL, OPT_ALLOC },
 	{ "kernel", required_argument, NULL, OPT_KERNEL },
 	{ "verify", optional_argument, NULL, OPT_VERIFY },
+	{ "faults", no_argument, NULL, OPT_FAULTS },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "ring", required_argument, NULL, OPT_RING },
 	{ "stacks", optional_argument, NULL, OPT_STACKS },
@@ -192,6 +195,9 @@ static int check_kernel(const struct args *a, const char *alloc)
 	if (a->verify_ms)
 		return fail(
 			"--verify and --kernel=none: without the module there is nothing to compare /proc/PID/maps with");
+	if (a->faults)
+		return fail(
+			"--faults and --kernel=none: it is the module that tells of page faults");
 	return 0;
 }
 
@@ -275,6 +281,7 @@ static int run_record(const struct command *c, const struct args *a)
 				 .alloc_given = a->alloc,
 				 .no_module = is_no_module(a),
 				 .follow = a->follow,
+				 .faults = a->faults,
 				 .verify_ms = a->verify_ms,
 				 .ring = a->ring,
 				 .argv = a->rest };
@@ -299,6 +306,7 @@ static int run_attach(const struct command *c, const struct args *a)
 						      "auto",
 				 .no_module = is_no_module(a),
 				 .follow = a->follow,
+				 .faults = a->faults,
 				 .verify_ms = a->verify_ms,
 				 .ring = a->ring,
 				 .pid = a->pid };
@@ -1229,7 +1237,7 @@ static int run_top(const struct command *c, const struct args *a)
 
 static const struct command commands[] = {
 	{ "record",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--verify[=MS]] [--max-size=SIZE | --flight-recorder=SIZE [--trigger=COND]...] -- COMMAND [ARG]...",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--faults] [--verify[=MS]] [--max-size=SIZE | --flight-recorder=SIZE [--trigger=COND]...] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited\n"
@@ -1242,6 +1250,8 @@ static const struct command commands[] = {
 	  "                   /proc/PID/maps\n"
 	  "  --stacks[=BYTES] the call stack of each allocation; or of one in BYTES that each\n"
 	  "                   thread allocates\n"
+	  "  --faults         page faults, too: when the pages of a chunk are first touched, and\n"
+	  "                   by what\n"
 	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
 	  "  --max-size=SIZE  keep the last SIZE of the trace only (64M, 2G); --max-age=SECONDS\n"
 	  "  --flight-recorder=SIZE  keep the last SIZE in memory, and write it to DIR when the\n"
@@ -1251,7 +1261,7 @@ static const struct command commands[] = {
 	  "failed; 125: vmaheap failed; 126, 127: COMMAND could not be run, or found.",
 	  "+o:f", run_record, false },
 	{ "attach",
-	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--verify[=MS]] -p PID",
+	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--faults] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.\n"
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
 	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
@@ -1486,6 +1496,9 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		return 0;
 	case OPT_NO_SYMBOLS:
 		a->no_symbols = true;
+		return 0;
+	case OPT_FAULTS:
+		a->faults = true;
 		return 0;
 	case OPT_VERIFY:
 		a->verify_ms = VERIFY_DEFAULT_MS;

@@ -345,6 +345,30 @@ static void others(struct story *st)
 	tell(st, &failed);
 }
 
+/* Of a chunk by the program and by the kernel, of the stack, and where there is a page. */
+static void faults(struct story *st)
+{
+	struct event ev = { .kind = EV_FAULT };
+
+	ev.fault.addr = CHUNK + 0x100000;
+	ev.fault.ip = EXE + 0x1234;
+	ev.fault.syscall = -1;
+	ev.fault.flags = FAULT_WRITE;
+	tell(st, &ev);
+	ev.fault.addr += 0x1000;
+	ev.fault.syscall = 0;
+	tell(st, &ev);
+	ev.fault.addr = STACK;
+	ev.fault.syscall = -1;
+	ev.fault.flags = 0;
+	tell(st, &ev);
+	ev.fault.flags = FAULT_WRITE | FAULT_PRESENT;
+	tell(st, &ev);
+	ev.fault.addr = 0x10;
+	ev.fault.flags = FAULT_EXEC;
+	tell(st, &ev);
+}
+
 static void sample(struct story *st)
 {
 	struct space *s = model_space(st->model, MM);
@@ -429,6 +453,7 @@ static struct story live_on(struct story st, FILE *f, bool json)
 	mapped_chunk(&st);
 	thread(&st);
 	others(&st);
+	faults(&st);
 	sample(&st);
 	child(&st);
 	assert_null(model_check(st.model));
@@ -793,6 +818,7 @@ static void test_full_stream(void **state)
 {
 	struct story st = live(NULL, false);
 	const struct space *s = model_space(st.model, MM);
+	int err;
 
 	(void)state;
 	for (int json = 0; json < 2; json++) {
@@ -801,9 +827,9 @@ static void test_full_stream(void **state)
 		assert_int_equal(output_maps(&st.o, s), -ENOSPC);
 		fclose(st.o.f);
 		st.o.f = fopen("/dev/full", "w");
-		/* Longer than stdio's buffer: the errno of what overflowed is lost. */
-		assert_int_equal(output_report(&st.o, NULL),
-				 json ? -ENOSPC : -EIO);
+		/* Longer than stdio's buffer: the errno of what overflowed may be lost. */
+		err = output_report(&st.o, NULL);
+		assert_true(err == -ENOSPC || (!json && err == -EIO));
 		fclose(st.o.f);
 		st.o.f = fopen("/dev/full", "w");
 		assert_int_equal(output_why(&st.o, s, HEAP, NULL), -ENOSPC);

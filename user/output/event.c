@@ -21,6 +21,9 @@
  *   task_exit status
  *   madvise   addr, len, advice
  *   failed    syscall, args, error (name), reason (null: not known), map_count
+ *   fault     addr, access (read, write, execute), present (there was a page), first
+ *             (touch of the page), syscall (null: the program itself), by { addr,
+ *             symbol }, chunk (null: none lives there) { addr, size, op, caller }
  *   lost      what, count
  *   call      op, phase (alloc, free, realloc_enter, realloc_return, leave), addr,
  *             size, align, caller, stack, known, vma_events
@@ -40,6 +43,7 @@
 
 #include "output/syscall.h"
 #include "output/text.h"
+#include "output/touch.h"
 
 #define LINE_CHANGES 8 /* that a line names; an exec removes hundreds */
 
@@ -73,7 +77,8 @@ static const char *lost_name(uint32_t what)
 		"exec'ed images, which are not watched",
 		"madvise calls",
 		"file names",
-		"system calls that failed"
+		"system calls that failed",
+		"page faults",
 	};
 
 	return names[what < sizeof(names) / sizeof(names[0]) ? what : 0];
@@ -418,6 +423,9 @@ static void text_body(const struct output *o, const struct outcome *out)
 		if (ev->failed.reason == FAILED_MAP_COUNT)
 			fprintf(o->f, " (%u VMAs)", ev->failed.map_count);
 		break;
+	case EV_FAULT:
+		put_fault(o, out);
+		break;
 	case EV_LOST:
 		fprintf(o->f, "--- lost: %u %s ---", ev->lost.count,
 			lost_name(ev->lost.what));
@@ -734,6 +742,9 @@ static int event_json(const struct output *o, const struct outcome *out)
 		break;
 	case EV_FOUND:
 		json_found_event(ev, j);
+		break;
+	case EV_FAULT:
+		json_fault(o, out, j);
 		break;
 	default:
 		json_small(ev, j);

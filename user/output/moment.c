@@ -14,14 +14,11 @@
 static void put_maker(const struct output *o, const struct space *s, FILE *f,
 		      const struct cause *c)
 {
-	char buf[512];
-
 	if (c->op != CALL_NONE) {
 		fprintf(f, "%s from ", call_op_name(c->op));
 		put_caller(o, s, f, c->caller);
 	} else if (c->kind == CAUSE_SYSCALL && c->ip) {
-		put_name(f, symbols_name(o->symbols, o->model, s, c->ip, 0, buf,
-					 sizeof(buf)));
+		put_code(o, s, f, c->ip);
 	}
 }
 

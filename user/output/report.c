@@ -24,6 +24,7 @@
  *     kernel: { events, in_calls, outside, mapped, unmapped, changed, madvises }
  *     failed: [ syscall, error (a name), reason (vm.max_map_count, RLIMIT_AS,
  *       RLIMIT_DATA, "no hole so large"; null: not known), calls ]
+ *     touches: null (page faults were not recorded), or see touch.h
  *     callers: [ op, caller, calls, events, mapped, unmapped, changed ], all,
  *       most events first
  *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,
@@ -45,6 +46,7 @@
 #include "output/syscall.h"
 #include "output/table.h"
 #include "output/text.h"
+#include "output/touch.h"
 
 #define TOP 10 /* callers in the text */
 
@@ -475,7 +477,9 @@ static int print_kernel(const struct output *o, const struct space *s)
 		return err;
 	print_share(o, s);
 	err = print_failed(o, s);
-	return err ? err : print_sites(o, s);
+	if (!err)
+		err = print_sites(o, s);
+	return err ? err : print_touches(o, s);
 }
 
 static uint64_t doubt(FILE *f, uint64_t n, const char *what)
@@ -883,6 +887,7 @@ json_t *json_books(const struct output *o, const struct space *s, bool callers)
 	json_object_set_new(j, "syscalls", json_kernels(s, json_syscalls(s)));
 	json_object_set_new(j, "kernel", json_kernels(s, json_kernel(s)));
 	json_object_set_new(j, "failed", json_kernels(s, json_failed(s)));
+	json_object_set_new(j, "touches", json_touches(o, s, callers));
 	if (callers)
 		json_object_set_new(j, "callers",
 				    json_kernels(s, json_sites(o, s)));

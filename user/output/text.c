@@ -95,6 +95,18 @@ void put_caller(const struct output *o, const struct space *s, FILE *f,
 		fputs("?", f);
 }
 
+void put_code(const struct output *o, const struct space *s, FILE *f,
+	      uint64_t ip)
+{
+	char buf[512];
+
+	if (ip)
+		put_name(f, symbols_name(o->symbols, o->model, s, ip, 0, buf,
+					 sizeof(buf)));
+	else
+		fputs("?", f);
+}
+
 /* What was inlined stands before the function that holds it. */
 static void put_frame(const struct output *o, const struct space *s, FILE *f,
 		      uint64_t frame)
@@ -129,8 +141,6 @@ void put_stack(const struct output *o, const struct space *s, FILE *f,
 static void put_doer(const struct output *o, const struct space *s, FILE *f,
 		     const struct cause *c)
 {
-	char buf[512];
-
 	if (c->op != CALL_NONE) {
 		fputs(" in ", f);
 		put_call(f, c->op, c->call_addr, c->call_size);
@@ -138,8 +148,7 @@ static void put_doer(const struct output *o, const struct space *s, FILE *f,
 		put_caller(o, s, f, c->caller);
 	} else if (c->ip) {
 		fputs(" at ", f);
-		put_name(f, symbols_name(o->symbols, o->model, s, c->ip, 0, buf,
-					 sizeof(buf)));
+		put_code(o, s, f, c->ip);
 	}
 }
 
@@ -378,6 +387,17 @@ json_t *json_caller(const struct output *o, const struct space *s,
 			 json_name(symbols_name(o->symbols, o->model, s,
 						caller - 1, 1, buf,
 						sizeof(buf))));
+}
+
+json_t *json_code(const struct output *o, const struct space *s, uint64_t ip)
+{
+	char buf[512];
+
+	if (!ip)
+		return json_null();
+	return json_pack("{s:o, s:o}", "addr", json_addr(ip), "symbol",
+			 json_name(symbols_name(o->symbols, o->model, s, ip, 0,
+						buf, sizeof(buf))));
 }
 
 static json_t *json_frame(const struct output *o, const struct space *s,

@@ -26,6 +26,9 @@ void put_call(FILE *f, enum call_op op, uint64_t addr, uint64_t size);
 /* "main+0x12 (a.out)", for a return address; "?" for 0. */
 void put_caller(const struct output *o, const struct space *s, FILE *f,
 		uint64_t caller);
+/* The same for an instruction pointer. */
+void put_code(const struct output *o, const struct space *s, FILE *f,
+	      uint64_t ip);
 /* The frames of a caller that is a stack, a line each; of another one nothing. */
 void put_stack(const struct output *o, const struct space *s, FILE *f,
 	       uint64_t caller);
@@ -79,6 +82,7 @@ void put_found(const struct output *o, const struct space *s, FILE *f);
 json_t *json_found(const struct space *s);
 json_t *json_caller(const struct output *o, const struct space *s,
 		    uint64_t caller);
+json_t *json_code(const struct output *o, const struct space *s, uint64_t ip);
 json_t *json_stack(const struct output *o, const struct space *s,
 		   uint64_t caller);
 json_t *json_cause(const struct output *o, const struct space *s,

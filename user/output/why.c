@@ -19,6 +19,7 @@
  *     { addr, size (usable), state (used, tcache, fastbin ... as in heap), arena
  *     (null: mmapped), thread (tcache: whose; null: not known), offset }: by these
  *   page: null (a trace, not mapped, not to be read), or see output/page.h
+ *   touched: of a mapped address the first touch of its page; see touch.h
  *   before, after: null, or { start, end, perms, name }: the neighbours of an
  *     address that is not mapped
  */
@@ -29,6 +30,7 @@
 #include "output/page.h"
 #include "output/syscall.h"
 #include "output/text.h"
+#include "output/touch.h"
 #include "output/view.h"
 
 struct answer {
@@ -306,6 +308,7 @@ static void text_mapped(const struct output *o, const struct space *s,
 	text_resident(o, s, &a->view);
 	if (a->page)
 		put_page(o->f, a->page);
+	put_touch(o, s, a->addr, a->has_chunk ? &a->chunk : NULL);
 }
 
 static void text_neighbour(const struct output *o, const struct space *s,
@@ -448,6 +451,9 @@ static int why_json(const struct output *o, const struct space *s,
 	json_object_set_new(j, "malloc", json_book(a));
 	json_object_set_new(j, "page",
 			    a->page ? json_page(a->page) : json_null());
+	json_object_set_new(j, "touched",
+			    json_touch(o, s, a->addr,
+				       a->has_chunk ? &a->chunk : NULL));
 	json_object_set_new(j, "before", json_place(o, s, a->before));
 	json_object_set_new(j, "after", json_place(o, s, a->after));
 	return json_print(o, j, false);

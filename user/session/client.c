@@ -317,6 +317,8 @@ static int request_start(struct run *r, uint32_t pid)
 	}
 	if (r->o->no_module)
 		args[n++] = "no_module=1";
+	if (r->o->faults)
+		args[n++] = "faults=1";
 	if (r->o->follow)
 		args[n++] = "follow=1";
 	if (r->o->argv)

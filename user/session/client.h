@@ -24,6 +24,7 @@ struct record_opts {
 	bool no_module; /* --kernel=none */
 	bool no_trace; /* to be asked only */
 	bool follow;
+	bool faults; /* page faults, too */
 	unsigned int verify_ms; /* 0: no verification */
 	uint32_t pid; /* attach; 0: launch argv */
 	char **argv;

@@ -1347,6 +1347,8 @@ static int start_watch(struct session *s, char **why)
 		flags |= VMAHEAP_WATCH_FORK;
 	if (s->o.on_exec)
 		flags |= VMAHEAP_WATCH_ON_EXEC;
+	if (s->o.faults)
+		flags |= VMAHEAP_WATCH_FAULTS;
 	err = kernel_watch(s->kernel, s->o.pid, flags);
 	if (!err)
 		return 0;

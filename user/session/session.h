@@ -39,6 +39,7 @@ struct session_opts {
 	uint32_t pid;
 	bool follow; /* the children as well */
 	bool on_exec; /* begin when pid calls exec (it is our own child) */
+	bool faults; /* page faults, too; of the module */
 	bool no_module; /* VMAs are sampled (intake/sampled.h) */
 	enum session_alloc alloc;
 	const char *
