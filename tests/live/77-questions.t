@@ -64,6 +64,14 @@ near() {
 	fi
 }
 smaps() { awk -v key="$2:" '$1 == key { n += $2 } END { print n + 0 }' "/proc/$1/smaps"; }
+# trimmed LINE: the program is told to trim; $went is how much went back, KiB
+trimmed() {
+	local before
+	before=$(smaps "$pid" Anonymous)
+	say "$1"
+	ready trimmed
+	went=$((before - $(smaps "$pid" Anonymous)))
+}
 
 # --- 1. python3 has let go of 40 MB, but for one object at the end of the heap
 cat >held.py <<'PY'
@@ -86,10 +94,7 @@ ready ready
 read -r _ pid kept <held.out
 asked held 1 "I freed it; why does RSS not fall?" vmaheap why held -p "$pid"
 is "$(of ' 1 +(0x[0-9a-f]+) .*calloc\(3033\)')" "$kept" "held: the first pin is the object that the program has kept"
-before=$(smaps "$pid" Anonymous)
-say trim
-ready trimmed
-went=$((before - $(smaps "$pid" Anonymous)))
+trimmed trim
 near "$(of 'malloc_trim\(0\) now gives back ([0-9]+)')" $went 4 "held: the program trims, and as much goes back, to the page"
 ended
 
@@ -146,10 +151,7 @@ asked waste 1 "Is it a leak or fragmentation?" vmaheap report --waste=hostage -p
 row() { awk '/^ *live +chunks/ { getline; print $'"$1"' }' <<<"$answer"; }
 is "$(row 2)" 500 "waste: the first place has the 500 objects that were kept"
 now=$(vmaheap why held --json -p "$pid" | jq .trim_now)
-before=$(smaps "$pid" Anonymous)
-say free
-ready trimmed
-went=$((before - $(smaps "$pid" Anonymous)))
+trimmed free
 near "$(row 7)" $((went - now / 1024)) 8 "waste: the program frees them and trims, and as much goes back, give or take two pages"
 ended
 
