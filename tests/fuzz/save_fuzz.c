@@ -9,14 +9,10 @@
 #include "model/save.h"
 
 #include "fuzz.h"
+#include "process.h"
 
 static uint8_t *base;
 static size_t base_len;
-
-static void apply(struct model *m, struct event ev)
-{
-	MUST(model_apply(m, &ev, NULL) == 0);
-}
 
 static void make_base(void)
 {
@@ -28,32 +24,11 @@ static void make_base(void)
 	static const struct vma_resident pages = { .start = 0x10000,
 						   .end = 0x20000 };
 	struct model *m = model_new();
-	struct event range = { .kind = EV_RANGE,
-			       .ts = 2,
-			       .mm = 1,
-			       .tgid = 5,
-			       .tid = 5,
-			       .range = { .hi = 0x40000,
-					  .syscall = 12,
-					  .map_count = 2,
-					  .nr_vmas = 2,
-					  .vmas = vmas } };
-	struct event call = { .kind = EV_CALL,
-			      .ts = 5,
-			      .tgid = 5,
-			      .tid = 5,
-			      .call = { .op = CALL_MALLOC,
-					.phase = CALL_ALLOC,
-					.addr = 0x20010,
-					.size = 100,
-					.caller = CALLER_STACK | 7,
-					.begin = 3 } };
+	struct event range = range_event(5, 2, vmas, 2);
+	struct event call = malloc_event(5, 5, 0x20010, 100, CALLER_STACK | 7);
 
-	apply(m,
-	      (struct event){ .kind = EV_MM,
-			      .ts = 1,
-			      .mm = 1,
-			      .mm_start = { .cause = MM_EXEC, .owner = 5 } });
+	call.call.begin = 3;
+	apply(m, exec_event(5));
 	apply(m, (struct event){ .kind = EV_STACK,
 				 .stack = { .id = CALLER_STACK | 7,
 					    .frames = frames,
@@ -94,15 +69,8 @@ static void make_base(void)
 /* Whatever it says, everything in it can be asked for. */
 static void use(struct model *m)
 {
-	struct event call = { .kind = EV_CALL,
-			      .ts = 1000,
-			      .tgid = 5,
-			      .tid = 5,
-			      .call = { .op = CALL_MALLOC,
-					.phase = CALL_ALLOC,
-					.addr = 0x28000,
-					.size = 16,
-					.caller = CALLER_STACK | 7 } };
+	struct event call =
+		malloc_event(5, 1000, 0x28000, 16, CALLER_STACK | 7);
 	uint8_t *again;
 	size_t len;
 

@@ -27,6 +27,7 @@
 #include "trace/format.h"
 
 #include "fuzz.h"
+#include "process.h"
 
 #define FILES 13
 #define STATE 7 /* the first of those that begin a segment */
@@ -146,36 +147,12 @@ static uint8_t *sound_state(size_t *len)
 	struct index_head h = {
 		.ts = 900, .applied = 3, .first = 1, .last = 900
 	};
-	const struct event events[] = {
-		{ .kind = EV_MM,
-		  .ts = 1,
-		  .mm = 1,
-		  .mm_start = { .cause = MM_EXEC, .owner = 1 } },
-		{ .kind = EV_RANGE,
-		  .ts = 2,
-		  .mm = 1,
-		  .tgid = 1,
-		  .tid = 1,
-		  .range = { .hi = 0x40000,
-			     .syscall = 12,
-			     .map_count = 1,
-			     .nr_vmas = 1,
-			     .vmas = &heap } },
-		{ .kind = EV_CALL,
-		  .ts = 900,
-		  .tgid = 1,
-		  .tid = 1,
-		  .call = { .op = CALL_MALLOC,
-			    .phase = CALL_ALLOC,
-			    .addr = 0x10010,
-			    .size = 100,
-			    .caller = 0x400000 } },
-	};
 	void *bytes;
 
 	MUST(m);
-	for (size_t i = 0; i < sizeof(events) / sizeof(*events); i++)
-		MUST(!model_apply(m, &events[i], NULL));
+	apply(m, exec_event(1));
+	apply(m, range_event(1, 2, &heap, 1));
+	apply(m, malloc_event(1, 900, 0x10010, 100, 0x400000));
 	MUST(!index_begin(uuid, &h, m, &bytes, len));
 	model_free(m);
 	return bytes;
