@@ -56,7 +56,7 @@ shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc static stripped musl musl-static) \
-	build/tests/victims/plug_a.so build/tests/victims/plug_b.so
+	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/moving.so
 live := $(live_src:%.c=build/%)
 decoders := $(fuzz_src:%.c=build/%)
 
@@ -165,6 +165,11 @@ build/tests/victims/plug_b.so: FRAME = 3000
 build/tests/victims/plug_%.so: tests/victims/plug/plug.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fPIC -shared -DFRAME=$(FRAME) -o $@ $<
+
+# For the shim's own test: an allocator that moves the stamp.
+build/tests/victims/moving.so: tests/victims/moving/moving.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) $(DEPS) -fPIC -shared -o $@ $<
 
 # One victim with several allocators. A C++ library is on every Debian (apt is linked with it).
 build/tests/victims/alloc_ops: VICTIM_LIBS = -l:libstdc++.so.6
