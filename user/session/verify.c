@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
+/* The model against /proc/PID/maps, field by field. */
+#include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "session/verify.h"
+#include "intake/proc.h"
+#include "session/inside.h"
 
+#define STOP_MS 100 /* how long a process may take to stop */
 #define MAPS_FLAGS (VMA_READ | VMA_WRITE | VMA_EXEC | VMA_SHARED)
 
 /* [heap] and [stack] are properties of the mm; other names can change without it. */
@@ -64,8 +70,9 @@ static unsigned int mismatch(const struct space *s,
 	return 1;
 }
 
-unsigned int verify_maps(const struct model *m, const struct space *s,
-			 const struct proc_map *maps, size_t nr, FILE *f)
+/* Number of mismatches; each is printed in full to f. */
+static unsigned int verify_maps(const struct model *m, const struct space *s,
+				const struct proc_map *maps, size_t nr, FILE *f)
 {
 	size_t count = vma_map_count(s->vmas), i = 0, j = 0;
 	unsigned int bad = 0;
@@ -89,4 +96,103 @@ unsigned int verify_maps(const struct model *m, const struct space *s,
 		}
 	}
 	return bad;
+}
+
+static void note_verify(struct session *s, const struct space *sp,
+			uint32_t vmas, uint32_t mismatches)
+{
+	struct event ev = { .kind = EV_VERIFY,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm,
+			    .verify = { vmas, mismatches } };
+	struct trace_verify n = { .rec = { .type = TRACE_NOTE_VERIFY,
+					   .size = sizeof(n),
+					   .ts = s->horizon,
+					   .mm = sp->mm,
+					   .tgid = sp->owner },
+				  .vmas = vmas,
+				  .mismatches = mismatches };
+
+	model_apply(s->model, &ev, NULL);
+	if (s->trace)
+		trace_note(s->trace, &n.rec);
+}
+
+/* The process stands still. */
+static int compare(struct session *s, uint32_t tgid, FILE *f)
+{
+	struct proc_map *maps;
+	struct space *sp;
+	unsigned int bad;
+	long nr;
+
+	session_catch_up(s);
+	sp = session_living_space(s, tgid);
+	if (!sp)
+		return -ESRCH;
+	if (s->kernel_gone)
+		return -ENOTCONN;
+	nr = proc_maps(tgid, &maps);
+	if (nr <= 0) /* no line at all: it is exiting */
+		return nr ? (int)nr : -ESRCH;
+	bad = verify_maps(s->model, sp, maps, (size_t)nr, f);
+	free(maps);
+	note_verify(s, sp, (uint32_t)nr, bad);
+	return (int)bad;
+}
+
+int session_verify(struct session *s, uint32_t tgid, FILE *f)
+{
+	struct proc_stopped st;
+	int rc = s->sampled ? -EOPNOTSUPP : proc_stop(tgid, STOP_MS, &st);
+
+	if (rc)
+		return rc;
+	rc = compare(s, tgid, f);
+	proc_go(&st);
+	return rc;
+}
+
+/* Mismatches go to the person who asked, line by line. */
+static void say_lines(struct session *s, char *text)
+{
+	char *line, *save = NULL;
+
+	for (line = strtok_r(text, "\n", &save); line;
+	     line = strtok_r(NULL, "\n", &save))
+		session_say(s, "%s", line);
+}
+
+void session_verify_one(struct session *s, uint32_t tgid)
+{
+	char *text = NULL;
+	size_t len;
+	FILE *f = open_memstream(&text, &len);
+	int rc;
+
+	if (!f)
+		return;
+	rc = session_verify(s, tgid, f);
+	if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
+		session_say(s, "a verification of process %u was left out: %s",
+			    tgid,
+			    rc == -ETIMEDOUT ? "a thread did not stop in time" :
+			    rc == -EPERM     ? "another tracer holds it" :
+					       strerror(-rc));
+	fclose(f);
+	say_lines(s, text);
+	free(text);
+}
+
+void session_verify_all(struct session *s)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++) {
+		struct process p = *s->processes[i];
+
+		if (p.alive && session_living_space(s, p.tgid))
+			session_verify_one(s, p.tgid);
+	}
 }

@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/* The inside of a session, shared by the files that are its parts. */
+#ifndef SESSION_INSIDE_H
+#define SESSION_INSIDE_H
+
+#include <time.h>
+
+#include "intake/rings.h"
+#include "model/hash.h"
+#include "session/attach.h"
+#include "session/found.h"
+#include "session/session.h"
+
+#define FIND_MS 20 /* until calls that were under way at the attach are over */
+#define SAMPLE_MS 1000 /* residency, at most this often */
+/* Names that the model has, and build ids that were looked for, before old ones go. */
+#define FILES_MAX (1u << 16)
+
+struct process {
+	uint32_t tgid;
+	bool alive;
+	struct found_list walked; /* chunks in use, at the last walk ... */
+	uint64_t walked_mm; /* ... of this address space */
+	bool walk_failed; /* and it was said */
+};
+
+struct session {
+	struct session_opts o;
+	char *command;
+	uint64_t began;
+
+	struct kernel *kernel; /* or, where there is no module: */
+	struct sampled *sampled;
+	bool kernel_gone; /* the module was unloaded, or does not keep its word */
+	struct rings *rings;
+	struct rings_totals rings_were; /* when they have been closed */
+	struct attach *attach; /* the shim is in a process that ran already */
+	struct attach_cost attach_was;
+	uint64_t rings_lost; /* events that had no ring: of a program until it has the shim */
+	bool warned; /* of what the probes cost */
+	unsigned int inside; /* processes that it could not be taken out of */
+	uint64_t next_look;
+	struct uprobes *uprobes;
+	int stamp_fd;
+	struct trace_writer *trace;
+	int trace_error; /* said already */
+	struct recorder recorder;
+	int dump_error; /* of the flight recorder's last dump, an errno */
+
+	struct hash build_ids; /* (dev, ino) that were looked at */
+
+	struct model *model;
+	struct order *order;
+	struct order_source *kernel_source;
+	uint64_t horizon; /* of the last round */
+
+	/*
+	 * Who is watched, as the module says it (before the order applies it), and
+	 * who was until now: session_bury().
+	 */
+	struct process **processes;
+	size_t nr_processes, room_processes;
+	struct hash by_tgid;
+	bool somebody; /* there was one */
+	bool deaths; /* some are not alive any more */
+
+	bool born; /* an address space is new */
+	uint64_t *resync; /* mm ids that need a snapshot */
+	size_t nr_resync;
+
+	unsigned int idle_ms;
+	uint64_t next_verify, next_sample, next_flush; /* ns */
+	uint64_t next_walk; /* ns */
+	uint64_t next_find; /* ns; 0: chunks from before are not looked for (any more) */
+	unsigned int find_tries;
+	uint64_t found_took; /* ns: it stood still so long for that */
+	uint64_t skipped;
+	uint64_t last_gaps;
+	struct vmaheap_stats stats; /* as last heard */
+};
+
+static inline uint64_t now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+/* To the person who asked: a sentence without a newline, 511 bytes at most. */
+__attribute__((format(printf, 2, 3))) void session_say(struct session *s,
+						       const char *fmt, ...);
+
+/* watched.c; NULL: it is not watched, or was and is buried. */
+struct process *session_process_find(const struct session *s, uint32_t tgid);
+/* Who is born or has died by this event. */
+void session_process_event(struct session *s, const struct event *ev);
+void session_process_died(struct session *s, uint32_t tgid);
+/* Frees the struct process of each that has died. */
+void session_bury(struct session *s);
+void session_process_free(struct process *p);
+/* The model's; NULL: it has died, or is not known yet. */
+struct space *session_living_space(const struct session *s, uint32_t tgid);
+
+/* trace.c; 0 (none is asked for, too), or -1: errno, and *why is malloc'ed or NULL. */
+int session_start_trace(struct session *s, char **why);
+/* Says it once when it cannot be written. */
+void session_trace_check(struct session *s);
+
+/* build_ids.c: of the files in an EV_RANGE, to the model and the trace. */
+void session_learn_build_ids(struct session *s, const struct event *ev);
+
+/* sources.c: what session_opts ask for, and at last the trace. As session_start_trace(). */
+int session_start_sources(struct session *s, char **why);
+/* ctx: the session. The trace is told of the words that the model has taken. */
+void session_tell_taken(void *ctx);
+/* A loss of unknown size in process tgid: one event, for model and trace. */
+void session_lose_one(struct session *s, uint64_t ts, uint32_t tgid);
+
+/*
+ * round.c: takes everything up to this moment, which is s->horizon then; `final`: what
+ * is not sure (order.h), too. True when something came. A struct process or space
+ * from before it may be gone.
+ */
+bool session_run_round(struct session *s, bool final);
+/* Rounds until everything of the module up to this moment is in the model. */
+void session_catch_up(struct session *s);
+/* Tells model and trace what allocates in it; nothing as long as it cannot be known. */
+void session_note_allocator(struct session *s, const struct space *sp);
+/* A flight recorder's triggers, by /proc. */
+void session_look_at_rss(struct session *s);
+
+/* residency.c, walk.c: of all, and sets when the next is due. now: now_ns(). */
+void session_sample_all(struct session *s, uint64_t now);
+void session_walk_all(struct session *s, uint64_t now);
+/* What malloc's books have in use in a watched process; what fails is said. */
+void session_walk(struct session *s, uint32_t tgid);
+/* Those from before the attach; sets s->next_find if it is to be tried again. */
+void session_find_chunks(struct session *s);
+
+/* verify.c: session_verify(), mismatches to session_say(); of all that live. */
+void session_verify_one(struct session *s, uint32_t tgid);
+void session_verify_all(struct session *s);
+
+/* totals.c: says it once when the uprobes are dear. */
+void session_warn_of_price(struct session *s);
+
+#endif

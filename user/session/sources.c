@@ -1,0 +1,379 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Where events come from: the module or looks at /proc, the shim or uprobes. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "intake/kernel.h"
+#include "intake/records.h"
+#include "intake/rings.h"
+#include "intake/sampled.h"
+#include "intake/uprobe.h"
+#include "probe/words.h"
+#include "session/attach.h"
+#include "session/inside.h"
+
+#define DEFAULT_RING (1024 * 1024)
+
+static const struct source_ops kernel_ops = { .peek = kernel_peek,
+					      .pop = kernel_pop };
+static const struct source_ops sampled_source = { .peek = sampled_peek,
+						  .pop = sampled_pop };
+static const struct source_ops ring_ops = { ring_peek, ring_pop, ring_take };
+static const struct source_ops uprobe_ops = { .peek = uprobe_peek,
+					      .pop = uprobe_pop };
+
+static void on_records(void *ctx, const void *records, size_t bytes)
+{
+	struct session *s = ctx;
+	const char *p = records;
+	struct event ev;
+	long size;
+
+	for (; bytes; p += size, bytes -= (size_t)size) {
+		size = record_decode(p, bytes, &ev);
+		if (size <= 0)
+			return;
+		session_process_event(s, &ev);
+		if (ev.kind == EV_RANGE)
+			session_learn_build_ids(s, &ev);
+	}
+}
+
+/*
+ * The trace is told of what the model has (recorder.h): of records and of words when
+ * they have been taken.
+ */
+static void on_taken(void *ctx, const void *records, size_t bytes)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_records(s->trace, records, bytes);
+}
+
+static void on_words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		     size_t nr)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_words(s->trace, tgid, tid, w, nr);
+}
+
+static void on_lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_lost(s->trace, tgid, tid, nr);
+}
+
+static void on_ended(void *ctx, uint32_t tgid, uint32_t tid)
+{
+	struct session *s = ctx;
+
+	if (s->trace)
+		trace_gone(s->trace, tgid, tid);
+}
+
+/* A stack goes into the trace when it is met first. */
+static void on_stack(void *ctx, const struct event *ev)
+{
+	struct session *s = ctx;
+	size_t bytes =
+		sizeof(struct trace_stack) + ev->stack.nr * sizeof(uint64_t);
+	bool was_known = model_stack(s->model, ev->stack.id);
+	struct trace_stack *t;
+
+	model_apply(s->model, ev, NULL);
+	/* It was known and is not any more when another one has its number. */
+	if (!s->trace || was_known == !!model_stack(s->model, ev->stack.id))
+		return;
+	t = calloc(1, bytes);
+	if (!t)
+		return;
+	t->rec = (struct vmaheap_record){ .type = TRACE_TABLE_STACK,
+					  .size = (uint32_t)bytes,
+					  .ts = s->horizon,
+					  .tgid = ev->tgid };
+	t->id = ev->stack.id;
+	t->truncated = ev->stack.truncated;
+	t->nr_frames = ev->stack.nr;
+	memcpy(t->frames, ev->stack.frames, ev->stack.nr * sizeof(uint64_t));
+	trace_table(s->trace, &t->rec);
+	free(t);
+}
+
+/* (Records have told of themselves.) */
+void session_tell_taken(void *ctx)
+{
+	struct session *s = ctx;
+
+	if (s->rings)
+		rings_tell(s->rings);
+	if (s->uprobes)
+		uprobes_tell(s->uprobes);
+}
+
+void session_lose_one(struct session *s, uint64_t ts, uint32_t tgid)
+{
+	struct event ev = { .kind = EV_CALLS_LOST,
+			    .ts = ts,
+			    .tgid = tgid,
+			    .tid = tgid,
+			    .calls_lost = { 1 } };
+
+	model_apply(s->model, &ev, NULL);
+	session_tell_taken(s);
+	on_lost(s, tgid, tgid, 1);
+}
+
+/* A child may knock before its fork was read: ask the module first. */
+static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
+{
+	struct session *s = ctx;
+	struct process *p = session_process_find(s, tgid);
+	uint64_t ts;
+
+	if (s->sampled)
+		return sampled_admit(s->sampled, tgid, flags & SHIM_FRESH,
+				     stamp_fd);
+	if (!p || !p->alive) {
+		kernel_sync(s->kernel, &ts);
+		p = session_process_find(s, tgid);
+	}
+	if (!p || !p->alive)
+		return -ESRCH;
+	if (stamp_fd)
+		*stamp_fd = s->stamp_fd;
+	return 0;
+}
+
+/* What it allocates is not seen: a loss of unknown size, told of as one event. */
+static void on_no_ring(void *ctx, uint32_t tgid, int err)
+{
+	struct session *s = ctx;
+
+	if (!s->rings_lost++)
+		session_say(
+			s,
+			"process %u cannot be heard (no ring: %s): allocator calls are missing",
+			tgid, strerror(-err));
+	session_run_round(s, false); /* its address space may be new */
+	session_lose_one(s, s->horizon, tgid);
+}
+
+static void on_ring(void *ctx, struct ring *r)
+{
+	struct session *s = ctx;
+
+	ring_set_data(r, order_add(s->order, &ring_ops, r, false));
+}
+
+static void on_ring_closing(void *ctx, struct ring *r)
+{
+	struct session *s = ctx;
+
+	if (ring_data(r))
+		order_remove(s->order, ring_data(r));
+}
+
+/* The last moment at which its maps and its pages can be seen. */
+static void on_bye(void *ctx, uint32_t tgid)
+{
+	struct session *s = ctx;
+
+	if (!session_process_find(s, tgid) || s->kernel_gone)
+		return;
+	session_refresh(s, tgid);
+	if (s->o.verify_ms)
+		session_verify_one(s, tgid);
+}
+
+static void on_uprobe_thread(void *ctx, struct uprobe_thread *t)
+{
+	struct session *s = ctx;
+
+	uprobe_set_data(t, order_add(s->order, &uprobe_ops, t, false));
+}
+
+static void on_uprobe_closing(void *ctx, struct uprobe_thread *t)
+{
+	struct session *s = ctx;
+
+	if (uprobe_data(t))
+		order_remove(s->order, uprobe_data(t));
+}
+
+/* errno EOPNOTSUPP: this process does not take it. */
+static int start_inject(struct session *s, char **why)
+{
+	char *reason = NULL;
+
+	if (!attach_inject(s->attach, &reason))
+		return 0;
+	if (asprintf(why, "the shim cannot be put into process %u: %s",
+		     s->o.pid, reason ? reason : "no memory") < 0)
+		*why = NULL;
+	free(reason);
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
+static int start_shim(struct session *s, char **why)
+{
+	static const struct rings_ops ops = {
+		.admit = on_admit,
+		.opened = on_ring,
+		.closing = on_ring_closing,
+		.taken = on_words,
+		.taken_lost = on_lost,
+		.ended = on_ended,
+		.none = on_no_ring,
+		.stack = on_stack,
+		.bye = on_bye,
+	};
+
+	size_t bytes = s->o.ring_bytes ? s->o.ring_bytes : DEFAULT_RING;
+	bool stamp = s->sampled;
+	unsigned int i = 0;
+	char path[160];
+
+	if (!stamp) {
+		s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
+		stamp = s->stamp_fd >= 0;
+	}
+	/* Who did not ask to be watched does not wait for us. */
+	while (stamp && s->attach && !s->rings &&
+	       attach_place(s->attach, i++, s->o.shim_sock, path, sizeof(path)))
+		s->rings = rings_open(path, bytes, false, &ops, s);
+	if (stamp && !s->attach)
+		s->rings = rings_open(s->o.shim_sock, bytes, true, &ops, s);
+	if (s->rings) {
+		rings_set_stacks(s->rings, s->o.stack_bytes);
+		return s->attach ? start_inject(s, why) : 0;
+	}
+	if (asprintf(why, "%s: %s", stamp ? s->o.shim_sock : VMAHEAP_STAMP_PATH,
+		     strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+/*
+ * With on_exec, pid is still a copy of the command that starts it, which uses
+ * the libc of the system; the probes follow the process through its exec, so
+ * they are there when its first malloc is called.
+ */
+static int start_uprobes(struct session *s, char **why)
+{
+	static const struct uprobe_ops ops = {
+		.opened = on_uprobe_thread,
+		.closing = on_uprobe_closing,
+		.words = on_words,
+		.lost = on_lost,
+	};
+
+	s->uprobes = uprobes_open(s->o.pid, s->o.probe_file, !s->sampled, &ops,
+				  s, why);
+	return s->uprobes ? 0 : -1;
+}
+
+static void on_exited(void *ctx, uint32_t tgid)
+{
+	session_process_died(ctx, tgid);
+}
+
+static void on_blind(void *ctx, uint32_t tgid, int err)
+{
+	session_say(
+		ctx,
+		"process %u may not be looked at (%s: it runs as another user, or its file is not readable): its VMAs are not known",
+		tgid, strerror(-err));
+}
+
+static int start_sampled(struct session *s, char **why)
+{
+	static const struct sampled_ops ops = {
+		.raw = on_records,
+		.exited = on_exited,
+		.blind = on_blind,
+		.taken = on_taken,
+	};
+	int err;
+
+	s->sampled =
+		sampled_open(&ops, s, s->o.follow, s->o.alloc == ALLOC_SHIM);
+	if (!s->sampled)
+		return -1;
+	s->kernel_source =
+		order_add(s->order, &sampled_source, s->sampled, true);
+	err = sampled_watch(s->sampled, s->o.pid, s->o.on_exec);
+	if (!err)
+		return 0;
+	if (asprintf(why, "process %u: %s", s->o.pid, strerror(-err)) < 0)
+		*why = NULL;
+	errno = -err;
+	return -1;
+}
+
+static int start_kernel(struct session *s, char **why)
+{
+	s->kernel = kernel_open(on_records, on_taken, s);
+	if (s->kernel) {
+		s->kernel_source =
+			order_add(s->order, &kernel_ops, s->kernel, true);
+		return 0;
+	}
+	if (asprintf(why, "the kernel module: %s",
+		     errno == ENOENT ? "it is not loaded (see vmaheap doctor)" :
+				       strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+static int start_watch(struct session *s, char **why)
+{
+	uint32_t flags = VMAHEAP_WATCH_EXEC;
+	int err;
+
+	if (s->o.follow)
+		flags |= VMAHEAP_WATCH_FORK;
+	if (s->o.on_exec)
+		flags |= VMAHEAP_WATCH_ON_EXEC;
+	if (s->o.faults)
+		flags |= VMAHEAP_WATCH_FAULTS;
+	err = kernel_watch(s->kernel, s->o.pid, flags);
+	if (!err)
+		return 0;
+	if (asprintf(why, "process %u: %s", s->o.pid, kernel_why(s->kernel)) <
+	    0)
+		*why = NULL;
+	errno = -err;
+	return -1;
+}
+
+int session_start_sources(struct session *s, char **why)
+{
+	int err;
+
+	/* The watch first: its refusals say more than those of the others. */
+	if (s->o.no_module) {
+		err = start_sampled(s, why);
+	} else {
+		err = start_kernel(s, why);
+		if (!err)
+			err = start_watch(s, why);
+	}
+	if (!err && s->o.alloc == ALLOC_SHIM && !s->o.on_exec) {
+		s->attach = attach_new(s->o.pid);
+		err = s->attach ? 0 : -1;
+	}
+	if (!err && s->o.alloc == ALLOC_SHIM)
+		err = start_shim(s, why);
+	if (!err && s->o.alloc == ALLOC_UPROBE)
+		err = start_uprobes(s, why);
+	return err ? err : session_start_trace(s, why);
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0
+/* Chunks that nobody told of: from before the attach, and those of --alloc=walk. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "intake/allocator.h"
+#include "session/found.h"
+#include "session/inside.h"
+
+#define FIND_TRIES 5
+#define FOUND_PART 4096 /* chunks in one event */
+
+_Static_assert(sizeof(struct trace_found_chunk) == sizeof(struct found_chunk),
+	       "one layout");
+
+static void note_found(struct session *s, const struct event *ev)
+{
+	size_t bytes = sizeof(struct trace_found) +
+		       ev->found.nr * sizeof(struct found_chunk);
+	struct trace_found *n = s->trace ? calloc(1, bytes) : NULL;
+
+	if (!n)
+		return;
+	n->rec = (struct vmaheap_record){ .type = TRACE_NOTE_FOUND,
+					  .size = (uint32_t)bytes,
+					  .ts = ev->ts,
+					  .mm = ev->mm,
+					  .tgid = ev->tgid };
+	n->nr_chunks = ev->found.nr;
+	n->flags = ev->found.flags;
+	if (ev->found.nr)
+		memcpy(n->chunks, ev->found.chunks,
+		       ev->found.nr * sizeof(struct found_chunk));
+	trace_note(s->trace, &n->rec);
+	free(n);
+}
+
+/* At least one event, so that it is known that there was a look. */
+static void tell_found(struct session *s, const struct space *sp,
+		       const struct found_list *l, uint32_t flags)
+{
+	struct event ev = { .kind = EV_FOUND,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm };
+	size_t at = 0;
+
+	do {
+		size_t nr = l->nr - at < FOUND_PART ? l->nr - at : FOUND_PART;
+
+		ev.found.chunks = l->at + at;
+		ev.found.nr = (uint32_t)nr;
+		at += nr;
+		ev.found.flags = flags | (at < l->nr ? FOUND_MORE : 0);
+		model_apply(s->model, &ev, NULL);
+		note_found(s, &ev);
+	} while (at < l->nr);
+}
+
+/* Not of another allocator, whose chunks are not those that glibc knows of. */
+static bool has_books(struct session *s)
+{
+	struct allocator a;
+	int err = allocator_find(s->o.pid, &a);
+
+	if (!err && !strcmp(a.kind, "glibc"))
+		return true;
+	session_say(
+		s,
+		"chunks from before the attach are not known: %s%s keeps no books that can be read",
+		err || !a.kind[0] ? "what allocates in it" : "its allocator, ",
+		err ? "" : a.kind);
+	return false;
+}
+
+/*
+ * After the calls began to be told: then everything is heard that was told until
+ * the look was over (model/found.c says why).
+ */
+void session_find_chunks(struct session *s)
+{
+	struct space *sp = session_living_space(s, s->o.pid);
+	struct found_list l = { 0 };
+	const char *why = NULL;
+	int err;
+
+	s->next_find = 0;
+	if (!sp || sp->cause != MM_ATTACH || !has_books(s))
+		return;
+	err = found_walk(s->o.pid, true, &l, &why);
+	s->found_took += l.took;
+	if (err == -EAGAIN && ++s->find_tries < FIND_TRIES) {
+		s->next_find = now_ns() + FIND_MS * 1000000ull;
+		return;
+	}
+	session_catch_up(s);
+	sp = session_living_space(s, s->o.pid);
+	if (sp && sp->cause == MM_ATTACH)
+		tell_found(s, sp, &l, err ? FOUND_UNREAD : 0);
+	if (err && err != -ESRCH)
+		session_say(s,
+			    "chunks from before the attach are not known: %s",
+			    why ? why : strerror(-err));
+	found_free(&l);
+}
+
+/* Said once, until a walk succeeds again. */
+static void say_unwalked(struct session *s, struct process *p, const char *why)
+{
+	if (!p->walk_failed)
+		session_say(
+			s,
+			"the heap of process %u could not be read (%s): its chunks are those of the walk before, if there was one",
+			p->tgid, why);
+	p->walk_failed = true;
+}
+
+static int walk_heap(struct session *s, const struct space *sp,
+		     struct process *p, const char **why)
+{
+	struct found_list now, changes = { 0 };
+	int err = found_walk(p->tgid, false, &now, why);
+
+	if (!err)
+		err = found_changes(&p->walked, &now, &changes);
+	if (!err) {
+		tell_found(s, sp, &changes, FOUND_WALK);
+		found_free(&p->walked);
+		p->walked = now;
+		p->walked_mm = sp->mm;
+		p->walk_failed = false;
+	} else {
+		found_free(&now);
+	}
+	found_free(&changes);
+	return err;
+}
+
+void session_walk(struct session *s, uint32_t tgid)
+{
+	struct space *sp = session_living_space(s, tgid);
+	struct process *p = session_process_find(s, tgid);
+	const struct found_list none = { 0 };
+	const char *why = NULL;
+	int err;
+
+	if (!sp || !p || !p->alive)
+		return;
+	if (p->walked_mm != sp->mm)
+		found_free(&p->walked);
+	if (sp->allocator.known && strcmp(sp->allocator.kind, "glibc")) {
+		say_unwalked(s, p, "its allocator keeps no books that can be");
+		return;
+	}
+	err = walk_heap(s, sp, p, &why);
+	if (!err || err == -ESRCH || err == -ENOENT) /* it has no heap yet */
+		return;
+	say_unwalked(s, p, why ? why : strerror(-err));
+	tell_found(s, sp, &none, FOUND_WALK | FOUND_UNREAD);
+}
+
+/* At most one twentieth of the daemon's time goes into it. */
+void session_walk_all(struct session *s, uint64_t now)
+{
+	uint64_t took;
+	size_t i;
+
+	session_run_round(s, false);
+	for (i = 0; i < s->nr_processes; i++)
+		if (s->processes[i]->alive)
+			session_walk(s, s->processes[i]->tgid);
+	took = now_ns() - now;
+	s->next_walk = now + s->o.walk_ms * 1000000ull;
+	if (took * 20 > s->o.walk_ms * 1000000ull)
+		s->next_walk = now + took * 20;
+}
