@@ -13,7 +13,7 @@ rules() {
 		user/output/        ^output/|^model/|^probe/words\.h$|^uapi/
 		user/export/        ^export/|^output/|^model/
 	END
-	# user/session/ joins them all; user/vmaheap.c and user/vmaheapd.c sit on top.
+	# user/session/ joins them all; user/command/, user/vmaheap.c and user/vmaheapd.c sit on top.
 }
 
 bad=0
