@@ -35,13 +35,13 @@ is "$(jq -s 'map(select(.first | not) | select(.present)) | length' faults)" \
 vmaheap report --json t >report.json
 touches() { jq -r --arg f "$1" ".spaces[0].touches.sites[] | select(.caller.symbol // \"\" | startswith(\$f)) | $2" report.json; }
 is "$(jq '.spaces[0].touches.faults' report.json)" "$(wc -l <faults)" "report: as many"
-is "$(jq '.spaces[0].touches | .in_chunks == ([.sites[].pages] | add)' report.json)" true "the sites are all of them"
-is "$(touches by_the_program .pages)" 64 "report: program"
+is "$(jq '.spaces[0].touches | .in_chunks == ([.sites[].touches] | add)' report.json)" true "the sites are all of them"
+is "$(touches by_the_program .touches)" 64 "report: program"
 is "$(touches by_the_program '.delay > 50000000')" true "which waited for 50 ms"
-is "$(touches by_the_kernel '"\(.pages) \(.in_kernel)"')" "64 64" "report: kernel, in system calls"
-is "$(touches twice .pages)" 20 "report: twice"
-is "$(touches by_nobody .pages)" "" "report: what nobody touched"
-like "$(vmaheap report t)" '^ +64 +256 +64 +[0-9.]+ +[0-9.]+ +by_the_kernel\+' "in words"
+is "$(touches by_the_kernel '"\(.touches) \(.in_kernel)"')" "64 64" "report: kernel, in system calls"
+is "$(touches twice .touches)" 20 "report: twice"
+is "$(touches by_nobody .touches)" "" "report: what nobody touched"
+like "$(vmaheap report t)" '^ +64 +64 +[0-9.]+ +[0-9.]+ +by_the_kernel\+' "in words"
 
 # One pointer.
 why() { vmaheap why "$(printf '%#x' $(($(awk -v n="$1" '$1 == n { print $2 }' truth) + $2)))" t; }

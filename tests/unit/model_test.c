@@ -984,7 +984,7 @@ static void test_faults(void **state)
 	assert_int_equal(f.s->faults.unmapped, 1);
 	assert_int_equal(f.s->nr_touch_sites, 1);
 	assert_int_equal(f.s->touch_sites[0].caller, 0x400000 + CALL_MALLOC);
-	assert_int_equal(f.s->touch_sites[0].pages, 2);
+	assert_int_equal(f.s->touch_sites[0].touches, 2);
 	assert_int_equal(f.s->touch_sites[0].in_kernel, 1);
 	assert_int_equal(f.s->touch_sites[0].timed, 2);
 	assert_int_equal(f.s->touch_sites[0].delay, 5 + 20);

@@ -75,7 +75,7 @@ struct fault_tally {
 /* First touches of pages by what one call site had allocated. */
 struct touch_tally {
 	uint64_t caller; /* of the chunk; 0: not known */
-	uint64_t pages;
+	uint64_t touches; /* pages, but a huge one is touched first once */
 	uint64_t in_kernel; /* of these: in a system call */
 	/* Of `timed` of them: ns after the chunk was allocated, sum and most. */
 	uint64_t timed, delay, longest;

@@ -122,7 +122,7 @@ static int count_chunk(struct book *b, const struct event *ev,
 	if (!t)
 		return -ENOMEM;
 	b->s.faults.in_chunks++;
-	t->pages++;
+	t->touches++;
 	t->in_kernel += ev->fault.syscall >= 0;
 	if (chunk_is_found(c)) /* when it was allocated is not known */
 		return 0;
@@ -259,11 +259,11 @@ void touch_free(struct book *b)
 const char *touch_check(const struct book *b)
 {
 	const struct space *s = &b->s;
-	uint64_t pages = 0;
+	uint64_t touches = 0;
 
 	for (size_t i = 0; i < s->nr_touch_sites; i++)
-		pages += s->touch_sites[i].pages;
-	if (pages != s->faults.in_chunks)
+		touches += s->touch_sites[i].touches;
+	if (touches != s->faults.in_chunks)
 		return "first touches by site and in chunks differ";
 	for (size_t i = 0; i < s->nr_touches; i++)
 		if ((uintptr_t)hash_get(&b->touched, s->touches[i].page, 0) !=

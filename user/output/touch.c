@@ -10,7 +10,6 @@
 #include "output/table.h"
 
 #define TOP 10 /* sites in the text */
-#define PAGE 4096ull
 
 static const char *access_name(uint32_t flags)
 {
@@ -161,12 +160,12 @@ json_t *json_touch(const struct output *o, const struct space *s, uint64_t addr,
 
 /* --- all of them, by site */
 
-static int by_pages(const void *va, const void *vb)
+static int by_touches(const void *va, const void *vb)
 {
 	const struct touch_tally *a = va, *b = vb;
 
-	if (a->pages != b->pages)
-		return a->pages > b->pages ? -1 : 1;
+	if (a->touches != b->touches)
+		return a->touches > b->touches ? -1 : 1;
 	return a->caller < b->caller ? -1 : a->caller > b->caller;
 }
 
@@ -179,7 +178,7 @@ static struct touch_tally *sorted(const struct space *s)
 	if (!copy || !size)
 		return copy;
 	memcpy(copy, s->touch_sites, size);
-	qsort(copy, s->nr_touch_sites, sizeof(*copy), by_pages);
+	qsort(copy, s->nr_touch_sites, sizeof(*copy), by_touches);
 	return copy;
 }
 
@@ -195,10 +194,9 @@ static void cell_ms(struct table *t, bool known, uint64_t ns)
 static void site_row(const struct output *o, const struct space *s,
 		     struct table *t, const struct touch_tally *c)
 {
-	char *who = caller_text(o, s, c->caller), buf[32];
+	char *who = caller_text(o, s, c->caller);
 
-	table_cell(t, "%" PRIu64, c->pages);
-	table_cell(t, "%s", kib(c->pages * PAGE, buf));
+	table_cell(t, "%" PRIu64, c->touches);
 	table_cell(t, "%" PRIu64, c->in_kernel);
 	cell_ms(t, c->timed, c->timed ? c->delay / c->timed : 0);
 	cell_ms(t, c->timed, c->longest);
@@ -208,12 +206,11 @@ static void site_row(const struct output *o, const struct space *s,
 
 static int print_sites(const struct output *o, const struct space *s)
 {
-	static const char *const names[] = { "pages",	    "KiB",
-					     "in syscalls", "ms later",
-					     "at most",	    "allocated from",
-					     NULL };
+	static const char *const names[] = { "touches",	       "in syscalls",
+					     "ms later",       "at most",
+					     "allocated from", NULL };
 	struct touch_tally *sites = sorted(s);
-	struct table *t = table_new("rrrrrl");
+	struct table *t = table_new("rrrrl");
 	int err = sites && t ? 0 : -ENOMEM;
 	size_t i;
 
@@ -244,7 +241,7 @@ int print_touches(const struct output *o, const struct space *s)
 		return 0;
 	fprintf(o->f,
 		"\n%" PRIu64
-		" pages were first touched for a live chunk (%zu of %zu place%s)\n\n",
+		" first touches were of a live chunk (%zu of %zu place%s)\n\n",
 		n->in_chunks, s->nr_touch_sites < TOP ? s->nr_touch_sites : TOP,
 		s->nr_touch_sites, plural(s->nr_touch_sites));
 	return print_sites(o, s);
@@ -263,8 +260,8 @@ static json_t *json_sites(const struct output *o, const struct space *s)
 			list,
 			json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "caller",
 				  json_caller(o, s, c->caller), "stack",
-				  json_stack(o, s, c->caller), "pages",
-				  json_u64(c->pages), "in_kernel",
+				  json_stack(o, s, c->caller), "touches",
+				  json_u64(c->touches), "in_kernel",
 				  json_u64(c->in_kernel), "delay",
 				  c->timed ? json_u64(c->delay / c->timed) :
 					     json_null(),

@@ -24,8 +24,9 @@ json_t *json_touch(const struct output *o, const struct space *s, uint64_t addr,
 int print_touches(const struct output *o, const struct space *s);
 /*
  * null: not recorded, or { faults, present, unmapped, first, in_chunks, in_kernel,
- * sites: [ caller, stack, pages, in_kernel, delay (mean, ns; null: not known),
- * longest ], most pages first; without `callers` none }
+ * sites: [ caller, stack, touches, in_kernel, delay (mean, ns; null: not known),
+ * longest ], most touches first; without `callers` none }; of a huge page only the
+ * first touch of all can be known
  */
 json_t *json_touches(const struct output *o, const struct space *s,
 		     bool callers);
