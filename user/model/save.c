@@ -112,6 +112,7 @@ static void forget_pointers(struct book *b)
 	s->touches = NULL;
 	s->nr_syscalls = s->nr_failed = s->nr_sites = 0;
 	s->nr_stacks = s->nr_resident = 0;
+	b->watch = NULL;
 	b->part = NULL;
 	b->dead_bytes = 0;
 	s->nr_touch_sites = s->nr_touches = 0;
@@ -295,12 +296,13 @@ static void save_thread(struct archive *a, const struct model *m,
 			const struct thread *t)
 {
 	uint64_t book = index_of(m, t->book);
-	struct thread copy = *t;
+	struct thread copy = *t, kept = *t;
 
 	copy.book = NULL;
+	copy.waiting = NULL;
 	number(a, &book);
 	archive_raw(a, &copy, sizeof(copy));
-	visit_waiting(a, &copy);
+	visit_waiting(a, &kept);
 }
 
 static void visit_threads(struct archive *a, struct model *m)
