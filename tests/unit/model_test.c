@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "model/model.h"
+#include "model/save.h"
 
 #define PAGE 4096ull
 #define MM 7
@@ -957,6 +958,9 @@ static struct event advice(uint64_t page, uint64_t bytes, int32_t how)
 static void test_faults(void **state)
 {
 	struct fixture f;
+	uint8_t *buf;
+	size_t len;
+	int err;
 
 	(void)state;
 	start(&f, MM_EXEC);
@@ -1003,6 +1007,21 @@ static void test_faults(void **state)
 	OK(fault(40, (HEAP + 1) * PAGE, 0, -1));
 	assert_true(f.out.first);
 	assert_int_equal(touched(&f, HEAP + 1)->ts, 40);
+
+	/* Saved and loaded: what was counted goes on. */
+	assert_int_equal(model_save(f.m, &buf, &len), 0);
+	model_free(f.m);
+	f.m = model_load(buf, len, &err);
+	free(buf);
+	assert_non_null(f.m);
+	f.s = model_space(f.m, MM);
+	assert_int_equal(touched(&f, HEAP + 1)->ts, 40);
+	OK(fault(50, (HEAP + 1) * PAGE, 0, -1));
+	assert_false(f.out.first);
+	OK(fault(51, (HEAP + 2) * PAGE, 0, -1));
+	assert_true(f.out.first);
+	assert_int_equal(f.s->nr_touch_sites, 1);
+	assert_int_equal(f.s->touch_sites[0].touches, 4);
 	model_free(f.m);
 }
 

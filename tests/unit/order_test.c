@@ -794,6 +794,8 @@ static void same_model(const struct scene *a, const struct scene *b)
 	assert_memory_equal(x.stacks, y.stacks,
 			    x.nr_stacks * sizeof(*x.stacks));
 	x.stacks = y.stacks = NULL;
+	x.touch_sites = y.touch_sites = NULL;
+	x.touches = y.touches = NULL;
 	x.failed = y.failed = NULL;
 	x.resident = y.resident = NULL;
 	x.vmas = y.vmas = NULL;
