@@ -30,7 +30,7 @@ sleeper=$!
 refused ESRCH "no process" "a PID that is none" watch $gone 0
 refused ESRCH "no address space" "a kernel thread" watch 2 0
 refused EEXIST "already" "the same process twice" twice $sleeper 0
-refused EINVAL "unknown flag" "an unknown flag" watch $sleeper 8
+refused EINVAL "unknown flag" "an unknown flag" watch $sleeper 16
 refused ENOTCONN "no netlink socket" "a port that is none" watch $sleeper 0 4000000000
 refused EINVAL "VMAHEAP_A_PORT" "no port" noport $sleeper 0
 refused EINVAL "" "an attribute that the request does not take" junk $sleeper 0
