@@ -152,7 +152,8 @@ row() { awk '/^ *live +chunks/ { getline; print $'"$1"' }' <<<"$answer"; }
 is "$(row 2)" 500 "waste: the first place has the 500 objects that were kept"
 now=$(vmaheap why held --json -p "$pid" | jq .trim_now)
 trimmed free
-near "$(row 7)" $((went - now / 1024)) 8 "waste: the program frees them and trims, and as much goes back, give or take two pages"
+# What python3 itself allocates and frees on the way there is not in it; 71-held.t has such to the page.
+near "$(row 7)" $((went - now / 1024)) 16 "waste: the program frees them and trims, and as much goes back, give or take four pages"
 ended
 
 # --- 4. xz, with a thread for each block
