@@ -80,7 +80,8 @@ rmmod vmaheap
 load buffer_kib=64
 ok "a ring of 64 KiB and a slow reader: exact" timeout 600 $client run -b 4096 -i 1000 -- $storm 4 4000
 figures
-ok "write sections were merged, and counted" test "$(figure coalesced)" -gt 0 -a "$(figure late)" -gt 0
+# Whether some are told late depends on who comes first, the worker or the next release of the lock.
+ok "write sections were merged, and counted" test "$(figure coalesced)" -gt 0
 rmmod vmaheap
 load
 
