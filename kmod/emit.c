@@ -439,21 +439,34 @@ bool vh_emit_range(struct vh_mm *m, u16 flags, const struct vh_actor *who)
 	return true;
 }
 
+/*
+ * Room for a record of its own, which owes nothing to others: zeroed, but for its
+ * head. NULL: there is none, and it is counted as lost.
+ */
+static void *single(struct vh_mm *m, const struct vh_actor *who, u16 type,
+		    u32 size, u32 keep, unsigned int lost)
+{
+	void *rec = m->announced ? vh_reserve(m->ses, size, keep) : NULL;
+
+	if (!rec) {
+		vh_lost(m->ses, lost);
+		return NULL;
+	}
+	memset(rec, 0, size);
+	head(rec, type, size, m->id, who->tgid, who->tid);
+	return rec;
+}
+
 /* Told at the entry of madvise(); with no room the reader learns how many. */
 void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 		     u64 len, int advice)
 {
-	struct vmaheap_rec_madvise *rec = NULL;
+	struct vmaheap_rec_madvise *rec = single(m, who, VMAHEAP_REC_MADVISE,
+						 sizeof(*rec), VH_KEEP_CHANGE,
+						 VMAHEAP_LOST_MADVISE);
 
-	if (m->announced)
-		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_CHANGE);
-	if (!rec) {
-		vh_lost(m->ses, VMAHEAP_LOST_MADVISE);
+	if (!rec)
 		return;
-	}
-	memset(rec, 0, sizeof(*rec));
-	head(&rec->rec, VMAHEAP_REC_MADVISE, sizeof(*rec), m->id, who->tgid,
-	     who->tid);
 	rec->addr = addr;
 	rec->len = len;
 	rec->advice = advice;
@@ -464,17 +477,12 @@ void vh_emit_madvise(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 		    u32 reason)
 {
-	struct vmaheap_rec_failed *rec = NULL;
+	struct vmaheap_rec_failed *rec = single(m, who, VMAHEAP_REC_FAILED,
+						sizeof(*rec), VH_KEEP_CHANGE,
+						VMAHEAP_LOST_FAILED);
 
-	if (m->announced)
-		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_CHANGE);
-	if (!rec) {
-		vh_lost(m->ses, VMAHEAP_LOST_FAILED);
+	if (!rec)
 		return;
-	}
-	memset(rec, 0, sizeof(*rec));
-	head(&rec->rec, VMAHEAP_REC_FAILED, sizeof(*rec), m->id, who->tgid,
-	     who->tid);
 	put_args(rec->args, who);
 	rec->syscall = who->syscall;
 	rec->error = error;
@@ -487,17 +495,12 @@ void vh_emit_failed(struct vh_mm *m, const struct vh_actor *who, int error,
 void vh_emit_fault(struct vh_mm *m, const struct vh_actor *who, u64 addr,
 		   u16 flags)
 {
-	struct vmaheap_rec_fault *rec = NULL;
+	struct vmaheap_rec_fault *rec = single(m, who, VMAHEAP_REC_FAULT,
+					       sizeof(*rec), VH_KEEP_FAULT,
+					       VMAHEAP_LOST_FAULT);
 
-	if (m->announced)
-		rec = vh_reserve(m->ses, sizeof(*rec), VH_KEEP_FAULT);
-	if (!rec) {
-		vh_lost(m->ses, VMAHEAP_LOST_FAULT);
+	if (!rec)
 		return;
-	}
-	memset(rec, 0, sizeof(*rec));
-	head(&rec->rec, VMAHEAP_REC_FAULT, sizeof(*rec), m->id, who->tgid,
-	     who->tid);
 	rec->rec.flags = flags;
 	rec->addr = addr;
 	rec->ip = who->ip;

@@ -120,11 +120,10 @@ static int on_return(struct kretprobe_instance *ri, struct pt_regs *regs)
 	return 0;
 }
 
-static struct vh_direct direct = {
-	.symbols = { "__x64_sys_brk", "__x64_sys_mmap", "__x64_sys_munmap",
-		     "__x64_sys_mremap", "__x64_sys_mprotect" },
-	.stub = vh_call_stub,
-};
+static const char *const fast[] = { "__x64_sys_brk",	  "__x64_sys_mmap",
+				    "__x64_sys_munmap",	  "__x64_sys_mremap",
+				    "__x64_sys_mprotect", NULL };
+static struct vh_direct direct = { .symbols = fast, .stub = vh_call_stub };
 static bool direct_armed; /* vh_control */
 
 #define CALL(name)                                                          \
@@ -134,13 +133,14 @@ static bool direct_armed; /* vh_control */
 	}
 
 static struct kretprobe calls[] = {
-	CALL(brk),	CALL(mmap),	CALL(munmap), /* these as in `direct` */
+	CALL(brk),	CALL(mmap),	CALL(munmap), /* these as in `fast` */
 	CALL(mremap),	CALL(mprotect), CALL(pkey_mprotect),
 	CALL(madvise),	CALL(mlock),	CALL(mlock2),
 	CALL(mlockall), CALL(mbind),	CALL(remap_file_pages),
 	CALL(shmat),
 };
-#define NR_FAST 5
+#define NR_FAST (ARRAY_SIZE(fast) - 1)
+static_assert(NR_FAST <= VH_DIRECT_MAX);
 static bool probed[ARRAY_SIZE(calls)]; /* vh_control */
 
 /*

@@ -179,10 +179,12 @@ static void __maybe_unused check_probes(void)
 	{                         \
 		FIELDS(name, way) \
 	}
-#define CHEAP(name, entry)                                                 \
-	{                                                                  \
-		FIELDS(name, FTRACE),                                      \
-			.direct = { .symbols = { #name }, .stub = entry }, \
+#define CHEAP(name, entry)                                                    \
+	{                                                                     \
+		FIELDS(name, FTRACE),                                         \
+			.direct = { .symbols = (const char *const[]){ #name,  \
+								      NULL }, \
+				    .stub = entry },                          \
 	}
 #define TRACE(name, fn)                                                       \
 	{                                                                     \

@@ -220,8 +220,7 @@ void vh_fault_show(struct seq_file *m);
 /* direct.c: all under vh_control, but for vh_direct_exit() */
 #define VH_DIRECT_MAX 5
 struct vh_direct {
-	/* Functions, all or none; NULL ends them. */
-	const char *symbols[VH_DIRECT_MAX + 1];
+	const char *const *symbols; /* functions, all or none; NULL ends them */
 	unsigned long addrs[VH_DIRECT_MAX]; /* 0: not looked for yet */
 	void (*stub)(void);
 	struct ftrace_ops ops;
