@@ -112,10 +112,10 @@ static void forget_pointers(struct book *b)
 	s->touches = NULL;
 	s->nr_syscalls = s->nr_failed = s->nr_sites = 0;
 	s->nr_stacks = s->nr_resident = 0;
+	s->nr_touch_sites = s->nr_touches = 0;
 	b->watch = NULL;
 	b->part = NULL;
 	b->dead_bytes = 0;
-	s->nr_touch_sites = s->nr_touches = 0;
 	b->sites = b->stacks = b->gone = (struct hash){ 0 };
 	b->touched = b->touch_sites = (struct hash){ 0 };
 }

@@ -146,20 +146,6 @@ static int by_kernel_work(const void *va, const void *vb)
 	return (int)a->op - (int)b->op;
 }
 
-/* malloc'ed; NULL when there are none (or no memory for them). */
-static void *sorted(const void *array, size_t nr, size_t size,
-		    int (*cmp)(const void *, const void *))
-{
-	char *copy = nr ? malloc(nr * size) : NULL;
-	size_t i;
-
-	for (i = 0; copy && i < nr * size; i++)
-		copy[i] = ((const char *)array)[i];
-	if (copy)
-		qsort(copy, nr, size, cmp);
-	return copy;
-}
-
 /* --- text */
 
 static void headings(struct table *t, const char *const *names)
@@ -319,8 +305,8 @@ static int print_wholesale(const struct output *o, const struct space *s)
 		"system call", "VMA events",   "in allocator calls", "outside",
 		"mapped KiB",  "unmapped KiB", "re-protected KiB",   NULL
 	};
-	struct syscall_tally *calls =
-		sorted(s->syscalls, s->nr_syscalls, sizeof(*calls), by_events);
+	struct syscall_tally *calls = sorted_copy(s->syscalls, s->nr_syscalls,
+						  sizeof(*calls), by_events);
 	struct table *t = table_new("lrrrrrr");
 	struct sums all = { 0 };
 	char buf[32];
@@ -399,7 +385,7 @@ static void failed_row(struct table *t, const struct failed_tally *c)
 static int print_failed(const struct output *o, const struct space *s)
 {
 	struct failed_tally *calls =
-		sorted(s->failed, s->nr_failed, sizeof(*calls), by_calls);
+		sorted_copy(s->failed, s->nr_failed, sizeof(*calls), by_calls);
 	struct table *t = table_new("llrl");
 	size_t i;
 
@@ -440,8 +426,8 @@ static int print_sites(const struct output *o, const struct space *s)
 					     "mapped KiB",	 "unmapped KiB",
 					     "re-protected KiB", "by",
 					     "called from",	 NULL };
-	struct site_tally *sites =
-		sorted(s->sites, s->nr_sites, sizeof(*sites), by_kernel_work);
+	struct site_tally *sites = sorted_copy(s->sites, s->nr_sites,
+					       sizeof(*sites), by_kernel_work);
 	struct table *t = table_new("rrrrrll");
 	size_t i;
 
@@ -767,8 +753,8 @@ static json_t *json_syscall(const struct syscall_tally *c)
 
 static json_t *json_syscalls(const struct space *s)
 {
-	struct syscall_tally *calls =
-		sorted(s->syscalls, s->nr_syscalls, sizeof(*calls), by_events);
+	struct syscall_tally *calls = sorted_copy(s->syscalls, s->nr_syscalls,
+						  sizeof(*calls), by_events);
 	json_t *a = json_array();
 	size_t i;
 
@@ -794,7 +780,7 @@ static json_t *json_kernel(const struct space *s)
 static json_t *json_failed(const struct space *s)
 {
 	struct failed_tally *calls =
-		sorted(s->failed, s->nr_failed, sizeof(*calls), by_calls);
+		sorted_copy(s->failed, s->nr_failed, sizeof(*calls), by_calls);
 	json_t *a = json_array();
 	char buf[32];
 	size_t i;
@@ -819,8 +805,8 @@ static json_t *json_failed(const struct space *s)
 
 static json_t *json_sites(const struct output *o, const struct space *s)
 {
-	struct site_tally *sites =
-		sorted(s->sites, s->nr_sites, sizeof(*sites), by_kernel_work);
+	struct site_tally *sites = sorted_copy(s->sites, s->nr_sites,
+					       sizeof(*sites), by_kernel_work);
 	json_t *a = json_array();
 	size_t i;
 

@@ -271,6 +271,19 @@ void put_process(FILE *f, const struct space *s)
 	fputc(')', f);
 }
 
+void *sorted_copy(const void *array, size_t nr, size_t size,
+		  int (*cmp)(const void *, const void *))
+{
+	char *copy = nr ? malloc(nr * size) : NULL;
+	size_t i;
+
+	for (i = 0; copy && i < nr * size; i++)
+		copy[i] = ((const char *)array)[i];
+	if (copy)
+		qsort(copy, nr, size, cmp);
+	return copy;
+}
+
 const char *plural(uint64_t n)
 {
 	return n == 1 ? "" : "s";

@@ -55,6 +55,9 @@ void put_allocator(FILE *f, const char *kind, const char *file, bool is_static);
 /* "process 12 (python3)" */
 void put_process(FILE *f, const struct space *s);
 const char *plural(uint64_t n); /* "" or "s" */
+/* An array in another order, malloc'ed; NULL when nr is 0, or there is no memory. */
+void *sorted_copy(const void *array, size_t nr, size_t size,
+		  int (*cmp)(const void *, const void *));
 
 /*
  * --- JSON. Addresses are strings ("0x7f..."), bytes and counts numbers, times

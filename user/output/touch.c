@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "output/syscall.h"
 #include "output/table.h"
@@ -19,10 +18,11 @@ static const char *access_name(uint32_t flags)
 }
 
 /* ns as ms, with what is below. */
-static void put_ms(FILE *f, uint64_t ns)
+static const char *ms(uint64_t ns, char buf[32])
 {
-	fprintf(f, "%" PRIu64 ".%03" PRIu64 " ms", ns / 1000000,
-		ns % 1000000 / 1000);
+	snprintf(buf, 32, "%" PRIu64 ".%03" PRIu64, ns / 1000000,
+		 ns % 1000000 / 1000);
+	return buf;
 }
 
 /* " at memset+0x12 (libc.so.6)", " in read() at ..." */
@@ -120,6 +120,7 @@ void put_touch(const struct output *o, const struct space *s, uint64_t addr,
 	       const struct chunk *c)
 {
 	const struct touch *t = space_touch(o->model, s, addr);
+	char buf[32];
 
 	if (!s->faults.all)
 		return;
@@ -128,12 +129,12 @@ void put_touch(const struct output *o, const struct space *s, uint64_t addr,
 		      o->f);
 		return;
 	}
-	fprintf(o->f, "  touched   first at ");
+	fputs("  touched   first at ", o->f);
 	put_time(o, o->f, t->ts);
 	fputs(" s, ", o->f);
 	if (is_of(t, c)) {
-		put_ms(o->f, t->ts - c->ts);
-		fputs(" after the chunk was allocated, ", o->f);
+		fprintf(o->f, "%s ms after the chunk was allocated, ",
+			ms(t->ts - c->ts, buf));
 	} else if (c && !chunk_is_found(c)) {
 		fputs("before the chunk was allocated, ", o->f);
 	}
@@ -169,26 +170,11 @@ static int by_touches(const void *va, const void *vb)
 	return a->caller < b->caller ? -1 : a->caller > b->caller;
 }
 
-/* malloc'ed; NULL: no memory. */
-static struct touch_tally *sorted(const struct space *s)
-{
-	size_t size = s->nr_touch_sites * sizeof(*s->touch_sites);
-	struct touch_tally *copy = malloc(size + 1);
-
-	if (!copy || !size)
-		return copy;
-	memcpy(copy, s->touch_sites, size);
-	qsort(copy, s->nr_touch_sites, sizeof(*copy), by_touches);
-	return copy;
-}
-
 static void cell_ms(struct table *t, bool known, uint64_t ns)
 {
-	if (known)
-		table_cell(t, "%" PRIu64 ".%03" PRIu64, ns / 1000000,
-			   ns % 1000000 / 1000);
-	else
-		table_cell(t, "?");
+	char buf[32];
+
+	table_cell(t, "%s", known ? ms(ns, buf) : "?");
 }
 
 static void site_row(const struct output *o, const struct space *s,
@@ -209,7 +195,8 @@ static int print_sites(const struct output *o, const struct space *s)
 	static const char *const names[] = { "touches",	       "in syscalls",
 					     "ms later",       "at most",
 					     "allocated from", NULL };
-	struct touch_tally *sites = sorted(s);
+	struct touch_tally *sites = sorted_copy(
+		s->touch_sites, s->nr_touch_sites, sizeof(*sites), by_touches);
 	struct table *t = table_new("rrrrl");
 	int err = sites && t ? 0 : -ENOMEM;
 	size_t i;
@@ -249,7 +236,8 @@ int print_touches(const struct output *o, const struct space *s)
 
 static json_t *json_sites(const struct output *o, const struct space *s)
 {
-	struct touch_tally *sites = sorted(s);
+	struct touch_tally *sites = sorted_copy(
+		s->touch_sites, s->nr_touch_sites, sizeof(*sites), by_touches);
 	json_t *list = json_array();
 	size_t i;
 
