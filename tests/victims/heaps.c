@@ -13,7 +13,8 @@
  *
  * and answers with a line "done". `full`: the main thread's cache is full then,
  * so that what it frees goes to the arena. What it does in between takes no
- * memory and gives none back.
+ * memory and gives none back. Nor does khugepaged make huge pages of what trim has
+ * just given back, as it does where transparent huge pages are "always".
  */
 #include <malloc.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #define SLOTS 1000
@@ -225,6 +227,7 @@ int main(int argc, char **argv)
 	unsigned int seed = argc > 1 ? (unsigned int)atoi(argv[1]) : 1;
 	unsigned int threads = argc > 2 ? (unsigned int)atoi(argv[2]) : 0, i;
 
+	prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
 	out = stdout;
 	setvbuf(out, buffers[0], _IOFBF, sizeof(buffers[0]));
 	info = fmemopen(xml, sizeof(xml), "w");
