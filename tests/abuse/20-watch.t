@@ -12,6 +12,7 @@ for threads in 1 2 4; do
 	$storm $threads 2000000000 &
 	pids="$pids $!"
 done
+keep_hooks
 # shellcheck disable=SC2086
 ok "8 threads watch and unwatch through sockets of their own" \
 	$abuse sockets 8 "$(times 300)" "$seed" $pids $$
@@ -19,10 +20,13 @@ told
 ok "the targets live" kill -0 $pids
 # shellcheck disable=SC2086
 { kill -9 $pids; wait $pids; } 2>/dev/null
+drop_hooks
 well "many sockets"
 
+keep_hooks
 ok "processes that exit, exec or vfork as they are watched" $abuse race "$(times 2000)" "$seed"
 told
+drop_hooks
 well "races with the end"
 
 ok "a receive buffer as small as can be: exact" \

@@ -5,12 +5,14 @@
 load
 $storm 2 2000000000 &
 target=$!
+keep_hooks
 ok "random and mutated messages, seed $seed" $abuse fuzz "$(times 100000)" "$seed" $target
 told
 like "$(cat "$tmp/said")" "^# ok: " "some of them were obeyed"
 like "$(cat "$tmp/said")" "^# EINVAL: " "some refused"
 ok "the target lives" kill -0 $target
 { kill -9 $target; wait $target; } 2>/dev/null
+drop_hooks
 well "random messages"
 
 cp $abuse "$tmp/modabuse"

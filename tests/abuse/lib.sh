@@ -36,6 +36,17 @@ no_leaks() {
 
 no_complaint() { ! dmesg | grep -E -f tests/vm/patterns; }
 
+# keep_hooks, drop_hooks: a watch of this shell around what comes and goes by the thousand. The debug
+# kernel takes 20 s, under load 100 s, to arm and disarm; 10-load.t and 40-daemon.t do that.
+keep_hooks() {
+	holder=
+	[ -e $leaks ] || return 0
+	$client hold $$ >"$tmp/holder" &
+	holder=$!
+	until_true 300 grep -q watching "$tmp/holder" || bail "no watch to keep the hooks"
+}
+drop_hooks() { [ -z "$holder" ] || { kill -9 "$holder"; wait "$holder"; } 2>/dev/null; }
+
 exact() {
 	vmaheap record -o "$tmp/exact.$1" --verify=50 -- $storm 2 300 || return
 	rm -rf "$tmp/exact.$1"
