@@ -66,7 +66,27 @@ many() {
 	fi
 }
 
+# What the kernel is set to, and what the process wants of it: sleep wants nothing, heaps has it off.
+khugepaged() { vmaheap why held --json -p "$1" | jq .khugepaged; }
+fills=false
+thp=/sys/kernel/mm/transparent_hugepage
+if grep -qF '[always]' $thp/enabled && [ "$(cat $thp/khugepaged/max_ptes_none)" -gt 0 ]; then
+	fills=true
+fi 2>/dev/null
+
 cd "$tmp" || bail "no $tmp"
+sleep 1000 >/dev/null &
+is "$(khugepaged $!)" $fills "khugepaged may fill what goes back: $fills"
+kill $!
+mkfifo hold
+"$heaps" 1 0 <hold >still &
+exec 7>hold
+until_true 60 grep -q ready still || bail "heaps: not ready"
+is "$(khugepaged $!)" false "but not where it is forbidden"
+vmaheap why held -p $! >text
+is "$(grep -c khugepaged text)" 0 "of which nothing is said then"
+exec 7>&-
+wait $!
 many "glibc $(getconf GNU_LIBC_VERSION | sed 's/glibc //')" "$heaps"
 for root in "$cache"/suites/*/; do
 	root=${root%/}

@@ -14,6 +14,7 @@
  *     that are in use by the program
  *   back: what would go back if these were freed, in this order and past the
  *     threads' caches, and malloc_trim(0) called then
+ *   khugepaged: it may make resident again what goes back inside a heap
  *   arenas: [ arena (index), addr, threads, system_mem, free (in bins, fastbins and
  *     the top), cached (in threads' caches), top, top_now (of `trim_now`: the top),
  *     trim_now, pins: [ addr, size (usable), state ("used", or "tcache" and
@@ -355,6 +356,9 @@ static int held_text(const struct look_view *v, const struct holds *all)
 			"; free the %u pin%s above first, and %s go back",
 			named, plural(named), kib(all->back, buf[1]));
 	fputs(".\n", v->o->f);
+	if (v->khugepaged)
+		fputs("Transparent huge pages are \"always\" here: khugepaged may make resident again what goes back inside a heap.\n",
+		      v->o->f);
 	return 0;
 }
 
@@ -424,12 +428,13 @@ static int held_json(const struct look_view *v, const struct holds *all)
 						       &v->book->chunks[c])));
 		}
 	}
-	j = json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:o}", "pid",
+	j = json_pack("{s:o, s:o, s:b, s:o, s:o, s:o, s:o, s:b, s:o}", "pid",
 		      json_u64(v->s->owner), "comm", json_name(v->s->comm),
 		      "stopped", (int)v->stopped, "incomplete",
 		      v->incomplete ? json_string(v->incomplete) : json_null(),
 		      "trim_now", json_u64(all->now), "named", named, "back",
-		      json_u64(all->back), "arenas", arenas);
+		      json_u64(all->back), "khugepaged", (int)v->khugepaged,
+		      "arenas", arenas);
 	return json_print(v->o, j, false);
 }
 

@@ -84,6 +84,7 @@ static int open_view(struct look *l, struct look_view *v,
 				 .incomplete = why,
 				 .rss = l->rss,
 				 .page_tables = l->page_tables,
+				 .khugepaged = l->khugepaged,
 				 .resident = memory_resident,
 				 .page = memory_page,
 				 .ctx = l->memory };

@@ -286,7 +286,8 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 }
 
 /* "Rss:       1234 kB" of a file in /proc/PID, in bytes; -1: there is none. */
-static int64_t read_kib(uint32_t pid, const char *file, const char *key)
+/* The number behind key in /proc/PID/FILE; -1: there is none. */
+static int64_t read_number(uint32_t pid, const char *file, const char *key)
 {
 	char path[64], line[128];
 	int64_t n = -1;
@@ -298,9 +299,48 @@ static int64_t read_kib(uint32_t pid, const char *file, const char *key)
 		return -1;
 	while (n < 0 && fgets(line, sizeof(line), f))
 		if (!strncmp(line, key, strlen(key)))
-			n = atoll(line + strlen(key)) * 1024;
+			n = atoll(line + strlen(key));
 	fclose(f);
 	return n;
+}
+
+static int64_t read_kib(uint32_t pid, const char *file, const char *key)
+{
+	int64_t n = read_number(pid, file, key);
+
+	return n < 0 ? n : n * 1024;
+}
+
+/* A setting of transparent huge pages, as it stands in sysfs; "": it cannot be read. */
+static void read_thp(const char *name, char *buf, int size)
+{
+	char path[96];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/sys/kernel/mm/transparent_hugepage/%s",
+		 name);
+	buf[0] = 0;
+	f = fopen(path, "re");
+	if (!f)
+		return;
+	if (!fgets(buf, size, f))
+		buf[0] = 0;
+	fclose(f);
+}
+
+/*
+ * Does khugepaged make huge pages, unasked, of pages among which some are missing?
+ * (Documentation/admin-guide/mm/transhuge.rst; the process may have forbidden it,
+ * PR_SET_THP_DISABLE: fs/proc/array.c task_thp_status().)
+ */
+static bool khugepaged_fills(uint32_t pid)
+{
+	char enabled[64], none[32];
+
+	read_thp("enabled", enabled, sizeof(enabled));
+	read_thp("khugepaged/max_ptes_none", none, sizeof(none));
+	return strstr(enabled, "[always]") && atoi(none) > 0 &&
+	       read_number(pid, "status", "THP_enabled:") == 1;
 }
 
 static bool is_32(const struct look *l)
@@ -330,6 +370,7 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		err = read_book(l, &s, why);
 	l->opaque = l->nr_vmas && (err == -ENOENT || err == -EBADMSG);
 	l->page_tables = read_kib(pid, "status", "VmPTE:");
+	l->khugepaged = khugepaged_fills(pid);
 	l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
 	if ((!err || l->opaque) && l->rss == UINT64_MAX) {
 		l->opaque = false;

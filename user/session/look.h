@@ -23,6 +23,7 @@ struct look {
 	uint64_t took; /* ns */
 	uint64_t rss; /* by smaps_rollup; bytes */
 	int64_t page_tables; /* VmPTE; bytes, -1: not known */
+	bool khugepaged; /* may make resident what was given back */
 	bool opaque; /* there is no malloc of glibc in use: the book is empty */
 	bool stopped; /* the process stood still meanwhile */
 	struct pt_thread_at *at; /* and so its threads were here; else none */
