@@ -24,8 +24,9 @@ kills() {
 		wait $recorder 2>/dev/null
 		pkill -9 -x mm_storm
 		until_true 60 nothing_left || { cat /proc/vmaheap/status; return 1; }
+		[ $((i % 20)) != 0 ] || echo "# $i times, $SECONDS s" >&3
 	done
 }
-ok "killed $(times 200) times: nothing is left watched" kills
+ok "killed $(times 200) times: nothing is left watched" kills 3>&1
 well "a killed daemon" last
 done_testing
