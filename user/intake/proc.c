@@ -77,7 +77,7 @@ static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 long proc_maps(uint32_t pid, struct proc_map **maps)
 {
 	size_t nr = 0, room = 0, len = 0;
-	char path[64], *line = NULL;
+	char path[64], *line = NULL, byte;
 	int err = 0;
 	FILE *f;
 
@@ -91,6 +91,9 @@ long proc_maps(uint32_t pid, struct proc_map **maps)
 		err = add_line(line, maps, &nr, &room);
 	if (!err && ferror(f))
 		err = errno ? -errno : -EIO;
+	/* Of one that exits meanwhile the rest is missing; it has no first byte then. */
+	if (!err && pread(fileno(f), &byte, 1, 0) != 1)
+		err = -ESRCH;
 	free(line);
 	fclose(f);
 	if (!err)

@@ -27,7 +27,8 @@ int proc_map_line(const char *line, struct proc_map *m, const char **name);
 /*
  * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
  * the process (arch/x86/entry/vsyscall: a gate VMA). *maps is malloc'ed. The
- * number of lines, or -errno (ENOENT, ESRCH: no such process; EACCES).
+ * number of lines, or -errno (ENOENT, ESRCH: no such process, or it has no memory
+ * any more: the file ends in the middle then, fs/proc/task_mmu.c m_start(); EACCES).
  */
 long proc_maps(uint32_t pid, struct proc_map **maps);
 

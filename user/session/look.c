@@ -210,8 +210,6 @@ static int gather(struct sight *s, uint32_t pid, bool by_symbol,
 	long nr = proc_maps(pid, &s->maps);
 	int err = nr < 0 ? (int)nr : 0;
 
-	if (!nr)
-		err = -ESRCH; /* a kernel thread, or it is exiting */
 	s->nr = err ? 0 : (size_t)nr;
 	s->ranges = calloc(s->nr + 1, sizeof(*s->ranges));
 	s->data = calloc(s->nr + 1, sizeof(*s->data));

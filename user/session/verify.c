@@ -134,8 +134,8 @@ static int compare(struct session *s, uint32_t tgid, FILE *f)
 	if (s->kernel_gone)
 		return -ENOTCONN;
 	nr = proc_maps(tgid, &maps);
-	if (nr <= 0) /* no line at all: it is exiting */
-		return nr ? (int)nr : -ESRCH;
+	if (nr < 0)
+		return (int)nr;
 	bad = verify_maps(s->model, sp, maps, (size_t)nr, f);
 	free(maps);
 	note_verify(s, sp, (uint32_t)nr, bad);

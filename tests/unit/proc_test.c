@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: GPL-2.0
+/* /proc/PID/maps of a process that is killed as it is read. */
+#include <errno.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "intake/proc.h"
+#include "seed.h"
+
+#define VMAS 2000
+#define ROUNDS 100
+#define PAGE 4096
+
+struct killer {
+	pid_t pid;
+	long ns;
+};
+
+static void *kill_it(void *arg)
+{
+	const struct killer *k = arg;
+
+	nanosleep(&(struct timespec){ .tv_nsec = k->ns }, NULL);
+	kill(k->pid, SIGKILL);
+	return NULL;
+}
+
+/* A process of so many VMAs that its maps are read in many pieces. */
+static pid_t start(void)
+{
+	int ready[2];
+	char *p, c;
+	pid_t pid;
+
+	assert_int_equal(pipe(ready), 0);
+	pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		p = mmap(NULL, VMAS * PAGE, PROT_READ,
+			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		for (int i = 0; i < VMAS; i += 2)
+			mprotect(p + (long)i * PAGE, PAGE, PROT_NONE);
+		if (write(ready[1], "", 1) != 1)
+			_exit(1);
+		for (;;)
+			pause();
+	}
+	close(ready[1]);
+	assert_int_equal(read(ready[0], &c, 1), 1);
+	close(ready[0]);
+	return pid;
+}
+
+static long now_ns(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* All lines or none; a part of them would pass for unmapped memory. */
+static void test_killed(void **state)
+{
+	long all, nr, took;
+	struct proc_map *maps;
+	pthread_t thread;
+
+	(void)state;
+	seed_start();
+	for (int i = 0; i < ROUNDS; i++) {
+		struct killer k = { .pid = start() };
+
+		took = -now_ns();
+		all = proc_maps((uint32_t)k.pid, &maps);
+		took += now_ns();
+		assert_true(all >= VMAS);
+		free(maps);
+		k.ns = seed_below((uint32_t)(2 * took));
+		assert_int_equal(pthread_create(&thread, NULL, kill_it, &k), 0);
+		nr = proc_maps((uint32_t)k.pid, &maps);
+		if (nr != all)
+			assert_int_equal(nr, -ESRCH);
+		free(maps);
+		pthread_join(thread, NULL);
+		waitpid(k.pid, NULL, 0);
+	}
+}
+
+/* A kernel thread, a zombie. */
+static void test_no_memory(void **state)
+{
+	struct proc_map *maps;
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		_exit(0);
+	assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 },
+				WEXITED | WNOWAIT),
+			 0);
+	assert_int_equal(proc_maps((uint32_t)pid, &maps), -ESRCH);
+	assert_null(maps);
+	waitpid(pid, NULL, 0);
+	assert_int_equal(proc_maps((uint32_t)pid, &maps), -ENOENT);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_no_memory),
+	};
+
+	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);
+}
