@@ -29,9 +29,10 @@
 /* How long threads may take to stop: at first, and at last; on a busy machine some do. */
 #define STOP_MS 100
 #define STOP_MAX_MS 1600
-#define TRIES 15 /* stops, for what another moment may allow, TRY_NS apart */
+#define TRIES 15 /* stops, for what another moment may allow: 0.6 s in all */
 #define LOADING_TRIES 500 /* looks at a program that is being started */
 #define TRY_NS 2000000
+#define TRY_MAX_NS (32 * TRY_NS)
 #define FUNCTIONS_MAX 256
 #define STACK_MAX \
 	(8u << 20) /* of a thread, looked through for return addresses */
@@ -86,9 +87,9 @@ static uint64_t now_ns(void)
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
-static void nap(void)
+static void nap(long ns)
 {
-	nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
+	nanosleep(&(struct timespec){ .tv_nsec = ns }, NULL);
 }
 
 /* ---- memory of the process ---- */
@@ -212,8 +213,8 @@ static int read_maps(struct inject *in)
 	in->maps = NULL;
 	in->nr_maps = 0;
 	nr = proc_maps(in->pid, &in->maps);
-	if (nr <= 0)
-		return nr ? (int)nr : -ESRCH;
+	if (nr < 0)
+		return (int)nr;
 	in->nr_maps = (size_t)nr;
 	return 0;
 }
@@ -443,7 +444,7 @@ static int read_libs(struct inject *in)
 
 	do {
 		if (tries)
-			nap();
+			nap(TRY_NS);
 		libs_free(&in->libs);
 		err = libs_find(in->pid, in->mem, &in->r_debug);
 		if (!err)
@@ -790,6 +791,7 @@ static int while_stopped(struct inject *in,
 {
 	unsigned int ms = STOP_MS, tries = 0;
 	struct proc_stopped st;
+	long ns = TRY_NS;
 	uint64_t since;
 	int err;
 
@@ -805,7 +807,8 @@ static int while_stopped(struct inject *in,
 			ms *= 2;
 		else if ((err != -EAGAIN && err != -EBUSY) || ++tries == TRIES)
 			break;
-		nap();
+		nap(ns);
+		ns = ns < TRY_MAX_NS ? 2 * ns : ns;
 	}
 	return err;
 }
