@@ -31,6 +31,7 @@
 #include "intake/proc.h"
 #include "intake/rings.h"
 #include "probe/inject.h"
+#include "child.h"
 #include "tapes.h"
 
 struct run {
@@ -725,28 +726,6 @@ static void refused(uint32_t pid, const char *sentence)
 	free(why);
 }
 
-/* A child of ours in a state that `become` brings it into. */
-static pid_t child_that(void (*become)(void))
-{
-	int ready[2];
-	char byte;
-	pid_t pid;
-
-	assert_int_equal(pipe2(ready, O_CLOEXEC), 0);
-	pid = fork();
-	if (!pid) {
-		become();
-		if (write(ready[1], "r", 1) < 0)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &byte, 1), 1);
-	close(ready[0]);
-	return pid;
-}
-
 static void in_seccomp(void)
 {
 	struct sock_filter allow = BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
@@ -759,12 +738,6 @@ static void in_seccomp(void)
 static void traced(void)
 {
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
-}
-
-static void end_child(pid_t pid)
-{
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
 }
 
 static void test_refused(void **state)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "intake/proc.h"
+#include "child.h"
 #include "seed.h"
 
 #define VMAS 2000
@@ -36,30 +37,14 @@ static void *kill_it(void *arg)
 	return NULL;
 }
 
-/* A process of so many VMAs that its maps are read in many pieces. */
-static pid_t start(void)
+/* So many VMAs that the maps are read in many pieces. */
+static void in_pieces(void)
 {
-	int ready[2];
-	char *p, c;
-	pid_t pid;
+	char *p = mmap(NULL, VMAS * PAGE, PROT_READ,
+		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 
-	assert_int_equal(pipe(ready), 0);
-	pid = fork();
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		p = mmap(NULL, VMAS * PAGE, PROT_READ,
-			 MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-		for (int i = 0; i < VMAS; i += 2)
-			mprotect(p + (long)i * PAGE, PAGE, PROT_NONE);
-		if (write(ready[1], "", 1) != 1)
-			_exit(1);
-		for (;;)
-			pause();
-	}
-	close(ready[1]);
-	assert_int_equal(read(ready[0], &c, 1), 1);
-	close(ready[0]);
-	return pid;
+	for (long i = 0; i < VMAS; i += 2)
+		mprotect(p + i * PAGE, PAGE, PROT_NONE);
 }
 
 static long now_ns(void)
@@ -80,7 +65,7 @@ static void test_killed(void **state)
 	(void)state;
 	seed_start();
 	for (int i = 0; i < ROUNDS; i++) {
-		struct killer k = { .pid = start() };
+		struct killer k = { .pid = child_that(in_pieces) };
 
 		took = -now_ns();
 		all = proc_maps((uint32_t)k.pid, &maps);
