@@ -19,7 +19,7 @@ struct look_view {
 	const char *incomplete; /* NULL: nothing is */
 	uint64_t rss; /* the kernel's own figure at that moment, bytes */
 	int64_t page_tables; /* bytes; -1: not known */
-	bool khugepaged; /* may make resident what goes back */
+	bool khugepaged; /* may make resident what goes back (held only) */
 	/* Resident bytes of whole pages; -errno: cannot be told. */
 	int64_t (*resident)(void *ctx, uint64_t lo, uint64_t hi);
 	/* PAGE_IS_* of the page at addr (model/page.h); -errno: cannot be told. */

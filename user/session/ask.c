@@ -84,7 +84,6 @@ static int open_view(struct look *l, struct look_view *v,
 				 .incomplete = why,
 				 .rss = l->rss,
 				 .page_tables = l->page_tables,
-				 .khugepaged = l->khugepaged,
 				 .resident = memory_resident,
 				 .page = memory_page,
 				 .ctx = l->memory };
@@ -114,6 +113,7 @@ int ask_look(const char *what, const struct output *o, const struct space *s,
 	ret = open_view(&l, &v, o, s, questions[q].opaque, err);
 	if (ret)
 		return ret;
+	v.khugepaged = look_khugepaged(s->owner);
 	ret = questions[q].answer(&v);
 	look_close(&l);
 	return ret;

@@ -283,7 +283,6 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 	return pt_read(&t, &l->book, why);
 }
 
-/* "Rss:       1234 kB" of a file in /proc/PID, in bytes; -1: there is none. */
 /* The number behind key in /proc/PID/FILE; -1: there is none. */
 static int64_t read_number(uint32_t pid, const char *file, const char *key)
 {
@@ -302,6 +301,7 @@ static int64_t read_number(uint32_t pid, const char *file, const char *key)
 	return n;
 }
 
+/* "Rss:       1234 kB" of a file in /proc/PID, in bytes; -1: there is none. */
 static int64_t read_kib(uint32_t pid, const char *file, const char *key)
 {
 	int64_t n = read_number(pid, file, key);
@@ -326,12 +326,7 @@ static void read_thp(const char *name, char *buf, int size)
 	fclose(f);
 }
 
-/*
- * Does khugepaged make huge pages, unasked, of pages among which some are missing?
- * (Documentation/admin-guide/mm/transhuge.rst; the process may have forbidden it,
- * PR_SET_THP_DISABLE: fs/proc/array.c task_thp_status().)
- */
-static bool khugepaged_fills(uint32_t pid)
+bool look_khugepaged(uint32_t pid)
 {
 	char enabled[64], none[32];
 
@@ -368,7 +363,6 @@ int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 		err = read_book(l, &s, why);
 	l->opaque = l->nr_vmas && (err == -ENOENT || err == -EBADMSG);
 	l->page_tables = read_kib(pid, "status", "VmPTE:");
-	l->khugepaged = khugepaged_fills(pid);
 	l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
 	if ((!err || l->opaque) && l->rss == UINT64_MAX) {
 		l->opaque = false;

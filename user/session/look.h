@@ -23,7 +23,6 @@ struct look {
 	uint64_t took; /* ns */
 	uint64_t rss; /* by smaps_rollup; bytes */
 	int64_t page_tables; /* VmPTE; bytes, -1: not known */
-	bool khugepaged; /* may make resident what was given back */
 	bool opaque; /* there is no malloc of glibc in use: the book is empty */
 	bool stopped; /* the process stood still meanwhile */
 	struct pt_thread_at *at; /* and so its threads were here; else none */
@@ -39,5 +38,12 @@ struct look {
 int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
 	      const char **why);
 void look_close(struct look *l);
+
+/*
+ * Does khugepaged make huge pages, unasked, of pages of the process among which some
+ * are missing? (Documentation/admin-guide/mm/transhuge.rst; it may have forbidden it,
+ * PR_SET_THP_DISABLE: fs/proc/array.c task_thp_status().)
+ */
+bool look_khugepaged(uint32_t pid);
 
 #endif
