@@ -41,7 +41,8 @@ is "$(books before.json)" "$(books after.json)" "it stood still"
 is "$(books dump.json)" "$(books before.json)" "the dump knows what the daemon knew, to the chunk"
 is "$(begins fly.2)" later "though most of it was not kept"
 size=$(du -sb fly.2 | cut -f1)
-is "$((size > 1000000 && size < 2300000))" 1 "but 2 MiB were ($size)"
+# Half of the 2 MiB at least. Both threads' rings (1 MiB each) may be taken at once, which is a segment then.
+is "$((size > 1000000 && size < 6000000))" 1 "but of 2 MiB half were, and not all of 8 ($size)"
 like "$(vmaheap report fly.2)" 'The trace begins at .* s: what was before was not kept' "report says it"
 like "$(vmaheap script fly.2 | head -n 1)" 'what was before was not kept; alive: 1 address space' "script, too"
 addr=$(vmaheap script --json fly.2 | jq -r 'select(.kind == "call" and .phase == "alloc") | .addr' | tail -n 1)

@@ -34,6 +34,7 @@
 #include "seed.h"
 #include "session/recorder.h"
 #include "session/replay.h"
+#include "trace/store.h"
 
 #define TGID 100
 #define THREADS 4
@@ -571,6 +572,33 @@ static void test_all_of_it(void **state)
 	}
 }
 
+/* What is told at once may be more than all that is to be kept. */
+static void test_burst(void **state)
+{
+	const struct trace_limits limits = { .bytes = 16384 };
+	static const char packet[12288];
+	struct store *s = store_new(-1, &limits);
+	uint64_t ts = 1, least = UINT64_MAX, most = 0;
+
+	(void)state;
+	assert_non_null(s);
+	for (int i = 0; i < 100; i++) {
+		size_t len = i % 3 ? 1024 : sizeof(packet);
+
+		assert_int_equal(store_put(s, STORE_ALLOC, packet, len, ts), 0);
+		if (!store_cut_due(s, ++ts))
+			continue;
+		assert_int_equal(store_cut(s, calloc(1, 16), 16, ts), 0);
+		if (store_bytes(s) > most)
+			most = store_bytes(s);
+		if (i >= 3 && store_bytes(s) < least)
+			least = store_bytes(s);
+	}
+	assert_in_range(least, limits.bytes / 2, limits.bytes);
+	assert_in_range(most, least, limits.bytes / 2 + sizeof(packet) + 2048);
+	store_free(s);
+}
+
 /* By age, in ns of the watch's own time. */
 static void test_age(void **state)
 {
@@ -831,6 +859,7 @@ int main(void)
 		test(test_in_memory),
 		test(test_all_of_it),
 		test(test_age),
+		cmocka_unit_test(test_burst),
 		test(test_killed),
 		test(test_half_deleted),
 		test(test_full_disk),

@@ -377,9 +377,14 @@ static void drop_oldest(struct store *s)
 	segment_free(g);
 }
 
+/*
+ * A segment may be larger than it should: what all rings had is told at once. So
+ * half of the limit is kept, rather than next to nothing.
+ */
 static bool too_much(const struct store *s, const struct segment *next)
 {
-	if (s->limits.bytes && s->bytes + segment_bytes(s) > s->limits.bytes)
+	if (s->limits.bytes && s->bytes + segment_bytes(s) > s->limits.bytes &&
+	    s->bytes - s->oldest->bytes >= s->limits.bytes / 2)
 		return true;
 	return s->limits.ns && next->ts + s->limits.ns < s->newest;
 }
