@@ -311,12 +311,15 @@ static void test_handshake(void **state)
 	struct producer p = produce(f, self());
 	struct shim_reply a;
 	struct stat st;
+	bool populates;
 	int fds[2];
 
 	assert_int_equal(stat(f->path, &st), 0);
 	assert_int_equal(st.st_mode & 0777, 0666);
 	assert_int_equal(p.words, WORDS);
-	assert_int_equal(p.h->flags, RING_BLOCK);
+	populates = !madvise(p.h, RING_DATA, MADV_POPULATE_WRITE);
+	assert_int_equal(p.h->flags,
+			 RING_BLOCK | (populates ? RING_POPULATE : 0));
 	assert_int_equal(ring_tgid(p.ring), getpid());
 	ring_set_data(p.ring, f);
 	assert_ptr_equal(ring_data(p.ring), f);

@@ -90,6 +90,7 @@ struct rings {
 	uint64_t bytes; /* of all rings */
 	uint64_t backlog; /* words, of all rings: BACKLOG_WORDS */
 	uint64_t stack_bytes;
+	uint32_t populate; /* RING_POPULATE or 0 */
 	bool block, busy;
 	struct ring *first;
 	const struct rings_ops *ops;
@@ -160,7 +161,7 @@ static struct ring *ring_new(struct rings *rs, int *fd)
 	r->shared->words = (uint32_t)rs->ring_words;
 	r->shared->levels = r->levels;
 	ring_set_level(rs, r, 0);
-	r->shared->flags = rs->block ? RING_BLOCK : 0;
+	r->shared->flags = (rs->block ? RING_BLOCK : 0) | rs->populate;
 	r->shared->stack_bytes = rs->stack_bytes;
 	rs->bytes += ring_bytes(rs, r);
 	return r;
@@ -902,6 +903,8 @@ struct rings *rings_open(const char *path, size_t bytes, bool block,
 	rs->levels = bytes >> 2 * (RING_LEVELS - 1) >= 4096 ? RING_LEVELS : 1;
 	rs->ring_words = bytes / 8 >> 2 * (rs->levels - 1);
 	rs->block = block;
+	rs->populate = madvise(NULL, 0, MADV_POPULATE_WRITE) ? 0 :
+							       RING_POPULATE;
 	rs->ops = ops;
 	rs->ctx = ctx;
 	rs->path = strdup(path);

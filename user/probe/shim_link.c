@@ -200,8 +200,8 @@ static int link_stamp(int fd, uint64_t **stamp, uint32_t *place)
 }
 
 /*
- * One call for many pages costs a tenth of touching them one by one. (Linux
- * before 5.14 has no such call; then they are touched as they are written.)
+ * One call for many pages costs less than touching them one by one, as they are
+ * written.
  */
 void link_level(struct slot *s)
 {
@@ -211,7 +211,8 @@ void link_level(struct slot *s)
 
 	s->data = data + ring_level_at(ring->words, ring->level);
 	s->mask = words - 1;
-	sys_madvise((uintptr_t)s->data, 8 * words, MADV_POPULATE_WRITE);
+	if (ring->flags & RING_POPULATE)
+		sys_madvise((uintptr_t)s->data, 8 * words, MADV_POPULATE_WRITE);
 }
 
 static bool ring_fits(const struct ring_header *ring, uint64_t bytes)

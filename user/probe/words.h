@@ -245,7 +245,7 @@ static inline int word_event_words(const uint64_t *w, size_t nr)
 struct ring_header {
 	uint64_t magic;
 	uint32_t words; /* of level 0: a power of two */
-	uint32_t flags; /* RING_BLOCK */
+	uint32_t flags; /* RING_BLOCK, RING_POPULATE */
 	/*
 	 * A stack with each allocation that takes the bytes asked for by this
 	 * thread past a multiple of this: 1: with every one; 0: with none.
@@ -278,6 +278,11 @@ static inline uint64_t ring_bytes_of(uint64_t words, unsigned int levels)
 }
 
 #define RING_BLOCK 1u /* full: wait (bounded); else drop, and say CTRL_LOST */
+/*
+ * The kernel has MADV_POPULATE_WRITE (since 5.14). The target does not try: a call
+ * that fails would be among those of its own.
+ */
+#define RING_POPULATE 2u
 
 /*
  * The handshake: a SOCK_SEQPACKET connection to the path in $VMAHEAP_SHIM_SOCK,
