@@ -3,10 +3,8 @@
  * Where the kernel calls us.
  *
  * Mark: each place that writes the VMA tree of a process, or changes the
- * protection of a whole VMA in place, under the write side of its mmap_lock.
- *
- *   TREE_POINTS         every store in the tree (compat/points.h)
- *   vma_set_page_prot   mprotect of a whole VMA (mm/mprotect.c 6.1:644)
+ * protection of a whole VMA in place, under the write side of its mmap_lock
+ * (compat/points.h).
  *
  * Emit: up_write and downgrade_write are entered with the lock still held, so
  * what the tree holds there is what the write section made of it.
@@ -86,21 +84,6 @@ static __always_inline void on_exit_mmap(unsigned long mm, unsigned long b,
 	vh_on_exit_mmap((struct mm_struct *)mm);
 }
 
-static __always_inline void on_vma_set_page_prot(unsigned long arg,
-						 unsigned long b,
-						 unsigned long c,
-						 unsigned long d)
-{
-	struct vm_area_struct *vma = (void *)arg;
-
-	vh_mark(vma->vm_mm, vma->vm_start, vma->vm_end);
-}
-
-static __always_inline bool maybe_vma(unsigned long vma)
-{
-	return vh_maybe_watched(((struct vm_area_struct *)vma)->vm_mm);
-}
-
 static __always_inline bool always(unsigned long arg)
 {
 	return true;
@@ -144,7 +127,6 @@ static __always_inline bool always(unsigned long arg)
 ENTRIES_IF(up_write, maybe_release)
 ENTRIES_IF(downgrade_write, maybe_release)
 ENTRIES(exit_mmap)
-ENTRIES_IF(vma_set_page_prot, maybe_vma)
 
 #include "compat/points.h"
 
@@ -198,7 +180,6 @@ static void __maybe_unused check_probes(void)
  */
 static struct hook hooks[] = {
 	TREE_POINTS,
-	CHEAP(vma_set_page_prot, vh_page_prot_stub),
 	CHEAP(up_write, vh_release_stub),
 	CHEAP(downgrade_write, vh_release_stub),
 	FUNCTION(exit_mmap, FTRACE),

@@ -3,7 +3,8 @@
  * The hook points that not every kernel has: which there are is decided by what
  * the kernel is made of. Included by hooks.c alone.
  *
- *   TREE_POINTS     mark: each place that writes the VMA tree of a process
+ *   TREE_POINTS     mark: each place that writes the VMA tree of a process, or
+ *                   changes the protection of a whole VMA
  *   MADVISE_POINTS  the entry of madvise()
  */
 #ifndef _VH_COMPAT_POINTS_H
@@ -38,6 +39,22 @@ static __always_inline bool maybe_tree(unsigned long mas)
 					     struct mm_struct, mm_mt));
 }
 
+/* mprotect of a whole VMA writes no tree (mm/mprotect.c 6.1:644). */
+static __always_inline void on_vma_set_page_prot(unsigned long arg,
+						 unsigned long b,
+						 unsigned long c,
+						 unsigned long d)
+{
+	struct vm_area_struct *vma = (void *)arg;
+
+	vh_mark(vma->vm_mm, vma->vm_start, vma->vm_end);
+}
+
+static __always_inline bool maybe_vma(unsigned long vma)
+{
+	return vh_maybe_watched(((struct vm_area_struct *)vma)->vm_mm);
+}
+
 static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
 					  unsigned long len,
 					  unsigned long advice)
@@ -47,10 +64,12 @@ static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
 
 ENTRIES_IF(mas_store_prealloc, maybe_tree)
 ENTRIES_IF(mas_store_gfp, maybe_tree)
+ENTRIES_IF(vma_set_page_prot, maybe_vma)
 ENTRIES(do_madvise)
 
-#define TREE_POINTS \
-	FUNCTION(mas_store_prealloc, KPROBE), FUNCTION(mas_store_gfp, KPROBE)
+#define TREE_POINTS                                                            \
+	FUNCTION(mas_store_prealloc, KPROBE), FUNCTION(mas_store_gfp, KPROBE), \
+		CHEAP(vma_set_page_prot, vh_page_prot_stub)
 #define MADVISE_POINTS FUNCTION(do_madvise, FTRACE)
 
 #else
@@ -88,8 +107,10 @@ static __always_inline void on___do_munmap(unsigned long mm,
 /*
  * Stacks grow under the read side of mmap_lock; all that is called then, with
  * the VMA grown, is perf_event_mmap() (expand_downwards). Other callers hold the
- * write side: somebody holds at least the read side here, so the writer's bit of
- * the count is ours or nobody's (RWSEM_WRITER_LOCKED, kernel/locking/rwsem.c).
+ * write side; mprotect of a whole VMA is one of them (mm/mprotect.c 5.10,
+ * mprotect_fixup()). Somebody holds at least the read side here, so the writer's
+ * bit of the count is ours or nobody's (RWSEM_WRITER_LOCKED,
+ * kernel/locking/rwsem.c).
  */
 static __always_inline void on_perf_event_mmap(unsigned long arg,
 					       unsigned long b, unsigned long c,

@@ -754,11 +754,19 @@ static __attribute__((noinline)) void deeper(int depth)
 	page[1] = page[0];
 }
 
-/* [stack] is the first thread's. */
+/*
+ * [stack] is the first thread's. It begins with 32 pages (fs/exec.c, setup_arg_pages())
+ * and grows each time, as long as there is room (of 8 MiB).
+ */
+#define STACK_PAGES 1800
 static bool op_stack(struct self *s, long unused)
 {
+	static uint32_t reached = 32;
+
 	(void)unused;
-	deeper(draw(s, draw(s, 8) ? 32 : 512));
+	if (reached < STACK_PAGES)
+		reached += 1 + draw(s, draw(s, 8) ? 8 : 256);
+	deeper((int)reached);
 	return true;
 }
 
