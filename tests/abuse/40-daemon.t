@@ -5,28 +5,41 @@
 load
 diag "seed $seed"
 RANDOM=$((seed % 32768))
-descendant() { pgrep -P "$1" -x vmaheap; }
+
+# The command whose daemon has died waits for its target, which is killed, whenever it may have begun.
+over() {
+	pkill -9 -x mm_storm
+	! kill -0 "$recorder"
+}
 
 # Every second time it is the command, whose daemon and target must not stay for ever.
+killed=
 kills() {
-	local i recorder victim n
+	local i n victim who began
 	for i in $(seq "$(times 200)"); do
+		began=$SECONDS
 		rm -rf "$tmp/killed"
-		vmaheap record -o "$tmp/killed" -- $storm 2 2000 >"$tmp/out" 2>"$tmp/err" &
+		vmaheap record -o "$tmp/killed" -- $storm 2 2000000000 >"$tmp/out" 2>"$tmp/err" &
 		recorder=$!
 		# At any moment from its start on: so many looks at the process table later.
-		for n in $(seq $((RANDOM % 40))); do
-			victim=$(pgrep -P $recorder) || :
+		for n in $(seq $((RANDOM % 40 + 1))); do
+			victim=$(pgrep -o -P $recorder -x vmaheap)
 		done
-		victim=$recorder
-		[ $((i % 2)) = 0 ] || victim=$(descendant $recorder) || victim=
-		[ -z "$victim" ] || kill -9 $victim 2>/dev/null
-		wait $recorder 2>/dev/null
+		who=daemon
+		if [ $((i % 2)) = 0 ] || [ -z "$victim" ]; then
+			victim=$recorder
+			who=command
+		fi
+		kill -9 "$victim" || who=nobody
+		until_true 75 over || { echo "$i: the command stays, $who was killed"; return 1; }
+		wait $recorder
 		pkill -9 -x mm_storm
-		until_true 60 nothing_left || { cat /proc/vmaheap/status; return 1; }
-		[ $((i % 20)) != 0 ] || echo "# $i times, $SECONDS s" >&3
-	done
+		until_true 60 nothing_left || { echo "$i: $who was killed"; cat /proc/vmaheap/status; return 1; }
+		killed+=$who$'\n'
+		[ $((i % 20)) != 0 ] && [ ! -e $leaks ] || echo "# $i: $who, after $((SECONDS - began)) s" >&3
+	done 2>/dev/null
 }
 ok "killed $(times 200) times: nothing is left watched" kills 3>&1
+diag "killed: $(sort <<<"${killed%$'\n'}" | uniq -c | xargs)"
 well "a killed daemon" last
 done_testing
