@@ -5,12 +5,17 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
+#include "session/wire.h"
 #include "top/pages.h"
+#include "top/rounds.h"
 
 static json_t *parse(const char *text)
 {
@@ -241,6 +246,38 @@ static void check_order(struct sheet *s, size_t column, bool reverse,
 		assert_int_equal(s->rows[i].key, keys[i] - '0');
 }
 
+/* An answer that comes when its question is not the screen's any more is not taken. */
+static void test_late_answer(void **state)
+{
+	struct rounds r = { .asking = ANSWER_NONE };
+	int forget, fds[2];
+
+	(void)state;
+	for (forget = 0; forget < 2; forget++) {
+		assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, fds),
+				 0);
+		r.asking.fd = fds[0];
+		r.asking.out =
+			open_memstream(&r.asking.text, &r.asking.text_len);
+		r.asking.err =
+			open_memstream(&r.asking.said, &r.asking.said_len);
+		r.coming = json_array();
+		r.busy = r.on_question = true;
+		if (forget)
+			rounds_forget(&r);
+		assert_int_equal(wire_send(fds[1], WIRE_OUT, "{}", 2), 0);
+		assert_int_equal(wire_exit(fds[1], 0), 0);
+		rounds_step(&r, 0);
+		assert_true(r.busy);
+		rounds_step(&r, 0);
+		assert_false(r.busy);
+		assert_int_equal(r.answer == NULL, forget);
+		close(fds[1]);
+		answer_drop(&r.asking);
+	}
+	rounds_free(&r);
+}
+
 /* What is not known comes last, whichever way. Equals are by key. */
 static void test_sort(void **state)
 {
@@ -285,6 +322,7 @@ int main(void)
 		cmocka_unit_test(test_terms),
 		cmocka_unit_test(test_vmas),
 		cmocka_unit_test(test_pins),
+		cmocka_unit_test(test_late_answer),
 		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_lines),
 	};

@@ -33,7 +33,7 @@ static void drop(struct rounds *r)
 		free(r->paths[--r->nr]);
 	json_decref(r->coming);
 	r->coming = NULL;
-	r->busy = r->on_question = false;
+	r->busy = r->on_question = r->unwanted = false;
 }
 
 /* --- the list */
@@ -121,6 +121,10 @@ static bool ask_question(struct rounds *r, const char *const *question,
 static void take_answer(struct rounds *r)
 {
 	r->on_question = false;
+	if (r->unwanted) {
+		r->unwanted = false;
+		return;
+	}
 	free(r->why);
 	r->why = r->asking.why;
 	r->asking.why = NULL;
@@ -179,6 +183,7 @@ void rounds_forget(struct rounds *r)
 	r->answer = NULL;
 	free(r->why);
 	r->why = NULL;
+	r->unwanted = r->on_question;
 }
 
 void rounds_free(struct rounds *r)

@@ -24,6 +24,7 @@ struct rounds {
 	/* the one under way */
 	struct answer asking; /* poll its fd for reading */
 	bool busy, on_question;
+	bool unwanted; /* the answer that is under way */
 	json_t *coming;
 	char *paths[ROUNDS_DAEMONS];
 	size_t nr, next;
@@ -41,8 +42,8 @@ void rounds_step(struct rounds *r, uint64_t fresh);
 /* A round that is waited for, as for scripts. False: interrupted (*stop). */
 bool rounds_run(struct rounds *r, const char *const *question, uint32_t pid,
 		uint64_t fresh, const volatile int *stop);
-void rounds_forget(
-	struct rounds *r); /* the answer: it was to another question */
+/* The answer, there or under way: it is to another question. */
+void rounds_forget(struct rounds *r);
 void rounds_free(struct rounds *r);
 
 uint64_t rounds_ms(void); /* a clock */
