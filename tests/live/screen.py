@@ -54,7 +54,7 @@ def text():
 
 
 def until(regex):
-    end = time.monotonic() + 60
+    end = time.monotonic() + 180
     while not re.search(regex, text(), re.M):
         if not take(0.2) and (status is not None or time.monotonic() > end):
             return "no\n" + text()
@@ -72,7 +72,7 @@ def last(on, off):
 
 
 def end():
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + 180
     while status is None or take(0):
         take(0.1)
         if time.monotonic() > limit:

@@ -15,7 +15,7 @@ tell() { # WHAT: the answer is in $said
 	local line
 	said=
 	echo "$1" >&"${SCREEN[1]}"
-	while IFS= read -r -t 90 -u "${SCREEN[0]}" line && [ "$line" != . ]; do
+	while IFS= read -r -t 200 -u "${SCREEN[0]}" line && [ "$line" != . ]; do
 		said+=${said:+$'\n'}$line
 	done
 }
