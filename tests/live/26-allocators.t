@@ -58,6 +58,8 @@ for a in jemalloc tcmalloc mimalloc; do
 	row $a-preloaded $a "$victims/alloc_ops"
 	unset LD_PRELOAD
 done
+# A kernel that lets only a debugger write to what is read-only; its first pointer is.
+row jemalloc-strict jemalloc strace -D -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=EIO:when=1 "$victims/alloc_ops-jemalloc"
 # A real program under an allocator that it does not know of.
 PYTHONMALLOC=malloc LD_PRELOAD=$lib ran python3 -- python3 -Sc 'print(len([str(i) for i in range(3000)]))'
 is "$(cat python3.truth)" 3000 "python3: its output"

@@ -7,11 +7,15 @@
  *
  * The linker has made most of them read-only (RELRO). They are written through
  * /proc/self/mem, which does not mind, so that no VMA of the target is split for it.
+ * Where the kernel lets only a debugger write so (fs/proc/base.c 6.12,
+ * proc_mem_foll_force(); Debian's since 7), RELRO is writable for a moment, all of it,
+ * so that its VMA is the same again then.
  */
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "probe/dynamic.h"
 #include "probe/names.h"
@@ -21,6 +25,8 @@
 struct object {
 	struct dynamic d;
 	uint64_t lo, hi; /* [lo, hi) is mapped */
+	uint64_t relro, relro_end; /* as the linker protects it: whole pages */
+	bool open; /* RELRO is writable */
 };
 
 static const Elf64_Sym *symbol_at(const struct object *o, uint64_t i)
@@ -50,6 +56,10 @@ static void read_object(struct object *o, const struct dl_phdr_info *info)
 
 		if (ph->p_type == PT_DYNAMIC)
 			dynamic = (const Elf64_Dyn *)at;
+		if (ph->p_type == PT_GNU_RELRO) {
+			o->relro = at & ~4095ull;
+			o->relro_end = (at + ph->p_memsz) & ~4095ull;
+		}
 		if (ph->p_type != PT_LOAD)
 			continue;
 		if (at < o->lo)
@@ -99,12 +109,32 @@ static const struct inject_function *find(const char *name)
 	return NULL;
 }
 
+static bool protect_relro(const struct object *o, int prot)
+{
+	return !sys3(SYS_mprotect, (long)o->relro,
+		     (long)(o->relro_end - o->relro), prot);
+}
+
+static void set_pointer(int mem, struct object *o, uint64_t at,
+			const void *value)
+{
+	if (sys6(SYS_pwrite64, mem, (long)value, sizeof(void *), (long)at, 0,
+		 0) == sizeof(void *))
+		return;
+	if (at < o->relro || at + sizeof(void *) > o->relro_end)
+		return;
+	if (!o->open)
+		o->open = protect_relro(o, PROT_READ | PROT_WRITE);
+	if (o->open)
+		memcpy((void *)at, value, sizeof(void *));
+}
+
 /*
  * A pointer may hold an entry of the program's PLT, too, which leads here in the
  * end. A slot that has not been bound yet holds an address of its own object's PLT.
  * A weak reference to what nobody has is NULL.
  */
-static void look_at(int mem, const struct object *o, const Elf64_Rela *r,
+static void look_at(int mem, struct object *o, const Elf64_Rela *r,
 		    const Elf64_Sym *sym)
 {
 	const struct inject_function *f = find(name_of(o, sym));
@@ -117,12 +147,11 @@ static void look_at(int mem, const struct object *o, const Elf64_Rela *r,
 	lazy = ELF64_R_TYPE(r->r_info) == R_X86_64_JUMP_SLOT &&
 	       value - o->lo < o->hi - o->lo;
 	if (lazy || value == (uint64_t)*f->next)
-		sys6(SYS_pwrite64, mem, (long)&f->hook, sizeof(f->hook),
-		     (long)at, 0, 0);
+		set_pointer(mem, o, at, &f->hook);
 }
 
 /* What an object defines itself it calls for its own purposes. */
-static void look_through(int mem, const struct object *o, uint64_t table,
+static void look_through(int mem, struct object *o, uint64_t table,
 			 uint64_t bytes)
 {
 	const Elf64_Rela *r = (const Elf64_Rela *)table,
@@ -149,6 +178,8 @@ static int set_pointers(struct dl_phdr_info *info, size_t size, void *arg)
 		look_through(*mem, &o, o.d.rela, o.d.relasz);
 		look_through(*mem, &o, o.d.jmprel, o.d.jmprelsz);
 	}
+	if (o.open)
+		protect_relro(&o, PROT_READ);
 	return 0;
 }
 
