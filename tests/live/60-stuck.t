@@ -6,6 +6,12 @@ client=build/tests/live/modclient
 stuck=build/tests/live/modstuck
 status() { timeout 60 sed -n "s/^$1: //p" /proc/vmaheap/status; }
 zero() { [ "$(status "$1")" = 0 ]; }
+told() {
+	local status=0
+	wait "$look" || status=$?
+	cat "$tmp/look"
+	return $status
+}
 
 load buffer_kib=64
 
@@ -27,7 +33,7 @@ ok "watched again" until_true 30 grep -q watching "$tmp/look"
 is "$(status processes)" 1 "others are served meanwhile"
 echo >&8
 ok "it lets go of the lock" until_true 60 grep -q free "$tmp/stuck"
-ok "and is told, whole and exact" wait $look
+ok "and is told, whole and exact" told
 like "$(tail -n 1 "$tmp/look")" "sync_again=[1-9]" "SYNC was refused meanwhile, not kept waiting"
 diag "$(tail -n 1 "$tmp/look")"
 ok "nothing is left watched" until_true 30 zero "hooks armed"

@@ -10,7 +10,8 @@
  *       -x: from its exec on. -b: reads slowly, too. -f: forgets each Nth RANGE,
  *       which must not go unnoticed.
  *   modclient hold PID       watches PID until it is killed; tells its port
- *   modclient look PID       watches PID, which nobody stops, until it is known; compares
+ *   modclient look PID       watches PID, which nobody stops, until it is known and at
+ *       rest (one thread, asleep); compares
  *   modclient try CMD PID FLAGS [PORT]
  *       sends one request (watch, twice, unwatch, sync, stats, junk) and prints
  *       "ok" or the errno's name and the sentence of the refusal. lend: watch by
@@ -533,6 +534,27 @@ static bool stopped(uint32_t tgid)
 	return n && all;
 }
 
+/* One thread is left, and it sleeps: nothing changes any more. */
+static bool at_rest(uint32_t tgid)
+{
+	char path[64], line[512], *p, state = 0;
+	int threads = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
+	f = fopen(path, "r");
+	if (!f)
+		return true;
+	p = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+	fclose(f);
+	/* proc(5): from the 3rd field to the 20th */
+	return p &&
+	       sscanf(p + 1,
+		      " %c %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %d",
+		      &state, &threads) == 2 &&
+	       state == 'S' && threads == 1;
+}
+
 static void compare(struct process *p)
 {
 	char path[64], line[4608], rest[3];
@@ -800,8 +822,12 @@ static int hold(uint32_t pid, bool look)
 		return 1;
 	while (!look)
 		drain(1000);
-	if (sync_all() && process_of(pid))
-		compare(process_of(pid));
+	if (sync_all()) {
+		while (!at_rest(pid))
+			drain(100);
+		if (sync_all() && process_of(pid))
+			compare(process_of(pid));
+	}
 	printf("# checks=%" PRIu64 " vmas=%" PRIu64 " mismatches=%" PRIu64
 	       " map_count=%" PRIu64 " snapshots=%" PRIu64
 	       " sync_again=%" PRIu64 "\n",

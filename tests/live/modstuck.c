@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fuse.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -47,8 +48,11 @@ static void *lock_seeker(void *unused)
 	if (write(tids[1], &tid, sizeof(tid)) != sizeof(tid) ||
 	    read(start[0], &c, 1) != 1)
 		die("pipe");
-	/* Of the same VMA: with per-VMA locks it holds mmap_lock, and waits. */
-	mprotect(page, PAGE, PROT_READ);
+	/*
+	 * Of the same VMA: with per-VMA locks it holds mmap_lock, and waits. The
+	 * write that it waits for may be tried again behind it, and is still allowed.
+	 */
+	mprotect(page, PAGE, PROT_READ | PROT_WRITE | PROT_EXEC);
 	return unused;
 }
 
@@ -184,9 +188,32 @@ static void unmount(void)
 	umount2(dir, MNT_DETACH);
 }
 
+static char buf[FUSE_MIN_READ_BUFFER + PAGE];
+
+/* A request into buf. False: there is none after all. */
+static bool get_request(void)
+{
+	if (read(fuse, buf, sizeof(buf)) >= 0)
+		return true;
+	if (errno != EINTR && errno != EAGAIN && errno != ENOENT)
+		die("/dev/fuse");
+	return false;
+}
+
+/* Until something is on stdin, or that has ended. */
+static void serve_on(void)
+{
+	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
+			       { .fd = fuse, .events = POLLIN } };
+	const struct fuse_in_header *in = (void *)buf;
+
+	while (poll(p, 2, -1) >= 0 && !p[0].revents)
+		if (get_request())
+			serve(in, in + 1);
+}
+
 static int lock(void)
 {
-	static char buf[FUSE_MIN_READ_BUFFER + PAGE];
 	const struct fuse_in_header *in = (void *)buf;
 	char text[64], path[256], line[16];
 	pid_t pid, tid;
@@ -206,12 +233,8 @@ static int lock(void)
 	}
 	atexit(unmount);
 	for (;;) {
-		if (read(fuse, buf, sizeof(buf)) < 0) {
-			if (errno == EINTR || errno == EAGAIN ||
-			    errno == ENOENT)
-				continue;
-			die("/dev/fuse");
-		}
+		if (!get_request())
+			continue;
 		if (in->opcode == FUSE_WRITE && !held) {
 			held = true;
 			wait_until_stuck(pid, pid);
@@ -226,8 +249,7 @@ static int lock(void)
 			while (state_of(pid, pid) == 'D')
 				usleep(10000);
 			printf("free\n");
-			while (fgets(line, sizeof(line), stdin))
-				;
+			serve_on();
 			break;
 		}
 		serve(in, in + 1);
