@@ -21,14 +21,15 @@ kills() {
 		rm -rf "$tmp/killed"
 		vmaheap record -o "$tmp/killed" -- $storm 2 2000000000 >"$tmp/out" 2>"$tmp/err" &
 		recorder=$!
-		# At any moment from its start on: so many looks at the process table later.
-		for n in $(seq $((RANDOM % 40 + 1))); do
-			victim=$(pgrep -o -P $recorder -x vmaheap)
+		# At any moment from its start on: so many programs later.
+		for n in $(seq $((RANDOM % 40))); do
+			/bin/true
 		done
-		who=daemon
-		if [ $((i % 2)) = 0 ] || [ -z "$victim" ]; then
-			victim=$recorder
-			who=command
+		victim=$recorder
+		who=command
+		if [ $((i % 2)) = 1 ] && pgrep -o -P $recorder -x vmaheap >"$tmp/daemon"; then
+			victim=$(cat "$tmp/daemon")
+			who=daemon
 		fi
 		kill -9 "$victim" || who=nobody
 		until_true 75 over || { echo "$i: the command stays, $who was killed"; return 1; }
