@@ -444,14 +444,15 @@ static bool is_zero_frame(uint64_t entry)
 /*
  * As smaps counts (fs/proc/task_mmu.c, smaps_pte_entry): only what has a struct
  * page. pagemap does not say so, but such a page in a shared mapping is a file's,
- * and what the kernel puts into [vvar] or the rings of io_uring is not.
+ * or as one, and what the kernel puts into the rings of io_uring is not; nor what it
+ * puts into [vvar], but for the pages that are mapped as others are since 7
+ * (lib/vdso/datastore.c).
  */
 static bool is_resident(uint64_t entry, uint32_t flags)
 {
-	if (!(entry & PAGEMAP_PRESENT) || is_zero_frame(entry) ||
-	    flags & VMA_VVAR)
+	if (!(entry & PAGEMAP_PRESENT) || is_zero_frame(entry))
 		return false;
-	return !(flags & VMA_SHARED) || entry & PAGEMAP_FILE;
+	return !(flags & (VMA_SHARED | VMA_VVAR)) || entry & PAGEMAP_FILE;
 }
 
 bool proc_entry_resident(uint64_t entry, uint32_t flags)
