@@ -22,19 +22,24 @@
 
 #define PAGE 4096ull
 
-/* May we see frames? Then so may page_look(). */
-static bool may_see_frames(void)
+static uint64_t frame_of(const volatile void *p)
 {
 	int fd = proc_open_pagemap((uint32_t)getpid());
 	uint64_t entry = 0;
-	int on_stack = 1;
 
 	assert_true(fd >= 0);
-	assert_int_equal(pread(fd, &entry, 8,
-			       (off_t)((uintptr_t)&on_stack / PAGE * 8)),
+	assert_int_equal(pread(fd, &entry, 8, (off_t)((uintptr_t)p / PAGE * 8)),
 			 8);
 	close(fd);
 	return entry & ((1ull << 55) - 1);
+}
+
+/* May we see frames? Then so may page_look(). */
+static bool may_see_frames(void)
+{
+	int on_stack = 1;
+
+	return frame_of(&on_stack);
 }
 
 static char *map(size_t pages)
@@ -74,14 +79,19 @@ static const struct page_user *user(const struct page_look *l, pid_t pid)
 	return NULL;
 }
 
+/* Not every kernel has one frame for all pages that have only been read. */
 static void test_states(void **state)
 {
-	volatile char *p = map(3);
+	volatile char *p = map(4);
+	bool shares_zeroes;
 	struct page_look l;
 
 	(void)state;
 	p[0] = 1;
 	(void)p[PAGE];
+	(void)p[3 * PAGE];
+	shares_zeroes = may_see_frames() &&
+			frame_of(p + PAGE) == frame_of(p + 3 * PAGE);
 	l = look((char *)p, true);
 	assert_int_equal(l.state, PAGE_PRESENT);
 	assert_true(l.alone && !l.file && !l.looked);
@@ -91,11 +101,11 @@ static void test_states(void **state)
 	if (l.mapped_known)
 		assert_int_equal(l.mapped, 1);
 	l = look((char *)p + PAGE, true);
-	assert_int_equal(l.state, may_see_frames() ? PAGE_ZERO : PAGE_PRESENT);
+	assert_int_equal(l.state, shares_zeroes ? PAGE_ZERO : PAGE_PRESENT);
 	l = look((char *)p + 2 * PAGE, true);
 	assert_int_equal(l.state, PAGE_NONE);
 	assert_false(l.permitted || l.looked);
-	munmap((char *)p, 3 * PAGE);
+	munmap((char *)p, 4 * PAGE);
 }
 
 /* A child that stands still until it is told to go on, and then to end. */

@@ -417,11 +417,14 @@ static char *map_anon(size_t bytes)
 static void find_zero_frames(void)
 {
 	int fd = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-	char *p = map_anon(PAGE), *q = map_anon(2 * HUGE);
+	char *p = map_anon(2 * PAGE), *q = map_anon(2 * HUGE);
 
 	zero.looked = true;
-	if (fd >= 0 && p && !madvise(p, PAGE, MADV_NOHUGEPAGE))
+	if (fd >= 0 && p && !madvise(p, 2 * PAGE, MADV_NOHUGEPAGE))
 		zero.small = frame_of(fd, p);
+	/* Not every kernel has one: these are two frames then. */
+	if (zero.small && frame_of(fd, p + PAGE) != zero.small)
+		zero.small = 0;
 	if (fd >= 0 && q && !madvise(q, 2 * HUGE, MADV_HUGEPAGE)) {
 		q = (char *)(((uintptr_t)q + HUGE - 1) & ~(HUGE - 1));
 		zero.huge = frame_of(fd, q);
