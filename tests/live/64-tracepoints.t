@@ -41,7 +41,8 @@ for victim in maps failing family; do
 		$victim.ftrace | sort -n >ftrace
 	sed -nE 's/.* fault: .* seq = ([0-9]*), .*addr = ([0-9a-fx]*), ip = ([0-9a-fx]*), syscall = (-?[0-9]*), .*/\1 \2 \3 \4/p' \
 		$victim.ctf | sort -n >ctf
-	ok "$victim: there are page faults" test "$(wc -l <ctf)" -gt 50
+	# How many of a file's pages one fault brings depends on what is cached.
+	ok "$victim: there are page faults" test "$(wc -l <ctf)" -gt 20
 	is "$(cat ftrace)" "$(cat ctf)" "$victim: each of them"
 	for kind in mm mm_exit file madvise failed task task_exit; do
 		is "$(grep -c "^vmaheap_$kind: " $victim.ftrace)" "$(grep -c " $kind: " $victim.ctf)" "$victim: each $kind"
