@@ -420,7 +420,10 @@ static void find_zero_frames(void)
 	char *p = map_anon(2 * PAGE), *q = map_anon(2 * HUGE);
 
 	zero.looked = true;
-	if (fd >= 0 && p && !madvise(p, 2 * PAGE, MADV_NOHUGEPAGE))
+	/* EINVAL: a kernel without huge pages (PREEMPT_RT). */
+	if (p)
+		madvise(p, 2 * PAGE, MADV_NOHUGEPAGE);
+	if (fd >= 0 && p)
 		zero.small = frame_of(fd, p);
 	/* Not every kernel has one: these are two frames then. */
 	if (zero.small && frame_of(fd, p + PAGE) != zero.small)
