@@ -89,7 +89,7 @@ static struct vh_stamp *stamp_new(void)
 
 	if (!stamp)
 		return NULL;
-	stamp->page = alloc_page(GFP_KERNEL_ACCOUNT | __GFP_ZERO);
+	stamp->page = alloc_page(VH_GFP_MAPPED | __GFP_ZERO);
 	if (!stamp->page) {
 		kfree(stamp);
 		return NULL;

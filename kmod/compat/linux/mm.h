@@ -3,6 +3,17 @@
 #ifndef _VH_COMPAT_LINUX_MM_H
 #define _VH_COMPAT_LINUX_MM_H
 
+/*
+ * Of a page that is going to be mapped. Before 5.11 one that is charged to a memory
+ * cgroup is of a type of its own (PageKmemcg), and vm_insert_page() takes no typed
+ * page (mm/memory.c 5.10, validate_page_before_insert).
+ */
+#ifdef PG_kmemcg
+#define VH_GFP_MAPPED GFP_KERNEL
+#else
+#define VH_GFP_MAPPED GFP_KERNEL_ACCOUNT
+#endif
+
 /* Since 6.3; what a VMA that is not in its tree yet needs no lock for. */
 #ifndef VH_HAS_VM_FLAGS_MOD
 static inline void vm_flags_mod(struct vm_area_struct *vma, vm_flags_t set,
