@@ -32,7 +32,7 @@
 struct fixture {
 	char dir[40], path[64];
 	struct rings *rs;
-	int stamp_fd, admit_error;
+	int stamp_fd, admit_error, none;
 	uint32_t flags; /* of the last request that was asked about */
 	struct ring *last; /* opened */
 	unsigned int opened, closed, byes;
@@ -113,6 +113,14 @@ static void bye(void *ctx, uint32_t tgid)
 	f->byes++;
 }
 
+static void none(void *ctx, uint32_t tgid, int err)
+{
+	struct fixture *f = ctx;
+
+	assert_int_equal(tgid, getpid());
+	f->none = err;
+}
+
 static void stack(void *ctx, const struct event *ev)
 {
 	struct fixture *f = ctx;
@@ -130,6 +138,7 @@ static const struct rings_ops ops = { .admit = admit,
 				      .words = words,
 				      .lost = lost,
 				      .bye = bye,
+				      .none = none,
 				      .stack = stack };
 
 static int setup_bytes(void **state, size_t bytes)
@@ -203,10 +212,10 @@ static void serve(struct fixture *f)
 }
 
 /* Sends a request; takes the reply, and up to two descriptors. */
-static struct shim_reply ask(struct fixture *f, uint32_t op, uint32_t tid,
-			     int fds[2])
+static struct shim_reply ask_with(struct fixture *f, uint32_t op, uint32_t tid,
+				  uint32_t flags, int fds[2])
 {
-	struct shim_request q = { SHIM_MAGIC, op, tid, 0 };
+	struct shim_request q = { SHIM_MAGIC, op, tid, flags };
 	struct shim_reply a;
 	struct iovec iov = { &a, sizeof(a) };
 	char control[CMSG_SPACE(2 * sizeof(int))];
@@ -229,6 +238,12 @@ static struct shim_reply ask(struct fixture *f, uint32_t op, uint32_t tid,
 	}
 	close(fd);
 	return a;
+}
+
+static struct shim_reply ask(struct fixture *f, uint32_t op, uint32_t tid,
+			     int fds[2])
+{
+	return ask_with(f, op, tid, 0, fds);
 }
 
 static struct producer produce(struct fixture *f, uint32_t tid)
@@ -327,10 +342,21 @@ static void test_handshake(void **state)
 	assert_int_equal(a.error, 0);
 	assert_int_equal(fds[0], -1);
 	assert_int_equal(f->byes, 1);
+	a = ask_with(f, SHIM_NONE, self(), ENOMEM, fds);
+	assert_int_equal(a.error, 0);
+	assert_int_equal(f->none, -ENOMEM);
+	a = ask_with(f, SHIM_NONE, self(), 0, fds);
+	assert_int_equal(a.error, EINVAL);
+	a = ask_with(f, SHIM_NONE, self(), UINT32_MAX, fds);
+	assert_int_equal(a.error, EINVAL);
+	assert_int_equal(f->none, -ENOMEM);
 	f->admit_error = -ESRCH;
 	a = ask(f, SHIM_RING, self(), fds);
 	assert_int_equal(a.error, ESRCH);
-	assert_int_equal(rings_totals(f->rs).refused, 1);
+	a = ask_with(f, SHIM_NONE, self(), EPERM, fds);
+	assert_int_equal(a.error, ESRCH);
+	assert_int_equal(f->none, -ENOMEM);
+	assert_int_equal(rings_totals(f->rs).refused, 4);
 	assert_int_equal(rings_totals(f->rs).open, 1);
 	produce_end(&p);
 }

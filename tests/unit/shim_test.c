@@ -44,16 +44,18 @@ struct setup {
 	bool no_socket;
 	bool still; /* nobody but the target moves the stamp */
 	bool moving; /* and moving.so is its allocator */
+	bool no_stamp; /* what is given as the stamp cannot be mapped */
 };
 
 struct run {
 	int status;
 	char *out;
 	size_t out_len;
-	uint64_t lost, word_events, byes;
+	uint64_t lost, word_events, byes, nones;
+	int none; /* the last one's error */
 	struct rings_totals totals;
 	struct tapes tapes;
-	int stamp_fd;
+	int stamp_fd, no_stamp_fd; /* 0: none */
 	volatile uint64_t *stamp;
 	uint64_t began, ended; /* what the stamp was */
 	volatile bool stop;
@@ -76,7 +78,7 @@ static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 
 	assert_true(tgid > 1);
 	if (stamp_fd) { /* a ring is wanted */
-		*stamp_fd = run->stamp_fd;
+		*stamp_fd = run->no_stamp_fd ? run->no_stamp_fd : run->stamp_fd;
 		run->fresh += flags & SHIM_FRESH ? 1 : 0;
 		run->copied += flags & SHIM_FRESH ? 0 : 1;
 	}
@@ -140,11 +142,21 @@ static void bye(void *ctx, uint32_t tgid)
 	run->byes++;
 }
 
+static void none(void *ctx, uint32_t tgid, int err)
+{
+	struct run *run = ctx;
+
+	assert_int_equal(tgid, run->pid);
+	run->nones++;
+	run->none = err;
+}
+
 static const struct rings_ops ops = { .admit = admit,
 				      .opened = opened,
 				      .closing = closing,
 				      .words = words,
 				      .lost = lost,
+				      .none = none,
 				      .bye = bye };
 
 static void *tick(void *arg)
@@ -288,6 +300,8 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
 	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  run->stamp_fd, 0);
+	if (how->no_stamp)
+		run->no_stamp_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (!how->no_socket) {
 		rs = rings_open(sock, how->ring_bytes ? how->ring_bytes : 65536,
 				!how->drop, &ops, run);
@@ -314,6 +328,8 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	run->ended = *run->stamp;
 	munmap((void *)run->stamp, 4096);
 	close(run->stamp_fd);
+	if (how->no_stamp)
+		close(run->no_stamp_fd);
 	rmdir(dir);
 }
 
@@ -634,6 +650,35 @@ static void test_not_wanted(void **state)
 	run_free(&run);
 }
 
+/* Nobody hears it, and that is told. */
+static void check_unheard(struct run *run, int error)
+{
+	assert_int_equal(WEXITSTATUS(run->status), 7);
+	assert_int_equal(run->nones, 1);
+	assert_int_equal(run->none, error);
+	assert_int_equal(run->totals.broken, 0);
+}
+
+static void test_not_mapped(void **state)
+{
+	struct setup how = { .no_stamp = true }, plain = { 0 };
+	struct run run = { 0 };
+	char *argv[] = { (char *)(uintptr_t) "prlimit",
+			 (char *)(uintptr_t) "--as=16777216",
+			 victim("alloc_calls"), NULL };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_calls", NULL);
+	check_unheard(&run, -EBADF);
+	assert_int_equal(run.word_events, 0);
+	run_free(&run);
+	run = (struct run){ 0 };
+	record(&run, &plain, argv);
+	check_unheard(&run, -ENOMEM);
+	run_free(&run);
+	free(argv[2]);
+}
+
 static void test_fork(void **state)
 {
 	struct setup how = { 0 };
@@ -767,6 +812,7 @@ int main(void)
 		cmocka_unit_test(test_daemon_leaves),
 		cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_not_wanted),
+		cmocka_unit_test(test_not_mapped),
 		cmocka_unit_test(test_fork),
 		cmocka_unit_test(test_programs),
 	};

@@ -715,6 +715,17 @@ static uint32_t peer_tgid(const struct rings *rs, int fd)
 	return (uint32_t)peer.pid;
 }
 
+/* It was given a ring, perhaps, but could not map what it needs. */
+static int serve_none(struct rings *rs, int fd, uint32_t tgid, uint32_t error)
+{
+	if (!error || error > 4095) /* MAX_ERRNO of linux/err.h */
+		return -EINVAL;
+	if (rs->ops->none)
+		rs->ops->none(rs->ctx, tgid, -(int)error);
+	send_reply(fd, 0, 0, NULL);
+	return 0;
+}
+
 static int serve(struct rings *rs, int fd, const struct shim_request *q)
 {
 	uint32_t tgid;
@@ -732,6 +743,8 @@ static int serve(struct rings *rs, int fd, const struct shim_request *q)
 			rs->ops->bye(rs->ctx, tgid);
 		send_reply(fd, 0, 0, NULL);
 		return 0;
+	case SHIM_NONE:
+		return serve_none(rs, fd, tgid, q->flags);
 	default:
 		return -EINVAL;
 	}

@@ -36,7 +36,7 @@ struct rings_ops {
 	void (*taken)(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
 		      size_t nr);
 	void (*taken_lost)(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr);
-	/* May be NULL. A watched process asked for a ring and could have none (-errno). */
+	/* May be NULL. A watched process could have no ring, or not map it (-errno). */
 	void (*none)(void *ctx, uint32_t tgid, int err);
 	/* The process is about to exit; it waits (1 s at most) until this returns. */
 	void (*bye)(void *ctx, uint32_t tgid);

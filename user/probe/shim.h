@@ -192,12 +192,17 @@ void got_set(void);
 
 /* shim_link.c */
 
-/* A ring for the calling thread: fills ring, data, mask, head. 0 or -errno. */
+/*
+ * A ring for the calling thread: fills ring, data, mask, head. 0 or -errno; where it
+ * was given one and cannot map it, the daemon is told.
+ */
 int link_ring(const char *path, uint32_t flags, struct slot *s,
 	      uint64_t **stamp, uint32_t *next_place);
 /* Memory that a forked child does not have. NULL: none. */
 void *link_memory(size_t bytes, uint32_t *next_place);
 void link_unmap(void *p, size_t bytes);
+/* Tells that nobody is heard in this process, for -errno; 1 s at most. */
+void link_none(const char *path, int err);
 /* Tells that the process exits; returns when the daemon has answered, 1 s at most. */
 void link_bye(const char *path);
 /* Takes the level that the ring's header names into use. */

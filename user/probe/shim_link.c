@@ -20,12 +20,12 @@
 #define PLACES (SHIM_REGION_BYTES / SHIM_PLACE_BYTES)
 
 /*
- * Maps at the next free place of the region. After a fork in the middle of
- * another thread's mmap the child may hold a ring that nobody knows of, so an
- * occupied place is nothing bad.
+ * Maps at the next free place of the region: there, or -errno. After a fork in the
+ * middle of another thread's mmap the child may hold a ring that nobody knows of,
+ * so an occupied place is nothing bad.
  */
-static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot,
-			      int flags, int fd)
+static long map_somewhere(uint32_t *place, size_t bytes, int prot, int flags,
+			  int fd)
 {
 	for (;;) {
 		uint32_t n = __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
@@ -34,17 +34,17 @@ static uint64_t map_somewhere(uint32_t *place, size_t bytes, int prot,
 		long got;
 
 		if (SHIM_WIPED_PLACES + n >= PLACES || bytes > SHIM_PLACE_BYTES)
-			return 0;
+			return -ENOSPC;
 		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE,
 			       fd);
 		if (got == (long)want)
-			return want;
+			return got;
 		if (got > 0) { /* before Linux 4.17 it is only a hint */
 			sys_munmap((uint64_t)got, bytes);
-			return 0;
+			return -EOPNOTSUPP;
 		}
 		if (got != -EEXIST)
-			return 0;
+			return got;
 	}
 }
 
@@ -73,12 +73,13 @@ void *link_wiped_memory(size_t bytes)
 
 void *link_memory(size_t bytes, uint32_t *place)
 {
-	uint64_t at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE,
-				    MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	long at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE,
+				MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-	if (at)
-		sys_madvise(at, bytes, MADV_DONTFORK);
-	return (void *)(uintptr_t)at;
+	if (at < 0)
+		return NULL;
+	sys_madvise((uint64_t)at, bytes, MADV_DONTFORK);
+	return (void *)at;
 }
 
 void link_unmap(void *p, size_t bytes)
@@ -185,17 +186,17 @@ static int link_ask(const char *path, uint32_t op, uint32_t flags, long seconds,
 static int link_stamp(int fd, uint64_t **stamp, uint32_t *place)
 {
 	uint64_t *none = NULL;
-	uint64_t at;
+	long at;
 
 	if (__atomic_load_n(stamp, __ATOMIC_ACQUIRE))
 		return 0;
 	at = map_somewhere(place, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
-	if (!at)
-		return -ENOMEM;
-	sys_madvise(at, 4096, MADV_DONTFORK);
+	if (at < 0)
+		return (int)at;
+	sys_madvise((uint64_t)at, 4096, MADV_DONTFORK);
 	if (!__atomic_compare_exchange_n(stamp, &none, (uint64_t *)at, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-		sys_munmap(at, 4096);
+		sys_munmap((uint64_t)at, 4096);
 	return 0;
 }
 
@@ -226,16 +227,16 @@ static bool ring_fits(const struct ring_header *ring, uint64_t bytes)
 static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 {
 	struct ring_header *ring;
-	uint64_t at;
+	long at;
 
 	at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
 			   fd);
-	if (!at)
-		return -ENOMEM;
-	sys_madvise(at, bytes, MADV_DONTFORK);
-	ring = (struct ring_header *)(uintptr_t)at;
+	if (at < 0)
+		return (int)at;
+	sys_madvise((uint64_t)at, bytes, MADV_DONTFORK);
+	ring = (struct ring_header *)at;
 	if (!ring_fits(ring, bytes)) {
-		sys_munmap(at, bytes);
+		sys_munmap((uint64_t)at, bytes);
 		return -EPROTO;
 	}
 	s->head = s->from = ring->head;
@@ -260,9 +261,22 @@ int link_ring(const char *path, uint32_t flags, struct slot *s,
 			err = link_map(s, reply.ring_bytes, fds[0], place);
 		sys_close(fds[0]);
 		sys_close(fds[1]);
+		if (err)
+			link_ask(path, SHIM_NONE, (uint32_t)-err, LINK_SECONDS,
+				 &reply, NULL);
 	}
 	sys_restore_signals(&mask);
 	return err;
+}
+
+void link_none(const char *path, int err)
+{
+	struct shim_reply reply;
+	uint64_t mask;
+
+	sys_block_signals(&mask);
+	link_ask(path, SHIM_NONE, (uint32_t)-err, BYE_SECONDS, &reply, NULL);
+	sys_restore_signals(&mask);
 }
 
 void link_knock(const char *path)

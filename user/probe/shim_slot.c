@@ -481,6 +481,8 @@ static void start(void)
 		if (process) {
 			process->flags = next_flags;
 			now = SHIM_ACTIVE;
+		} else {
+			link_none(sock_path, -ENOMEM);
 		}
 	}
 	set_started(now);

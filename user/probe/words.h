@@ -298,13 +298,15 @@ static inline uint64_t ring_bytes_of(uint64_t words, unsigned int levels)
 enum shim_op {
 	SHIM_RING = 1, /* a ring for thread `tid`, please */
 	SHIM_BYE = 2, /* the process is about to exit; answered when it may */
+	SHIM_NONE =
+		3, /* this thread has no ring: `flags` is the errno of mapping it */
 };
 
 struct shim_request {
 	uint32_t magic;
 	uint32_t op;
 	uint32_t tid;
-	uint32_t flags; /* SHIM_FRESH */
+	uint32_t flags; /* of SHIM_RING: SHIM_FRESH */
 };
 
 /* The process is what exec made of it: no forked copy, and the shim was there first. */
