@@ -4,6 +4,7 @@
  *
  *   ingest record FILE COMMAND [ARG]...    runs COMMAND under the shim and keeps
  *                                          the words of its rings
+ *   ingest stacks FILE COMMAND [ARG]...    the same with the stack of each call
  *   ingest random FILE LIVE EVENTS         makes up words: LIVE chunks, any of
  *                                          which may be the next one freed
  *   ingest replay FILE...                  ns an event, medians of 7:
@@ -12,7 +13,8 @@
  *       model   decoded, ordered, applied
  *
  * A round of replay takes what a round of the daemon took (a ring of 1 MiB or
- * less). FILE is a sequence of batches: tid, number of words, words.
+ * less). FILE is a sequence of batches: tid, number of words, words; a stack is
+ * one of thread 0.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -72,6 +74,9 @@ struct recorder {
 	pid_t child;
 	int stamp_fd;
 	uint64_t *stamp;
+	/* Of one thread, of one round; the stacks among them go before them. */
+	uint64_t tid, nr;
+	uint64_t words[RING / 8];
 };
 
 static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
@@ -92,11 +97,35 @@ static void put(FILE *f, uint64_t tid, const uint64_t *w, size_t nr)
 		die("write");
 }
 
+static void flush(struct recorder *r)
+{
+	if (r->nr)
+		put(r->f, r->tid, r->words, r->nr);
+	r->nr = 0;
+}
+
 static void on_words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
 		     size_t nr)
 {
+	struct recorder *r = ctx;
+
 	(void)tgid;
-	put(((struct recorder *)ctx)->f, tid, w, nr);
+	if (tid != r->tid || r->nr + nr > RING / 8)
+		flush(r);
+	r->tid = tid;
+	memcpy(r->words + r->nr, w, nr * 8);
+	r->nr += nr;
+}
+
+static void on_stack(void *ctx, const struct event *ev)
+{
+	uint64_t w[STACK_FRAMES_MAX + 1];
+	uint64_t value = ev->stack.nr |
+			 (ev->stack.truncated ? STACK_TRUNCATED : 0);
+
+	w[0] = word_ctrl(CTRL_STACK, value);
+	memcpy(w + 1, ev->stack.frames, ev->stack.nr * 8);
+	put(((struct recorder *)ctx)->f, 0, w, ev->stack.nr + 1);
 }
 
 static void start_stamp(struct recorder *r)
@@ -125,15 +154,17 @@ static void run_target(char **argv, const char *sock)
 	die(argv[0]);
 }
 
-static int record(const char *path, char **argv)
+static int record(const char *path, char **argv, bool stacks)
 {
 	static const struct rings_ops ops = { .admit = admit,
-					      .words = on_words };
-	struct recorder r = { .f = fopen(path, "we") };
+					      .words = on_words,
+					      .stack = on_stack };
+	static struct recorder r;
 	char sock[] = "/tmp/ingest-XXXXXX/s";
 	struct rings *rs;
 	int status;
 
+	r.f = fopen(path, "we");
 	if (!r.f)
 		die(path);
 	start_stamp(&r);
@@ -144,6 +175,8 @@ static int record(const char *path, char **argv)
 	rs = rings_open(sock, RING, true, &ops, &r);
 	if (!rs)
 		die(sock);
+	if (stacks)
+		rings_set_stacks(rs, 1);
 	r.child = fork();
 	if (!r.child)
 		run_target(argv, sock);
@@ -153,10 +186,12 @@ static int record(const char *path, char **argv)
 		__atomic_store_n(r.stamp, now_ns(), __ATOMIC_RELEASE);
 		rings_accept(rs);
 		rings_drain(rs);
+		flush(&r);
 		if (!rings_busy(rs))
 			nanosleep(&ms, NULL);
 	}
 	rings_drain(rs);
+	flush(&r);
 	rings_close(rs);
 	*strrchr(sock, '/') = 0;
 	rmdir(sock);
@@ -252,7 +287,7 @@ struct bench {
 	struct thread *threads[1024];
 	size_t nr;
 	double check, write, model; /* ns */
-	uint64_t words;
+	uint64_t words, stacks;
 };
 
 static struct thread *thread_of(struct bench *b, uint64_t tid)
@@ -306,6 +341,17 @@ static void tell_words(void *ctx, const uint64_t *w, size_t nr)
 static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 {
 	(void)ctx, (void)w, (void)nr;
+}
+
+static void one_stack(struct bench *b, const struct batch *in)
+{
+	struct words_state st = { .tgid = 1 };
+	struct event ev;
+
+	if (words_decode(&st, in->words, in->nr, &ev) != (int)in->nr ||
+	    ev.kind != EV_STACK || model_apply(b->m, &ev, NULL))
+		die("stack");
+	b->stacks++;
 }
 
 static void one_batch(struct bench *b, const struct batch *in)
@@ -417,11 +463,14 @@ static int replay(const char *path)
 		for (off_t at = 0; at < st.st_size;) {
 			const struct batch *x = (const void *)(in + at);
 
-			one_batch(&b, x);
+			if (x->tid)
+				one_batch(&b, x);
+			else
+				one_stack(&b, x);
 			at += 16 + 8 * x->nr;
 		}
 		mt = model_totals(b.m);
-		events = mt.events - 1;
+		events = mt.events - 1 - b.stacks;
 		words = b.words;
 		live = chunk_total(model_space(b.m, 1)->chunks);
 		checks[r] = b.check / events;
@@ -446,13 +495,15 @@ int main(int argc, char **argv)
 
 	signal(SIGPIPE, SIG_IGN);
 	if (argc >= 4 && !strcmp(argv[1], "record"))
-		return record(argv[2], argv + 3);
+		return record(argv[2], argv + 3, false);
+	if (argc >= 4 && !strcmp(argv[1], "stacks"))
+		return record(argv[2], argv + 3, true);
 	if (argc == 5 && !strcmp(argv[1], "random"))
 		return random_words(argv[2], strtoull(argv[3], NULL, 0),
 				    strtoull(argv[4], NULL, 0));
 	if (argc < 3 || strcmp(argv[1], "replay")) {
 		fprintf(stderr,
-			"usage: ingest record FILE COMMAND... | random FILE LIVE EVENTS | replay FILE...\n");
+			"usage: ingest record|stacks FILE COMMAND... | random FILE LIVE EVENTS | replay FILE...\n");
 		return 2;
 	}
 	for (int i = 2; i < argc; i++)

@@ -430,13 +430,34 @@ static bool quick_one(struct model *m, struct thread *t,
 	return false;
 }
 
-/* Small chunks without stacks, from the i-th call on. The index of the first other. */
-static size_t quick_many(struct thread *t, const struct call_run *r, size_t i)
+struct quick_stacks {
+	struct model *m;
+	struct thread *t;
+};
+
+static struct stack_tally *quick_tally(void *ctx, uint64_t stack)
+{
+	struct quick_stacks *s = ctx;
+
+	if (set_where(s->m, s->t, stack))
+		return NULL;
+	return &s->t->book->s.stacks[s->t->where_tally];
+}
+
+/* Small chunks, from the i-th call on. The index of the first other. */
+static size_t quick_many(struct model *m, struct thread *t,
+			 const struct call_run *r, size_t i)
 {
 	bool window = t->open.op != CALL_NONE && t->entered < r->ts;
-	struct chunk *old = window || t->old_waits ? NULL : &t->old;
 	struct space *s = &t->book->s;
-	size_t end = chunk_run(s->chunks, r, i, s->ops, old);
+	struct quick_stacks stacks = { m, t };
+	struct chunk_run run = { .ops = s->ops,
+				 .old = window || t->old_waits ? NULL : &t->old,
+				 .stack = t->where,
+				 .tally = &s->stacks[t->where_tally],
+				 .tally_of = quick_tally,
+				 .ctx = &stacks };
+	size_t end = chunk_run(s->chunks, r, i, &run);
 	const struct call_brief *last;
 
 	if (end == i)
@@ -453,7 +474,7 @@ static size_t quick_calls(struct model *m, struct thread *t,
 			  const struct call_run *r, size_t i)
 {
 	while (i < r->nr && nothing_waits(m, t)) {
-		i = quick_many(t, r, i);
+		i = quick_many(m, t, r, i);
 		if (i == r->nr || !quick_one(m, t, r, &r->calls[i]))
 			break;
 		i++;

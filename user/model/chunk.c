@@ -956,13 +956,40 @@ static inline bool quick_address(uint64_t addr, uint64_t gib)
 	return addr && (addr & ~((1ull << LEAF_BITS) - 16)) == gib << LEAF_BITS;
 }
 
+/* The stack that an allocation names is where it is counted now. False: it cannot be. */
+static inline bool quick_stack(struct chunk_run *run, uint64_t caller)
+{
+	if (!(caller & CALLER_STACK) || caller == run->stack)
+		return true;
+	run->tally = run->tally_of(run->ctx, caller);
+	run->stack = run->tally ? caller : 0;
+	return run->tally;
+}
+
+static inline bool quick_alloc(const struct chunk_table *t, struct quick *q,
+			       const struct call_run *r,
+			       const struct call_brief *c,
+			       struct chunk_run *run)
+{
+	if (!quick_stack(run, c->caller) || !quick_birth(t, q, r, c))
+		return false;
+	if (c->caller & CALLER_STACK) {
+		run->tally->allocs++;
+		run->tally->bytes += c->size;
+	}
+	return true;
+}
+
 /* As chunk_run(), for the calls from c on, as far as they are about the leaf. */
-static const struct call_brief *
-run_in_leaf(struct chunk_table *t, const struct leaf *l,
-	    const struct call_run *r, const struct call_brief *c,
-	    struct op_tally *ops, struct chunk *old)
+static const struct call_brief *run_in_leaf(struct chunk_table *t,
+					    const struct leaf *l,
+					    const struct call_run *r,
+					    const struct call_brief *c,
+					    struct chunk_run *run)
 {
 	const struct call_brief *end = r->calls + r->nr;
+	struct op_tally *ops = run->ops;
+	struct chunk *old = run->old;
 	struct quick q = quick_begin(t, l);
 	bool many = q.nr > PREFETCH_CHUNKS;
 	uint32_t mark = death_mark(r->ts);
@@ -971,9 +998,9 @@ run_in_leaf(struct chunk_table *t, const struct leaf *l,
 		bool frees = c->phase == CALL_FREED && c->op == CALL_FREE;
 		uint64_t size = c->size;
 
-		if (c->op >= CALL_OP_MAX || c->caller & CALLER_STACK)
+		if (c->op >= CALL_OP_MAX)
 			break;
-		if (frees && !c->addr) {
+		if (frees && !c->addr && !(c->caller & CALLER_STACK)) {
 			ops[CALL_FREE].calls++;
 			continue;
 		}
@@ -983,10 +1010,12 @@ run_in_leaf(struct chunk_table *t, const struct leaf *l,
 			quick_prefetch(&q, l->number, c, (size_t)(end - c));
 		if (c->phase == CALL_ALLOC ||
 		    (c->phase == CALL_REALLOC_RETURN && old)) {
-			if (!quick_birth(t, &q, r, c))
+			if (!quick_alloc(t, &q, r, c, run))
 				break;
 			if (c->phase == CALL_REALLOC_RETURN)
 				old->addr = 0;
+		} else if (c->caller & CALLER_STACK) {
+			break;
 		} else if (frees) {
 			if (!quick_death(&q, c->addr, mark, &size, NULL))
 				break;
@@ -1003,10 +1032,11 @@ run_in_leaf(struct chunk_table *t, const struct leaf *l,
 	return c;
 }
 
-size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
-		 struct op_tally *ops, struct chunk *old)
+size_t chunk_run(struct chunk_table *t, const struct call_run *calls, size_t i,
+		 struct chunk_run *run)
 {
-	const struct call_brief *c = r->calls + i, *end = r->calls + r->nr;
+	const struct call_brief *c = calls->calls + i;
+	const struct call_brief *end = calls->calls + calls->nr;
 	const struct call_brief *begin = NULL;
 
 	while (!t->packed && c < end && c != begin) {
@@ -1015,9 +1045,9 @@ size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
 		if (!l || l->odd)
 			break;
 		begin = c;
-		c = run_in_leaf(t, l, r, c, ops, old);
+		c = run_in_leaf(t, l, calls, c, run);
 	}
-	return (size_t)(c - r->calls);
+	return (size_t)(c - calls->calls);
 }
 
 int chunk_insert(struct chunk_table *t, const struct chunk *c)

@@ -49,16 +49,32 @@ int chunk_table_pack(struct chunk_table *t);
  */
 int chunk_insert(struct chunk_table *t, const struct chunk *c);
 struct op_tally;
+struct stack_tally;
+
+/* What chunk_run() needs beside the chunks, of the thread that has made the calls. */
+struct chunk_run {
+	struct op_tally *ops; /* by op */
+	/*
+	 * The chunk that the last realloc to be entered took out, until it returns
+	 * (addr 0: none). NULL: reallocations are for others.
+	 */
+	struct chunk *old;
+	/* Allocations that name this stack (0: none) are counted here, ... */
+	uint64_t stack;
+	struct stack_tally *tally;
+	/* ... and those that name another one where this says; NULL: no memory. */
+	struct stack_tally *(*tally_of)(void *ctx, uint64_t stack);
+	void *ctx;
+};
 
 /*
- * Nearly all calls are about small chunks among others. This does those whose
- * caller is no stack among r->calls[i..), in order, up to the first other one (which
- * may be the first), and counts them in ops[by op]. Returns the index of that one.
- * *old: the chunk that the last realloc to be entered took out, until it returns
- * (addr 0: none); NULL: reallocations are for others.
+ * Nearly all calls are about small chunks among others. This does those among
+ * calls[i..), in order, up to the first other one (which may be the first), and
+ * counts them. Frees that name a stack are for others. Returns the index of that
+ * one.
  */
-size_t chunk_run(struct chunk_table *t, const struct call_run *r, size_t i,
-		 struct op_tally *ops, struct chunk *old);
+size_t chunk_run(struct chunk_table *t, const struct call_run *calls, size_t i,
+		 struct chunk_run *run);
 /*
  * Takes the chunk that starts at addr out, into *old when not NULL. 0 or -ENOENT
  * (-ENOMEM: the table was packed).
