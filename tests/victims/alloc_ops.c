@@ -326,6 +326,8 @@ WEAK(void *, mi_calloc_aligned_at, size_t, size_t, size_t, size_t);
 WEAK(void *, mi_new, size_t);
 WEAK(void *, mi_new_n, size_t, size_t);
 WEAK(void *, mi_heap_get_default, void);
+WEAK(void *, mi_heap_new, void);
+WEAK(void, mi_heap_destroy, void *);
 WEAK(void *, mi_heap_malloc, void *, size_t);
 WEAK(void *, mi_heap_calloc_aligned_at, void *, size_t, size_t, size_t, size_t);
 WEAK(void *, mi_heap_reallocn, void *, void *, size_t, size_t);
@@ -436,11 +438,24 @@ static void others(void)
 	victim_free(victim_malloc(5 << 20));
 }
 
-int main(void)
+/* Chunks that nobody frees one by one. */
+static int destroy(void)
+{
+	void *heap = mi_heap_new();
+
+	if (!mi_heap_malloc(heap, 100) || !mi_heap_malloc(heap, 200))
+		return 95;
+	mi_heap_destroy(heap);
+	return 0;
+}
+
+int main(int argc, char **argv)
 {
 	size_t i, j;
 
 	wait_for_start();
+	if (argc > 1 && !strcmp(argv[1], "destroy"))
+		return destroy();
 	plain();
 	others();
 #ifndef NO_CXX

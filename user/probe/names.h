@@ -166,6 +166,12 @@
 	X(mi_free_aligned)                \
 	X(mi_free_size_aligned)
 
+/*
+ * X(name): frees chunks that it does not name. Which, only the library knows, so
+ * this is told as a loss.
+ */
+#define NAMES_DROP(X) X(mi_heap_destroy)
+
 #define NAMES(X)                  \
 	NAMES_ALLOC(X)            \
 	NAMES_THROWING_ALLOC(X)   \
@@ -174,6 +180,7 @@
 	NAMES_REALLOC(X)          \
 	NAMES_THROWING_REALLOC(X) \
 	NAMES_XALLOCX(X)          \
-	NAMES_FREE(X)
+	NAMES_FREE(X)             \
+	NAMES_DROP(X)
 
 #endif

@@ -152,6 +152,8 @@ struct slot_loan {
  */
 struct slot *slot_get(struct slot_loan *loan);
 void slot_put(struct slot_loan *loan);
+/* An event of the thread is not told of; this is, before its next one. */
+void slot_lose(struct slot *s);
 
 /*
  * The stack of the call that returns to `caller`, as a caller (probe/words.h), told

@@ -189,6 +189,20 @@ static NOINLINE uintptr_t call_free(void *original, uint64_t caller,
 	return result;
 }
 
+static NOINLINE uintptr_t call_drop(void *original, uint64_t caller,
+				    const struct arguments *x)
+{
+	uintptr_t result;
+	struct call c;
+
+	begin(&c, original, caller, x);
+	if (c.s)
+		slot_lose(c.s);
+	result = ask(&c);
+	slot_put(&c.loan);
+	return result;
+}
+
 /* --- by name */
 
 #define ID(name, ...) NAMED_##name,
@@ -230,6 +244,7 @@ static void *originals[NAMED];
 #define REALLOC(name, p, size) HOOK(name, call_realloc, p, size)
 #define XALLOCX(name) HOOK(name, call_xallocx)
 #define FREE(name) HOOK(name, call_free)
+#define DROP(name) HOOK(name, call_drop)
 
 NAMES_ALLOC(ALLOC)
 NAMES_THROWING_ALLOC(THROWING_ALLOC)
@@ -239,6 +254,7 @@ NAMES_REALLOC(REALLOC)
 NAMES_THROWING_REALLOC(THROWING_REALLOC)
 NAMES_XALLOCX(XALLOCX)
 NAMES_FREE(FREE)
+NAMES_DROP(DROP)
 
 #define ENTRY(name, ...) \
 	{ #name, (void *)hook_##name, &originals[NAMED_##name] },

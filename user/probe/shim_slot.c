@@ -359,6 +359,12 @@ static void slot_open_gate(struct slot *s)
 	s->limit = s->gate;
 }
 
+void slot_lose(struct slot *s)
+{
+	s->lost++;
+	s->ring->lost++;
+}
+
 /*
  * True: s can take an event. A slot is quiet while a function runs that may call
  * others of ours to do its work (quiet_begin() in shim.c); those have deeper
@@ -372,8 +378,7 @@ static bool slot_ready(struct slot *s)
 	}
 	s->quiet = 0;
 	if (s->head >= s->room && !slot_make_room(s)) {
-		s->lost++;
-		s->ring->lost++;
+		slot_lose(s);
 		if (slot_detached(s) && s == slot_mine())
 			slot_keep(&dead_slot);
 		return false;
