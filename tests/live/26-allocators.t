@@ -61,8 +61,9 @@ done
 # What frees more than it names is a loss, for only the library knows what.
 vmaheap record -o destroyed -- "$victims/alloc_ops-mimalloc" destroy 2>destroyed.err
 is "$? $(grep -o 'lost: [0-9]*' destroyed.err)" "0 lost: 1" "mi_heap_destroy: it is told that chunks have gone"
-# A kernel that lets only a debugger write to what is read-only; its first pointer is.
+# A kernel that lets only a debugger write to what is read-only, as its first pointer is; and no /proc.
 row jemalloc-strict jemalloc strace -D -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=EIO:when=1 "$victims/alloc_ops-jemalloc"
+row jemalloc-noproc jemalloc strace -D -qq -o /dev/null -e trace=pwrite64 -e inject=pwrite64:error=EBADF "$victims/alloc_ops-jemalloc"
 # A real program under an allocator that it does not know of.
 PYTHONMALLOC=malloc LD_PRELOAD=$lib ran python3 -- python3 -Sc 'print(len([str(i) for i in range(3000)]))'
 is "$(cat python3.truth)" 3000 "python3: its output"

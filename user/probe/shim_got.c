@@ -8,8 +8,8 @@
  * The linker has made most of them read-only (RELRO). They are written through
  * /proc/self/mem, which does not mind, so that no VMA of the target is split for it.
  * Where the kernel lets only a debugger write so (fs/proc/base.c 6.12,
- * proc_mem_foll_force(); Debian's since 7), RELRO is writable for a moment, all of it,
- * so that its VMA is the same again then.
+ * proc_mem_foll_force(); Debian's since 7), or where there is no /proc, RELRO is
+ * writable for a moment, all of it, so that its VMA is the same again then.
  */
 #include <fcntl.h>
 #include <link.h>
@@ -25,6 +25,8 @@
 struct object {
 	struct dynamic d;
 	uint64_t lo, hi; /* [lo, hi) is mapped */
+	uint64_t data,
+		data_end; /* the last segment that can be written, but RELRO */
 	uint64_t relro, relro_end; /* as the linker protects it: whole pages */
 	bool open; /* RELRO is writable */
 };
@@ -62,6 +64,10 @@ static void read_object(struct object *o, const struct dl_phdr_info *info)
 		}
 		if (ph->p_type != PT_LOAD)
 			continue;
+		if (ph->p_flags & PF_W) {
+			o->data = at;
+			o->data_end = at + ph->p_memsz;
+		}
 		if (at < o->lo)
 			o->lo = at;
 		if (at + ph->p_memsz > o->hi)
@@ -115,17 +121,26 @@ static bool protect_relro(const struct object *o, int prot)
 		     (long)(o->relro_end - o->relro), prot);
 }
 
+static bool is_in(uint64_t at, uint64_t lo, uint64_t hi)
+{
+	return at >= lo && at < hi && hi - at >= sizeof(void *);
+}
+
+/* mem: < 0: it could not be opened */
 static void set_pointer(int mem, struct object *o, uint64_t at,
 			const void *value)
 {
+	bool writable = is_in(at, o->data, o->data_end);
+
 	if (sys6(SYS_pwrite64, mem, (long)value, sizeof(void *), (long)at, 0,
 		 0) == sizeof(void *))
 		return;
-	if (at < o->relro || at + sizeof(void *) > o->relro_end)
-		return;
-	if (!o->open)
-		o->open = protect_relro(o, PROT_READ | PROT_WRITE);
-	if (o->open)
+	if (is_in(at, o->relro, o->relro_end)) {
+		if (!o->open)
+			o->open = protect_relro(o, PROT_READ | PROT_WRITE);
+		writable = o->open;
+	}
+	if (writable)
 		memcpy((void *)at, value, sizeof(void *));
 }
 
@@ -227,8 +242,7 @@ __attribute__((constructor)) void got_set(void)
 		return;
 	mem = (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/mem",
 			O_RDWR | O_CLOEXEC, 0, 0, 0);
-	if (mem < 0)
-		return;
 	dl_iterate_phdr(set_pointers, &mem);
-	sys_close(mem);
+	if (mem >= 0)
+		sys_close(mem);
 }
