@@ -291,6 +291,34 @@ static void test_many_files(void **state)
 	end(&w);
 }
 
+/* An event that was peeked and not popped is whole when more has come since. */
+static void test_held(void **state)
+{
+	struct child a = child(NULL), b = child(NULL);
+	const struct event *ev;
+	struct watch w;
+	uint64_t ts;
+	bool sure;
+
+	(void)state;
+	begin(&w, false);
+	assert_int_equal(sampled_watch(w.k, (uint32_t)a.pid, false), 0);
+	sampled_tick(w.k, &ts);
+	while ((ev = sampled_peek(w.k, &sure)) && ev->kind != EV_RANGE) {
+		assert_int_equal(model_apply(w.m, ev, NULL), 0);
+		sampled_pop(w.k);
+	}
+	assert_non_null(ev);
+	assert_true(ev->range.nr_vmas > 0);
+	assert_int_equal(sampled_watch(w.k, (uint32_t)b.pid, false), 0);
+	tick(&w);
+	same_as_maps(&w, model_process(w.m, (uint32_t)a.pid));
+	same_as_maps(&w, model_process(w.m, (uint32_t)b.pid));
+	reap(&a);
+	reap(&b);
+	end(&w);
+}
+
 /* The stamp of each process rises by our ticks, and never falls. */
 static void test_stamp(void **state)
 {
@@ -353,7 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exec),	   cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_many_files), cmocka_unit_test(test_stamp),
-		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_strangers),  cmocka_unit_test(test_held),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -105,6 +105,7 @@ static bool queue_room(struct sampled *k, size_t bytes)
 		return false;
 	k->queue = queue;
 	k->room = (k->tail + bytes) * 2;
+	k->event_bytes = 0; /* the decoded event points into the old place */
 	return true;
 }
 
