@@ -58,11 +58,12 @@ far=(ssh -F client -tt far "PATH=$PATH; export LC_ALL=C.UTF-8;")
 # What top leaves of a terminal, as its own side has it.
 checked="a=\$(stty -g); vmaheap top -d 0.2; s=\$?; [ \"\$a\" = \"\$(stty -g)\" ] && echo \"as it was, \$s\""
 
+coloured() { tell colours && [[ $said == *$1* ]]; }
 uses() { # WHERE: what top does there, until q
 	sees "$1: the list" "^ *$still .*heaps"
 	tell 'keys \r'
 	sees "$1: Enter opens a process" "process $still \\(heaps\\)"
-	tell colours
+	until_true 60 coloured green # the title comes before the picture
 	like "$said" green "$1: in colours"
 	tell 'keys <'
 	sees "$1: it sorts" 'by size'
