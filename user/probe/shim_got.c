@@ -25,8 +25,7 @@
 struct object {
 	struct dynamic d;
 	uint64_t lo, hi; /* [lo, hi) is mapped */
-	uint64_t data,
-		data_end; /* the last segment that can be written, but RELRO */
+	uint64_t data, data_end; /* what can be written, and RELRO */
 	uint64_t relro, relro_end; /* as the linker protects it: whole pages */
 	bool open; /* RELRO is writable */
 };

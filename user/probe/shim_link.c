@@ -20,12 +20,11 @@
 #define PLACES (SHIM_REGION_BYTES / SHIM_PLACE_BYTES)
 
 /*
- * Maps at the next free place of the region: there, or -errno. After a fork in the
- * middle of another thread's mmap the child may hold a ring that nobody knows of,
- * so an occupied place is nothing bad.
+ * Maps at the next free place of the region, for no forked child: there, or -errno.
+ * After a fork in the middle of another thread's mmap the child may hold a ring that
+ * nobody knows of, so an occupied place is nothing bad.
  */
-static long map_somewhere(uint32_t *place, size_t bytes, int prot, int flags,
-			  int fd)
+static long map_somewhere(uint32_t *place, size_t bytes, int flags, int fd)
 {
 	for (;;) {
 		uint32_t n = __atomic_fetch_add(place, 1, __ATOMIC_RELAXED);
@@ -35,10 +34,12 @@ static long map_somewhere(uint32_t *place, size_t bytes, int prot, int flags,
 
 		if (SHIM_WIPED_PLACES + n >= PLACES || bytes > SHIM_PLACE_BYTES)
 			return -ENOSPC;
-		got = sys_mmap(want, bytes, prot, flags | MAP_FIXED_NOREPLACE,
-			       fd);
-		if (got == (long)want)
+		got = sys_mmap(want, bytes, PROT_READ | PROT_WRITE,
+			       flags | MAP_FIXED_NOREPLACE, fd);
+		if (got == (long)want) {
+			sys_madvise(want, bytes, MADV_DONTFORK);
 			return got;
+		}
 		if (got > 0) { /* before Linux 4.17 it is only a hint */
 			sys_munmap((uint64_t)got, bytes);
 			return -EOPNOTSUPP;
@@ -73,13 +74,9 @@ void *link_wiped_memory(size_t bytes)
 
 void *link_memory(size_t bytes, uint32_t *place)
 {
-	long at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE,
-				MAP_PRIVATE | MAP_ANONYMOUS, -1);
+	long at = map_somewhere(place, bytes, MAP_PRIVATE | MAP_ANONYMOUS, -1);
 
-	if (at < 0)
-		return NULL;
-	sys_madvise((uint64_t)at, bytes, MADV_DONTFORK);
-	return (void *)at;
+	return at < 0 ? NULL : (void *)at;
 }
 
 void link_unmap(void *p, size_t bytes)
@@ -179,6 +176,18 @@ static int link_ask(const char *path, uint32_t op, uint32_t flags, long seconds,
 	return fds ? link_take_fds(&msg, fds) : 0;
 }
 
+/* What is answered when it was heard, and with nothing else. */
+static void link_tell(const char *path, uint32_t op, uint32_t flags,
+		      long seconds)
+{
+	struct shim_reply reply;
+	uint64_t mask;
+
+	sys_block_signals(&mask);
+	link_ask(path, op, flags, seconds, &reply, NULL);
+	sys_restore_signals(&mask);
+}
+
 /*
  * The stamp is one mapping a process. Two threads may map it at the same time;
  * the second one's is removed again.
@@ -190,10 +199,9 @@ static int link_stamp(int fd, uint64_t **stamp, uint32_t *place)
 
 	if (__atomic_load_n(stamp, __ATOMIC_ACQUIRE))
 		return 0;
-	at = map_somewhere(place, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	at = map_somewhere(place, 4096, MAP_SHARED, fd);
 	if (at < 0)
 		return (int)at;
-	sys_madvise((uint64_t)at, 4096, MADV_DONTFORK);
 	if (!__atomic_compare_exchange_n(stamp, &none, (uint64_t *)at, false,
 					 __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
 		sys_munmap((uint64_t)at, 4096);
@@ -227,13 +235,10 @@ static bool ring_fits(const struct ring_header *ring, uint64_t bytes)
 static int link_map(struct slot *s, uint64_t bytes, int fd, uint32_t *place)
 {
 	struct ring_header *ring;
-	long at;
+	long at = map_somewhere(place, bytes, MAP_SHARED, fd);
 
-	at = map_somewhere(place, bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			   fd);
 	if (at < 0)
 		return (int)at;
-	sys_madvise((uint64_t)at, bytes, MADV_DONTFORK);
 	ring = (struct ring_header *)at;
 	if (!ring_fits(ring, bytes)) {
 		sys_munmap((uint64_t)at, bytes);
@@ -262,8 +267,8 @@ int link_ring(const char *path, uint32_t flags, struct slot *s,
 		sys_close(fds[0]);
 		sys_close(fds[1]);
 		if (err)
-			link_ask(path, SHIM_NONE, (uint32_t)-err, LINK_SECONDS,
-				 &reply, NULL);
+			link_tell(path, SHIM_NONE, (uint32_t)-err,
+				  LINK_SECONDS);
 	}
 	sys_restore_signals(&mask);
 	return err;
@@ -271,12 +276,7 @@ int link_ring(const char *path, uint32_t flags, struct slot *s,
 
 void link_none(const char *path, int err)
 {
-	struct shim_reply reply;
-	uint64_t mask;
-
-	sys_block_signals(&mask);
-	link_ask(path, SHIM_NONE, (uint32_t)-err, BYE_SECONDS, &reply, NULL);
-	sys_restore_signals(&mask);
+	link_tell(path, SHIM_NONE, (uint32_t)-err, BYE_SECONDS);
 }
 
 void link_knock(const char *path)
@@ -293,10 +293,5 @@ void link_knock(const char *path)
 
 void link_bye(const char *path)
 {
-	struct shim_reply reply;
-	uint64_t mask;
-
-	sys_block_signals(&mask);
-	link_ask(path, SHIM_BYE, 0, BYE_SECONDS, &reply, NULL);
-	sys_restore_signals(&mask);
+	link_tell(path, SHIM_BYE, 0, BYE_SECONDS);
 }

@@ -298,8 +298,7 @@ static inline uint64_t ring_bytes_of(uint64_t words, unsigned int levels)
 enum shim_op {
 	SHIM_RING = 1, /* a ring for thread `tid`, please */
 	SHIM_BYE = 2, /* the process is about to exit; answered when it may */
-	SHIM_NONE =
-		3, /* this thread has no ring: `flags` is the errno of mapping it */
+	SHIM_NONE = 3, /* it could not be mapped: `flags` is the errno */
 };
 
 struct shim_request {
