@@ -996,11 +996,14 @@ static const struct call_brief *run_in_leaf(struct chunk_table *t,
 
 	for (; c < end; c++) {
 		bool frees = c->phase == CALL_FREED && c->op == CALL_FREE;
+		bool allocates = c->phase == CALL_ALLOC ||
+				 (c->phase == CALL_REALLOC_RETURN && old);
 		uint64_t size = c->size;
 
-		if (c->op >= CALL_OP_MAX)
+		if (c->op >= CALL_OP_MAX ||
+		    (c->caller & CALLER_STACK && !allocates))
 			break;
-		if (frees && !c->addr && !(c->caller & CALLER_STACK)) {
+		if (frees && !c->addr) {
 			ops[CALL_FREE].calls++;
 			continue;
 		}
@@ -1008,14 +1011,11 @@ static const struct call_brief *run_in_leaf(struct chunk_table *t,
 			break;
 		if (many)
 			quick_prefetch(&q, l->number, c, (size_t)(end - c));
-		if (c->phase == CALL_ALLOC ||
-		    (c->phase == CALL_REALLOC_RETURN && old)) {
+		if (allocates) {
 			if (!quick_alloc(t, &q, r, c, run))
 				break;
 			if (c->phase == CALL_REALLOC_RETURN)
 				old->addr = 0;
-		} else if (c->caller & CALLER_STACK) {
-			break;
 		} else if (frees) {
 			if (!quick_death(&q, c->addr, mark, &size, NULL))
 				break;
