@@ -55,7 +55,7 @@ struct run {
 	int none; /* the last one's error */
 	struct rings_totals totals;
 	struct tapes tapes;
-	int stamp_fd, no_stamp_fd; /* 0: none */
+	int stamp_fd, given_fd; /* what targets get for it */
 	volatile uint64_t *stamp;
 	uint64_t began, ended; /* what the stamp was */
 	volatile bool stop;
@@ -78,7 +78,7 @@ static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 
 	assert_true(tgid > 1);
 	if (stamp_fd) { /* a ring is wanted */
-		*stamp_fd = run->no_stamp_fd ? run->no_stamp_fd : run->stamp_fd;
+		*stamp_fd = run->given_fd;
 		run->fresh += flags & SHIM_FRESH ? 1 : 0;
 		run->copied += flags & SHIM_FRESH ? 0 : 1;
 	}
@@ -300,8 +300,9 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
 	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
 			  run->stamp_fd, 0);
-	if (how->no_stamp)
-		run->no_stamp_fd = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	run->given_fd = how->no_stamp ?
+				open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) :
+				run->stamp_fd;
 	if (!how->no_socket) {
 		rs = rings_open(sock, how->ring_bytes ? how->ring_bytes : 65536,
 				!how->drop, &ops, run);
@@ -329,7 +330,7 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	munmap((void *)run->stamp, 4096);
 	close(run->stamp_fd);
 	if (how->no_stamp)
-		close(run->no_stamp_fd);
+		close(run->given_fd);
 	rmdir(dir);
 }
 

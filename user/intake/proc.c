@@ -420,11 +420,11 @@ static void find_zero_frames(void)
 	char *p = map_anon(2 * PAGE), *q = map_anon(2 * HUGE);
 
 	zero.looked = true;
-	/* EINVAL: a kernel without huge pages (PREEMPT_RT). */
-	if (p)
+	if (fd >= 0 && p) {
+		/* EINVAL: a kernel without huge pages (PREEMPT_RT). */
 		madvise(p, 2 * PAGE, MADV_NOHUGEPAGE);
-	if (fd >= 0 && p)
 		zero.small = frame_of(fd, p);
+	}
 	/* Not every kernel has one: these are two frames then. */
 	if (zero.small && frame_of(fd, p + PAGE) != zero.small)
 		zero.small = 0;
