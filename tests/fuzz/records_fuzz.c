@@ -30,15 +30,16 @@ static void decode_alone(const uint8_t *data, size_t size)
 
 static void take_events(struct kernel *k)
 {
+	const struct record_queue *q = &k->queue;
 	const struct event *ev;
 	bool sure;
 
 	while ((ev = kernel_peek(k, &sure))) {
-		MUST(sure && ev->kind && k->head + k->event_bytes <= k->tail);
+		MUST(sure && ev->kind && q->head + q->event_bytes <= q->tail);
 		read_event(ev);
 		kernel_pop(k);
 	}
-	MUST(k->head == k->tail);
+	MUST(q->head == q->tail);
 }
 
 static void datagram(struct kernel *k, const void *buf, int len, bool answer)
@@ -92,6 +93,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			take_events(&k);
 	}
 	take_events(&k);
-	free(k.queue);
+	record_queue_free(&k.queue);
 	return 0;
 }

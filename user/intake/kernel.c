@@ -17,7 +17,7 @@
 #include <linux/genetlink.h>
 
 #include "intake/kernel.h"
-#include "intake/records.h"
+#include "intake/record_queue.h"
 
 #define REQUEST_BYTES 512
 /* A message: one batch, or one record of VMAHEAP_RANGE_VMAS VMAs, and headers. */
@@ -28,15 +28,11 @@ struct kernel {
 	struct mnl_socket *ctl, *ev;
 	uint16_t family;
 	uint32_t request; /* sequence number of the last request */
-	kernel_raw_fn raw, taken;
+	records_fn raw;
 	void *ctx;
 	char why[256];
 
-	/* Records received and not yet popped: queue[head..tail), aligned. */
-	char *queue;
-	size_t head, tail, room;
-	struct event event;
-	size_t event_bytes; /* 0: `event` is not decoded yet */
+	struct record_queue queue;
 
 	uint64_t seq; /* of the last record received */
 	uint64_t gaps;
@@ -250,7 +246,7 @@ static int open_sockets(struct kernel *k)
 	return 0;
 }
 
-struct kernel *kernel_open(kernel_raw_fn raw, kernel_raw_fn taken, void *ctx)
+struct kernel *kernel_open(records_fn raw, records_fn taken, void *ctx)
 {
 	struct kernel *k = calloc(1, sizeof(*k));
 	int err;
@@ -258,8 +254,8 @@ struct kernel *kernel_open(kernel_raw_fn raw, kernel_raw_fn taken, void *ctx)
 	if (!k)
 		return NULL;
 	k->raw = raw;
-	k->taken = taken;
-	k->ctx = ctx;
+	k->ctx = k->queue.ctx = ctx;
+	k->queue.taken = taken;
 	err = open_sockets(k);
 	if (!err)
 		err = find_family(k);
@@ -278,7 +274,7 @@ void kernel_close(struct kernel *k)
 		mnl_socket_close(k->ctl);
 	if (k->ev)
 		mnl_socket_close(k->ev);
-	free(k->queue);
+	record_queue_free(&k->queue);
 	free(k);
 }
 
@@ -339,31 +335,6 @@ int kernel_stats(struct kernel *k, struct vmaheap_stats *st)
 	return err;
 }
 
-/* Makes room for `bytes` more; what was popped gives its place back. */
-static int queue_room(struct kernel *k, size_t bytes)
-{
-	size_t room = k->room ? k->room : MESSAGE_BYTES;
-	char *q;
-
-	if (k->head && (k->head == k->tail ||
-			(k->head > k->room / 2 && !k->event_bytes))) {
-		memmove(k->queue, k->queue + k->head, k->tail - k->head);
-		k->tail -= k->head;
-		k->head = 0;
-	}
-	while (room - k->tail < bytes)
-		room *= 2;
-	if (room == k->room)
-		return 0;
-	q = realloc(k->queue, room);
-	if (!q)
-		return -ENOMEM;
-	k->queue = q;
-	k->room = room;
-	k->event_bytes = 0; /* the decoded event points into the old place */
-	return 0;
-}
-
 /* Sequence numbers are counted as records come in, whatever they are. */
 static size_t count_records(struct kernel *k, const char *p, size_t bytes)
 {
@@ -388,6 +359,7 @@ static size_t count_records(struct kernel *k, const char *p, size_t bytes)
 static long take_message(struct kernel *k, const struct nlmsghdr *nlh)
 {
 	const struct nlattr *attr;
+	const void *records;
 	long n = 0;
 
 	if (nlh->nlmsg_type != k->family ||
@@ -398,13 +370,13 @@ static long take_message(struct kernel *k, const struct nlmsghdr *nlh)
 
 		if (mnl_attr_get_type(attr) != VMAHEAP_A_RECORDS)
 			continue;
-		if (queue_room(k, bytes))
+		records = record_queue_add(&k->queue,
+					   mnl_attr_get_payload(attr), bytes);
+		if (!records)
 			return -ENOMEM;
-		memcpy(k->queue + k->tail, mnl_attr_get_payload(attr), bytes);
-		n += (long)count_records(k, k->queue + k->tail, bytes);
+		n += (long)count_records(k, records, bytes);
 		if (k->raw)
-			k->raw(k->ctx, k->queue + k->tail, bytes);
-		k->tail += bytes;
+			k->raw(k->ctx, records, bytes);
 	}
 	return n;
 }
@@ -460,38 +432,13 @@ int kernel_sync(struct kernel *k, uint64_t *ts)
 	return 0;
 }
 
-static void take(struct kernel *k, size_t bytes)
-{
-	if (k->taken)
-		k->taken(k->ctx, k->queue + k->head, bytes);
-	k->head += bytes;
-}
-
 const struct event *kernel_peek(void *kernel, bool *sure)
 {
-	struct kernel *k = kernel;
-	long size;
-
 	*sure = true;
-	while (!k->event_bytes && k->head < k->tail) {
-		size = record_decode(k->queue + k->head, k->tail - k->head,
-				     &k->event);
-		if (size < 0) {
-			k->head = k->tail; /* counted in gaps when it came */
-			return NULL;
-		}
-		if (k->event.kind)
-			k->event_bytes = (size_t)size;
-		else
-			take(k, (size_t)size);
-	}
-	return k->event_bytes ? &k->event : NULL;
+	return record_queue_peek(&((struct kernel *)kernel)->queue);
 }
 
 void kernel_pop(void *kernel)
 {
-	struct kernel *k = kernel;
-
-	take(k, k->event_bytes);
-	k->event_bytes = 0;
+	record_queue_pop(&((struct kernel *)kernel)->queue);
 }

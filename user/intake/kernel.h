@@ -9,20 +9,18 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "model/event.h"
+#include "intake/records.h"
 #include "uapi/vmaheap.h"
 
 struct kernel;
 
-/* Every batch as it arrives, whole records, before any is decoded. */
-typedef void (*kernel_raw_fn)(void *ctx, const void *records, size_t bytes);
-
 /*
- * Opens a session. taken: hears of each record when it is popped, or is passed over
- * because its type is not known. NULL and errno: ENOENT: the module is not loaded; EPERM ...
+ * Opens a session. raw: hears of every batch as it arrives, before any of it is
+ * decoded; taken: of each record when it is popped, or is passed over because its
+ * type is not known. NULL and errno: ENOENT: the module is not loaded; EPERM ...
  * No watch is active yet.
  */
-struct kernel *kernel_open(kernel_raw_fn raw, kernel_raw_fn taken, void *ctx);
+struct kernel *kernel_open(records_fn raw, records_fn taken, void *ctx);
 /* The watches end with it. NULL is allowed. */
 void kernel_close(struct kernel *k);
 

@@ -16,6 +16,9 @@
  */
 #define RECORD_SAMPLED (1u << 15)
 
+/* Hears of whole records. */
+typedef void (*records_fn)(void *ctx, const void *records, size_t bytes);
+
 /*
  * Decodes the record at `rec` (8-byte aligned), of which `bytes` are there.
  * Returns its size in bytes; ev->kind is 0 when its type is unknown (skip it).

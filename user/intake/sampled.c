@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "intake/proc.h"
-#include "intake/records.h"
+#include "intake/record_queue.h"
 #include "uapi/vmaheap.h"
 
 #ifndef MFD_NOEXEC_SEAL
@@ -67,11 +67,7 @@ struct sampled {
 	struct file *files; /* whose paths have been told */
 	size_t nr_files;
 
-	/* Records that have not been popped: queue[head..tail). */
-	char *queue;
-	size_t head, tail, room;
-	struct event event;
-	size_t event_bytes; /* 0: `event` is not decoded */
+	struct record_queue queue;
 };
 
 static uint64_t now_ns(void)
@@ -92,23 +88,6 @@ static uint64_t next_ts(struct sampled *k)
 	return k->ts;
 }
 
-static bool queue_room(struct sampled *k, size_t bytes)
-{
-	char *queue;
-
-	if (k->head == k->tail)
-		k->head = k->tail = 0;
-	if (k->tail + bytes <= k->room)
-		return true;
-	queue = realloc(k->queue, (k->tail + bytes) * 2);
-	if (!queue)
-		return false;
-	k->queue = queue;
-	k->room = (k->tail + bytes) * 2;
-	k->event_bytes = 0; /* the decoded event points into the old place */
-	return true;
-}
-
 static struct vmaheap_record record(const struct target *t,
 				    enum vmaheap_record_type type, size_t size,
 				    uint64_t ts)
@@ -123,38 +102,19 @@ static struct vmaheap_record record(const struct target *t,
 static void tell(struct sampled *k, struct vmaheap_record *r)
 {
 	r->seq = ++k->seq;
-	if (queue_room(k, r->size)) {
-		memcpy(k->queue + k->tail, r, r->size);
-		k->tail += r->size;
-	}
+	record_queue_add(&k->queue, r, r->size);
 	k->ops->raw(k->ctx, r, r->size);
 }
 
 const struct event *sampled_peek(void *sampled, bool *sure)
 {
-	struct sampled *k = sampled;
-	long size;
-
 	*sure = true;
-	if (k->event_bytes || k->head == k->tail)
-		return k->event_bytes ? &k->event : NULL;
-	size = record_decode(k->queue + k->head, k->tail - k->head, &k->event);
-	if (size <= 0) { /* they are our own */
-		k->head = k->tail;
-		return NULL;
-	}
-	k->event_bytes = (size_t)size;
-	return &k->event;
+	return record_queue_peek(&((struct sampled *)sampled)->queue);
 }
 
 void sampled_pop(void *sampled)
 {
-	struct sampled *k = sampled;
-
-	if (k->ops->taken)
-		k->ops->taken(k->ctx, k->queue + k->head, k->event_bytes);
-	k->head += k->event_bytes;
-	k->event_bytes = 0;
+	record_queue_pop(&((struct sampled *)sampled)->queue);
 }
 
 /* ---- one look ---- */
@@ -666,7 +626,8 @@ struct sampled *sampled_open(const struct sampled_ops *ops, void *ctx,
 	if (!k)
 		return NULL;
 	k->ops = ops;
-	k->ctx = ctx;
+	k->ctx = k->queue.ctx = ctx;
+	k->queue.taken = ops->taken;
 	k->follow = follow;
 	k->stamps = stamps;
 	return k;
@@ -680,7 +641,7 @@ void sampled_close(struct sampled *k)
 		target_free(k->targets[--k->nr]);
 	free(k->targets);
 	free(k->files);
-	free(k->queue);
+	record_queue_free(&k->queue);
 	free(k);
 }
 

@@ -18,18 +18,16 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "model/event.h"
+#include "intake/records.h"
 
 struct sampled;
 
 struct sampled_ops {
-	/* Whole records, as kernel_raw_fn of kernel.h. */
-	void (*raw)(void *ctx, const void *records, size_t bytes);
+	records_fn raw; /* of each record as it is made */
 	void (*exited)(void *ctx, uint32_t tgid);
 	/* The process runs, and may not be looked at (-errno). Once a process. */
 	void (*blind)(void *ctx, uint32_t tgid, int err);
-	/* May be NULL: hears of each record when it is popped. */
-	void (*taken)(void *ctx, const void *records, size_t bytes);
+	records_fn taken; /* of each when it is popped; may be NULL */
 };
 
 /*
