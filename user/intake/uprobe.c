@@ -482,7 +482,11 @@ static bool start(struct uprobes *u, const char *file, char **why)
 			    u->pid);
 	if (err)
 		return fail(why, "process %u: %s", u->pid, strerror(-err));
-	return load(u, why) && attach(u, &a, why);
+	if (!load(u, why))
+		return false;
+	/* First: to take its probes away again may take seconds, unread by us. */
+	u->hit_ns = price(u);
+	return attach(u, &a, why);
 }
 
 struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
@@ -498,10 +502,8 @@ struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 	u->ops = ops;
 	u->ctx = ctx;
 	u->windows = windows;
-	if (start(u, file, why)) {
-		u->hit_ns = price(u);
+	if (start(u, file, why))
 		return u;
-	}
 	uprobes_close(u);
 	return NULL;
 }
