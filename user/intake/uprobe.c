@@ -14,6 +14,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -508,13 +510,44 @@ struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 	return NULL;
 }
 
+static void *take_away(void *arg)
+{
+	struct uprobes *u = arg;
+
+	while (u->nr_links)
+		bpf_link__destroy(u->links[--u->nr_links]);
+	alloc_bpf__destroy(u->bpf);
+	free(u);
+	return NULL;
+}
+
+/*
+ * To take a probe away waits for all that may run under it (perf_trace_event_unreg(),
+ * kernel/trace/trace_event_perf.c): 50 to 100 ms each, one after the other, seconds
+ * where it is busy. Others' rings would fill up meanwhile. A process is not gone
+ * before its threads, so after ours there are no probes either.
+ */
+static void take_away_elsewhere(struct uprobes *u)
+{
+	sigset_t all, was;
+	pthread_t id;
+	int err;
+
+	sigfillset(&all); /* they are for the main thread */
+	pthread_sigmask(SIG_SETMASK, &all, &was);
+	err = pthread_create(&id, NULL, take_away, u);
+	pthread_sigmask(SIG_SETMASK, &was, NULL);
+	if (err)
+		take_away(u);
+	else
+		pthread_detach(id);
+}
+
 void uprobes_close(struct uprobes *u)
 {
 	struct uprobe_thread *t;
 	size_t i;
 
-	while (u->nr_links)
-		bpf_link__destroy(u->links[--u->nr_links]);
 	for (i = 0; i < BUCKETS; i++) {
 		while ((t = u->threads[i])) {
 			u->threads[i] = t->next;
@@ -522,8 +555,7 @@ void uprobes_close(struct uprobes *u)
 		}
 	}
 	ring_buffer__free(u->ring);
-	alloc_bpf__destroy(u->bpf);
-	free(u);
+	take_away_elsewhere(u);
 }
 
 /* ---- reading ---- */

@@ -32,6 +32,7 @@ struct uprobe_ops {
 struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 			     const struct uprobe_ops *ops, void *ctx,
 			     char **why);
+/* The probes go a moment later: a thread of its own takes them away. */
 void uprobes_close(struct uprobes *u);
 /* Takes what is in the BPF ring; call it about every 5 ms. */
 void uprobes_drain(struct uprobes *u);
