@@ -27,6 +27,7 @@
 #include "session/session.h"
 #include "session/wire.h"
 
+#define VERIFY_TRIES 5
 #define WALK_MS 1000 /* between two walks through the heap */
 #define WATCHES_MAX 256
 #define CLIENTS_MAX (WATCHES_MAX + 64) /* there is always place to ask */
@@ -278,15 +279,28 @@ static int answer_trace(struct server *sv, const struct question *q, FILE *f)
 	return err ? 125 : 0;
 }
 
+/* On a busy machine a thread may take long to stop, and who asks may wait. */
+static int verify_patiently(struct session *s, uint32_t pid, FILE *f)
+{
+	int tries = VERIFY_TRIES, rc;
+
+	do {
+		rc = session_verify(s, pid, f);
+	} while (rc == -ETIMEDOUT && --tries);
+	return rc;
+}
+
 static int answer_verify(struct server *sv, const struct question *q, FILE *f)
 {
-	int rc = session_verify(q->session, q->pid, f);
+	int rc = verify_patiently(q->session, q->pid, f);
 	struct space *sp = question_space(q);
 
 	(void)sv;
 	if (rc < 0) {
 		fprintf(f, "process %u could not be compared: %s\n", q->pid,
 			rc == -EPERM ? "another tracer holds it" :
+			rc == -ETIMEDOUT ?
+				       "a thread did not stop in time" :
 			rc == -EOPNOTSUPP ?
 				       "there is no module (--kernel=none)" :
 				       strerror(-rc));
