@@ -91,6 +91,7 @@ static void add_space(struct forgotten *f, const struct space *s)
 	f->calls_lost += s->calls_lost;
 	f->unknown_frees += s->unknown_frees;
 	f->double_allocs += s->double_allocs;
+	f->clipped += s->clipped;
 	f->coalesced += s->coalesced;
 	f->late += s->late;
 	f->map_count_mismatches += s->map_count_mismatches;

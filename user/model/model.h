@@ -203,7 +203,8 @@ struct forgotten {
 	uint64_t mapped, unmapped, changed; /* bytes, by those */
 	uint64_t chunks, bytes; /* alive when the space died */
 	uint64_t peak; /* bytes alive at once, in the one where it was most */
-	uint64_t calls_lost, unknown_frees, double_allocs; /* as of a space */
+	/* as of a space */
+	uint64_t calls_lost, unknown_frees, double_allocs, clipped;
 	uint64_t coalesced, late, map_count_mismatches;
 };
 

@@ -27,8 +27,8 @@
  *     touches: null (page faults were not recorded), or see touch.h
  *     callers: [ op, caller, calls, events, mapped, unmapped, changed ], all,
  *       most events first
- *     doubts: { calls_lost, unknown_frees, double_allocs, coalesced, late,
- *       map_count_mismatches } ]
+ *     doubts: { calls_lost, unknown_frees, double_allocs, clipped (chunks whose size
+ *       may be another's, life.h), coalesced, late, map_count_mismatches } ]
  *   sum: { calls, failed, asked, given_back, to_kernel, events, in_calls, mapped,
  *     unmapped, changed } over all spaces of this report (of a whole watch: those that
  *     are forgotten, too)
@@ -497,6 +497,9 @@ static void print_doubts(const struct output *o, const struct space *s)
 		o->f, s->double_allocs,
 		"Chunks that must have been freed unseen, for others were allocated on them");
 	any += doubt(
+		o->f, s->clipped,
+		"Chunks taken to end where the next one begins: threads were at their address at once, and whose came last was not to be seen");
+	any += doubt(
 		o->f, s->coalesced,
 		"VMA changes merged into later events (the state is exact, the history between is not)");
 	any += doubt(
@@ -634,6 +637,8 @@ static void print_forgotten(const struct output *o)
 	      "Frees in them of what was not known to be live");
 	doubt(o->f, f->double_allocs,
 	      "Chunks in them that must have been freed unseen");
+	doubt(o->f, f->clipped,
+	      "Chunks in them taken to end where the next one begins");
 	doubt(o->f, f->coalesced,
 	      "VMA changes in them merged into later events");
 	doubt(o->f, f->late, "VMA events in them sent late");
@@ -834,6 +839,7 @@ static json_t *json_doubts(const struct space *s)
 	json_object_set_new(j, "calls_lost", json_u64(s->calls_lost));
 	json_object_set_new(j, "unknown_frees", json_u64(s->unknown_frees));
 	json_object_set_new(j, "double_allocs", json_u64(s->double_allocs));
+	json_object_set_new(j, "clipped", json_u64(s->clipped));
 	json_object_set_new(j, "coalesced",
 			    json_kernels(s, json_u64(s->coalesced)));
 	json_object_set_new(j, "late", json_kernels(s, json_u64(s->late)));
@@ -923,10 +929,11 @@ static json_t *json_forgotten(const struct output *o, const struct space *s)
 				      json_u64(f->peak)));
 	json_object_set_new(
 		j, "doubts",
-		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o}", "calls_lost",
+		json_pack("{s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "calls_lost",
 			  json_u64(f->calls_lost), "unknown_frees",
 			  json_u64(f->unknown_frees), "double_allocs",
-			  json_u64(f->double_allocs), "coalesced",
+			  json_u64(f->double_allocs), "clipped",
+			  json_u64(f->clipped), "coalesced",
 			  json_kernels(s, json_u64(f->coalesced)), "late",
 			  json_kernels(s, json_u64(f->late)),
 			  "map_count_mismatches",
