@@ -13,10 +13,19 @@ else
 fi
 cd "$tmp" || bail "no $tmp"
 # The memory that eight threads get from the kernel in every way that there is, and its causes.
-vmaheap record "${kernel[@]}" --stacks -f -o t -- "$build/tests/victims/causes" 10 >truth 2>err
-is $? 0 "exit status"
-vmaheap report --json t >report.json
+# Of two chunks that were at one address within one stamp, the report may take the wrong one for the
+# last, and then says that it has cut one off: no ground for comparing sums, so it is done again.
 report() { jq -r "$1" report.json; }
+for i in {1..10}; do
+	rm -rf t
+	vmaheap record "${kernel[@]}" --stacks -f -o t -- "$build/tests/victims/causes" 10 >truth 2>err
+	status=$?
+	vmaheap report --json t >report.json
+	[ "$(report '[.spaces[].doubts.clipped] | add')" != 0 ] || break
+	diag "$(cat err; report '.spaces[].doubts')"
+done
+is $status 0 "exit status"
+is "$(report '[.spaces[].doubts | add] | add')" 0 "no doubts"
 live=$(report '[.spaces[].live | .chunks, .bytes] | @tsv')
 allocs=$(report '[[.spaces[].functions[] | select(.name != "free")] | (map(.calls - .failed) | add), (map(.asked) | add)] | @tsv')
 is "$(report '.spaces | length')" 1 "one address space"
