@@ -332,7 +332,7 @@ static const struct command commands[] = {
 	  "                   thread allocates\n"
 	  "  --faults         page faults, too: when the pages of a chunk are first touched, and\n"
 	  "                   by what\n"
-	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576)\n"
+	  "  --ring=BYTES     of each thread's ring, a power of two (default 1048576), at most 32 MiB\n"
 	  "  --max-size=SIZE  keep the last SIZE of the trace only (64M, 2G); --max-age=SECONDS\n"
 	  "  --flight-recorder=SIZE  keep the last SIZE in memory, and write it to DIR when the\n"
 	  "                   target ends or is killed; on SIGUSR1 to DIR.1, DIR.2 ...\n"
@@ -472,6 +472,15 @@ static int parse_number(const char *text, unsigned int *n)
 	return 0;
 }
 
+/* As rings_open() takes it. */
+static bool is_ring_size(const char *text)
+{
+	unsigned int n;
+
+	return !parse_number(text, &n) && n >= 4096 && n <= 1u << 25 &&
+	       !(n & (n - 1));
+}
+
 /* 0, or, said, the exit status + 1. */
 static int add_trigger(struct args *a, const char *text)
 {
@@ -519,6 +528,10 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 		a->kernel = optarg;
 		return 0;
 	case OPT_RING:
+		if (!is_ring_size(optarg))
+			return fail("--ring=%s: it is a power of two from 4096 to 33554432 (32 MiB)",
+				    optarg) +
+			       1;
 		a->ring = optarg;
 		return 0;
 	case OPT_STACKS:

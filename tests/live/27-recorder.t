@@ -16,6 +16,8 @@ like "$(cat said)" 'a size of 256K or more' "is refused"
 exits 125 "a size that is too small" "${record[@]}" --max-size=4K -- true
 exits 125 "both" "${record[@]}" --max-size=1M --flight-recorder=1M -- true
 exits 125 "a trigger without a recorder" "${record[@]}" --trigger='rss>1M' -- true
+exits 125 "rings of a size that there is not" "${record[@]}" --ring=5000 -- true
+like "$(cat "$tmp/said")" 'a power of two from 4096' "is told which there are"
 exits 125 "a trigger that the shell has taken the rest of" "${record[@]}" --flight-recorder=1M --trigger=rss -- true
 like "$(cat said)" 'the shell takes the >' "it says so"
 exits 125 "an age that is none" "${record[@]}" --max-age=soon -- true

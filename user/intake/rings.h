@@ -53,7 +53,7 @@ struct rings_ops {
  * Listens at `path` (a UNIX socket, made mode 0666, removed at the end; a peer
  * must be a process that admit() knows, see peer_tgid() in rings.c). ring_bytes: data of each ring
  * when it has grown as far as it may, a power of two
- * >= 4096; of very many rings the later ones may grow less (RINGS_BYTES).
+ * from 4096 to 2^25; of very many rings the later ones may grow less (RINGS_BYTES).
  * `block`: a full ring makes the target wait, else drop and count.
  * NULL and errno on failure.
  */
