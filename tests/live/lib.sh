@@ -116,9 +116,19 @@ bail() {
 plan() { echo "1..$1"; tap_done=yes; }
 done_testing() { [ -n "$tap_done" ] || echo "1..$tap_count"; tap_done=yes; }
 
+# What a failed test has made stays for whoever looks into it, unless it is large.
+keep_files() {
+	local to
+	to=$OUT/$(basename "$0" .t)
+	[ "$(du -sm "$tmp" | cut -f1)" -le 64 ] || return 0
+	cp -a "$tmp" "$to" 2>/dev/null
+	echo "# its files: $to"
+}
+
 at_exit() {
 	local status=$?
 	! in_guest || unload || echo "# the module cannot be unloaded"
+	[ $tap_failed = 0 ] || ! in_guest || keep_files
 	rm -rf "$tmp"
 	if [ -z "$tap_done" ]; then
 		echo "# the test ended early (status $status)"
