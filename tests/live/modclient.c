@@ -19,6 +19,7 @@
  *       other way round, like a privileged program that writes to a descriptor
  *       which it was given. family: prints its number; $FAMILY is taken for it.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -492,13 +493,12 @@ static bool sync_all(void)
 
 /* --- the truth */
 
-static char state_of(uint32_t tgid)
+/* Field 3 of a stat file of proc(5); 0: it is gone. */
+static char state_in(const char *path)
 {
-	char path[64], line[512], *p, c = 0;
-	FILE *f;
+	char line[512], *p, c = 0;
+	FILE *f = fopen(path, "r");
 
-	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
-	f = fopen(path, "r");
 	if (!f)
 		return 0;
 	if (fgets(line, sizeof(line), f) && (p = strrchr(line, ')')))
@@ -507,30 +507,41 @@ static char state_of(uint32_t tgid)
 	return c;
 }
 
-/* All threads: the leader's state is one thread's, so look at each. */
-static bool stopped(uint32_t tgid)
+static char state_of(uint32_t tgid)
 {
 	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
+	return state_in(path);
+}
+
+/*
+ * All threads: the leader's state is one thread's, so look at each. (By programs
+ * it takes seconds on the debug kernel, of which the test has few.)
+ */
+static bool stopped(uint32_t tgid)
+{
+	char path[320];
+	struct dirent *e;
 	bool all = true;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "cat /proc/%u/task/*/stat 2>/dev/null",
-		 tgid);
-	f = popen(path, "r");
-	if (!f)
-		return false;
-	char line[512];
 	unsigned int n = 0;
+	DIR *d;
 
-	while (fgets(line, sizeof(line), f)) {
-		char *p = strrchr(line, ')');
+	snprintf(path, sizeof(path), "/proc/%u/task", tgid);
+	d = opendir(path);
+	while (d && (e = readdir(d))) {
+		char c;
 
-		n++;
-		if (!p ||
-		    (p[2] != 'T' && p[2] != 't' && p[2] != 'Z' && p[2] != 'X'))
-			all = false;
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%u/task/%s/stat", tgid,
+			 e->d_name);
+		c = state_in(path);
+		n += c != 0;
+		all &= !c || strchr("TtZX", c);
 	}
-	pclose(f);
+	if (d)
+		closedir(d);
 	return n && all;
 }
 
