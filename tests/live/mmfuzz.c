@@ -1461,8 +1461,10 @@ static void verify(int pid, const char *what)
 	do {
 		text[0] = 0;
 		status = ask(pid, text, sizeof(text));
-	} while (strstr(text, "could not be compared: Connection timed out") &&
-		 ++sum.again && ++tries < 100);
+	} while (
+		strstr(text,
+		       "could not be compared: a thread did not stop in time") &&
+		++sum.again && ++tries < 100);
 	figures = strstr(text, "verify: 1 check, ");
 	if (figures &&
 	    sscanf(figures, "verify: 1 check, %lu VMAs compared, %lu", &vmas,
