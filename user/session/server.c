@@ -298,12 +298,7 @@ static int answer_verify(struct server *sv, const struct question *q, FILE *f)
 	(void)sv;
 	if (rc < 0) {
 		fprintf(f, "process %u could not be compared: %s\n", q->pid,
-			rc == -EPERM ? "another tracer holds it" :
-			rc == -ETIMEDOUT ?
-				       "a thread did not stop in time" :
-			rc == -EOPNOTSUPP ?
-				       "there is no module (--kernel=none)" :
-				       strerror(-rc));
+			session_verify_why(rc));
 		return 125;
 	}
 	fprintf(f, "verify: 1 check, %zu VMAs compared, %d mismatches\n",

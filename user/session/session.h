@@ -113,6 +113,8 @@ int session_refresh(struct session *s, uint32_t tgid);
  * -ETIMEDOUT: does not stop).
  */
 int session_verify(struct session *s, uint32_t tgid, FILE *f);
+/* Why it could not be: of what session_verify() returned. */
+const char *session_verify_why(int err);
 
 struct session_totals {
 	struct order_totals order;

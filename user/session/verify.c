@@ -154,6 +154,20 @@ int session_verify(struct session *s, uint32_t tgid, FILE *f)
 	return rc;
 }
 
+const char *session_verify_why(int err)
+{
+	switch (err) {
+	case -ETIMEDOUT:
+		return "a thread did not stop in time";
+	case -EPERM:
+		return "another tracer holds it";
+	case -EOPNOTSUPP:
+		return "there is no module (--kernel=none)";
+	default:
+		return strerror(-err);
+	}
+}
+
 /* Mismatches go to the person who asked, line by line. */
 static void say_lines(struct session *s, char *text)
 {
@@ -176,10 +190,7 @@ void session_verify_one(struct session *s, uint32_t tgid)
 	rc = session_verify(s, tgid, f);
 	if (rc < 0 && rc != -ESRCH && s->skipped++ == 0)
 		session_say(s, "a verification of process %u was left out: %s",
-			    tgid,
-			    rc == -ETIMEDOUT ? "a thread did not stop in time" :
-			    rc == -EPERM     ? "another tracer holds it" :
-					       strerror(-rc));
+			    tgid, session_verify_why(rc));
 	fclose(f);
 	say_lines(s, text);
 	free(text);
