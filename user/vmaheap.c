@@ -11,6 +11,7 @@
 
 #include "command/command.h"
 #include "intake/proc.h"
+#include "intake/rings.h"
 #include "output/heap.h"
 #include "session/client.h"
 #include "session/look.h"
@@ -472,13 +473,11 @@ static int parse_number(const char *text, unsigned int *n)
 	return 0;
 }
 
-/* As rings_open() takes it. */
 static bool is_ring_size(const char *text)
 {
 	unsigned int n;
 
-	return !parse_number(text, &n) && n >= 4096 && n <= 1u << 25 &&
-	       !(n & (n - 1));
+	return !parse_number(text, &n) && ring_bytes_valid(n);
 }
 
 /* 0, or, said, the exit status + 1. */

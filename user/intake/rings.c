@@ -900,13 +900,18 @@ out_epoll:
 	return -1;
 }
 
+bool ring_bytes_valid(uint64_t bytes)
+{
+	return bytes >= 4096 && bytes <= 1u << 25 && !(bytes & (bytes - 1));
+}
+
 struct rings *rings_open(const char *path, size_t bytes, bool block,
 			 const struct rings_ops *ops, void *ctx)
 {
 	struct rings *rs;
 	int err;
 
-	if (bytes < 4096 || (bytes & (bytes - 1)) || bytes > 1u << 25) {
+	if (!ring_bytes_valid(bytes)) {
 		errno = EINVAL;
 		return NULL;
 	}

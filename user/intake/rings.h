@@ -49,11 +49,14 @@ struct rings_ops {
 	void (*stack)(void *ctx, const struct event *ev);
 };
 
+/* May rings have so many bytes of data? A power of two from 4096 to 2^25. */
+bool ring_bytes_valid(uint64_t bytes);
+
 /*
  * Listens at `path` (a UNIX socket, made mode 0666, removed at the end; a peer
  * must be a process that admit() knows, see peer_tgid() in rings.c). ring_bytes: data of each ring
- * when it has grown as far as it may, a power of two
- * from 4096 to 2^25; of very many rings the later ones may grow less (RINGS_BYTES).
+ * when it has grown as far as it may (ring_bytes_valid()); of very many rings the later
+ * ones may grow less (RINGS_BYTES).
  * `block`: a full ring makes the target wait, else drop and count.
  * NULL and errno on failure.
  */
