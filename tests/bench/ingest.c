@@ -434,6 +434,22 @@ static void end_round(struct bench *b, char *dir)
 		die(dir);
 }
 
+/* Whole batches and nothing else. */
+static bool is_stream(const char *in, off_t size)
+{
+	off_t at = 0;
+
+	while (size - at >= (off_t)sizeof(struct batch)) {
+		const struct batch *x = (const void *)(in + at);
+
+		at += sizeof(*x);
+		if (x->nr > (uint64_t)(size - at) / 8)
+			return false;
+		at += 8 * x->nr;
+	}
+	return at == size;
+}
+
 static int replay(const char *path)
 {
 	double checks[ROUNDS], writes[ROUNDS], models[ROUNDS], sums[ROUNDS];
@@ -452,6 +468,10 @@ static int replay(const char *path)
 		  0);
 	if (in == MAP_FAILED)
 		die(path);
+	if (!is_stream(in, st.st_size)) {
+		fprintf(stderr, "%s: not what ingest record writes\n", path);
+		return 1;
+	}
 	for (int r = 0; r < ROUNDS; r++) {
 		struct bench b = { .m = start_model() };
 		char dir[PATH_MAX];
@@ -467,7 +487,7 @@ static int replay(const char *path)
 				one_batch(&b, x);
 			else
 				one_stack(&b, x);
-			at += 16 + 8 * x->nr;
+			at += sizeof(*x) + 8 * x->nr;
 		}
 		mt = model_totals(b.m);
 		events = mt.events - 1 - b.stacks;
