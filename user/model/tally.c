@@ -130,7 +130,6 @@ long tally_stack(struct book *b, uint64_t stack)
 	return (long)s->nr_stacks++;
 }
 
-/* There are few errors, too. */
 /* A mapping that was refused though no limit was reached: was there room for it? */
 static enum failed_reason reason_of(const struct space *s,
 				    const struct event *ev)
@@ -142,6 +141,7 @@ static enum failed_reason reason_of(const struct space *s,
 	return FAILED_NO_ROOM;
 }
 
+/* There are few errors: a list will do here, too. */
 int tally_failed(struct book *b, const struct event *ev)
 {
 	struct space *s = &b->s;
