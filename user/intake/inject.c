@@ -449,7 +449,8 @@ static int read_libs(struct inject *in)
 		err = libs_find(in->pid, in->mem, &in->r_debug);
 		if (!err)
 			err = libs_read(in->mem, in->r_debug, &in->libs);
-	} while (err == -EAGAIN && tries++ < LOADING_TRIES);
+	} while ((err == -EAGAIN || err == -EBADMSG) &&
+		 tries++ < LOADING_TRIES);
 	return err;
 }
 

@@ -32,7 +32,10 @@ struct libs {
  * linker is at work (static); -EAGAIN: it has not begun; -ELIBBAD: 32-bit code.
  */
 int libs_find(uint32_t pid, int mem, uint64_t *r_debug);
-/* 0; -EAGAIN: the linker is changing the list; -EBADMSG: it makes no sense. */
+/*
+ * 0; -EAGAIN: the linker is changing the list; -EBADMSG: it makes no sense, which
+ * that of a running process may not for a moment.
+ */
 int libs_read(int mem, uint64_t r_debug, struct libs *l);
 /* The same without the objects: the sum alone. */
 int libs_sum(int mem, uint64_t r_debug, uint64_t *sum);
