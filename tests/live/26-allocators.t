@@ -51,6 +51,7 @@ row() {
 }
 
 row glibc glibc "$victims/alloc_ops"
+common=$(wc -l <glibc.calls)
 for a in jemalloc tcmalloc mimalloc; do
 	row $a-linked $a "$victims/alloc_ops-$a"
 	lib=$(ldd "$victims/alloc_ops-$a" | awk "/$a/ { print \$3 }")
@@ -58,6 +59,18 @@ for a in jemalloc tcmalloc mimalloc; do
 	row $a-preloaded $a "$victims/alloc_ops"
 	unset LD_PRELOAD
 done
+# Uprobes go to where the program's malloc will be; the functions that only a library has come last.
+for a in jemalloc tcmalloc mimalloc musl; do
+	ran $a-probed --alloc=uprobe -- "$victims/alloc_ops-$a"
+	calls $a-probed >$a-probed.calls
+	sed -i 's/^memalign/aligned_alloc/' $a-probed.calls $a-probed.truth
+	n=$(sed -n '/^live/!p' $a-probed.truth | wc -l)
+	[ "$n" -lt "$common" ] || n=$common
+	is "$(diff <(head -n "$n" $a-probed.calls) <(head -n "$n" $a-probed.truth) | head -n 10)" "" \
+		"$a-probed: $n calls of C and C++, one by one"
+done
+exits 125 "uprobes, and nothing to probe" vmaheap record --alloc=uprobe -o nothing -- "$victims/alloc_ops-stripped"
+like "$(cat "$tmp/said")" 'no malloc found \(allocator opaque\)' "it is said"
 # What frees more than it names is a loss, for only the library knows what.
 vmaheap record -o destroyed -- "$victims/alloc_ops-mimalloc" destroy 2>destroyed.err
 is "$? $(grep -o 'lost: [0-9]*' destroyed.err)" "0 lost: 1" "mi_heap_destroy: it is told that chunks have gone"

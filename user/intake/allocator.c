@@ -23,12 +23,41 @@
 
 /*
  * In glibc 2.36 free is cfree and aligned_alloc is memalign: the name that comes
- * first counts.
+ * first counts. Those of C++ are of interest where the allocator itself defines
+ * them (jemalloc's new calls nobody); libstdc++'s call malloc.
  */
 static const char *const names[ALLOCATOR_FUNCTIONS] = {
-	"malloc",	"free",		  "calloc",	   "realloc",
-	"reallocarray", "posix_memalign", "aligned_alloc", "memalign",
-	"valloc",	"pvalloc",	  "cfree",
+	"malloc",
+	"free",
+	"calloc",
+	"realloc",
+	"reallocarray",
+	"posix_memalign",
+	"aligned_alloc",
+	"memalign",
+	"valloc",
+	"pvalloc",
+	"cfree",
+	"free_sized",
+	"free_aligned_sized",
+	"_Znwm",
+	"_Znam",
+	"_ZnwmRKSt9nothrow_t",
+	"_ZnamRKSt9nothrow_t",
+	"_ZnwmSt11align_val_t",
+	"_ZnamSt11align_val_t",
+	"_ZnwmSt11align_val_tRKSt9nothrow_t",
+	"_ZnamSt11align_val_tRKSt9nothrow_t",
+	"_ZdlPv",
+	"_ZdaPv",
+	"_ZdlPvm",
+	"_ZdaPvm",
+	"_ZdlPvRKSt9nothrow_t",
+	"_ZdaPvRKSt9nothrow_t",
+	"_ZdlPvSt11align_val_t",
+	"_ZdaPvSt11align_val_t",
+	"_ZdlPvmSt11align_val_t",
+	"_ZdaPvmSt11align_val_t",
 };
 
 /* A name that is in this library alone, or in a program linked with it. */
@@ -252,12 +281,22 @@ static int read_functions(const char *path, bool is_exe, struct allocator *a)
 	return err;
 }
 
-int allocator_read(const char *path, struct allocator *a)
+static int read_file(const char *path, bool is_exe, struct allocator *a)
 {
 	*a = (struct allocator){ .kind = "" };
 	snprintf(a->path, sizeof(a->path), "%s", path);
 	snprintf(a->name, sizeof(a->name), "%s", path);
-	return read_functions(path, true, a);
+	return read_functions(path, is_exe, a);
+}
+
+int allocator_read(const char *path, struct allocator *a)
+{
+	return read_file(path, true, a);
+}
+
+int allocator_read_library(const char *path, struct allocator *a)
+{
+	return read_file(path, false, a);
 }
 
 static bool is_same_file(const char *path, const struct stat *st)

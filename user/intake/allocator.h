@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ALLOCATOR_FUNCTIONS 11
+#define ALLOCATOR_FUNCTIONS 31
 
 struct allocator {
 	/* The file as /proc shows it: right in a container and when deleted. */
@@ -45,5 +45,7 @@ int allocator_find(uint32_t pid, struct allocator *a);
  * it is no code; -errno.
  */
 int allocator_read(const char *path, struct allocator *a);
+/* The same of a library, of which others find only what it exports. */
+int allocator_read_library(const char *path, struct allocator *a);
 
 #endif

@@ -271,14 +271,24 @@ __attribute__((format(printf, 2, 3))) static bool fail(char **why,
 	return false;
 }
 
+/* What the functions of other names than C's do. */
+static const char *meaning(const char *function)
+{
+	if (!strcmp(function, "cfree"))
+		return "free";
+	if (!strncmp(function, "free_", 5) || !strncmp(function, "_Zd", 3))
+		return "delete";
+	if (strncmp(function, "_Zn", 3))
+		return function;
+	return strstr(function, "align_val_t") ? "aligned_new" : "malloc";
+}
+
 static struct bpf_program *enter_program(struct alloc_bpf *bpf,
 					 const char *function)
 {
 	char name[32];
 
-	if (!strcmp(function, "cfree"))
-		function = "free";
-	snprintf(name, sizeof(name), "enter_%s", function);
+	snprintf(name, sizeof(name), "enter_%s", meaning(function));
 	return bpf_object__find_program_by_name(bpf->obj, name);
 }
 

@@ -76,7 +76,7 @@ __u64 lost; /* events that could not be told of */
  */
 __u64 trampoline = 0x7fffffffe000;
 
-/* The returns of free are probed as well. */
+/* The returns of free and cfree are probed as well. */
 __u32 free_returns = 1;
 
 static struct call *call_of(__u32 tid)
@@ -127,8 +127,9 @@ static int is_inside(const struct call *c, __u64 sp, __u64 caller)
 	return sp < c->sp || (sp == c->sp && caller - trampoline < 4096);
 }
 
-static int enter(struct pt_regs *ctx, __u32 op, __u64 addr, __u64 size,
-		 __u64 align)
+/* returns: is the return of the function probed? (BPF calls have five arguments.) */
+static __always_inline int enter(struct pt_regs *ctx, __u32 op, __u64 addr,
+				 __u64 size, __u64 align, __u32 returns)
 {
 	__u64 sp = PT_REGS_SP(ctx), caller = 0;
 	struct call *c = call_of((__u32)bpf_get_current_pid_tgid());
@@ -152,7 +153,7 @@ static int enter(struct pt_regs *ctx, __u32 op, __u64 addr, __u64 size,
 	c->out = op == OP_POSIX_MEMALIGN ? addr : 0;
 	if (op == OP_FREE || op == OP_REALLOC || op == OP_REALLOCARRAY)
 		tell(c, ALLOC_RECORD_ENTER, c->begin, addr);
-	if (op == OP_FREE && !free_returns)
+	if (!returns)
 		c->op = 0; /* over, as far as we will ever know */
 	return 0;
 }
@@ -166,20 +167,25 @@ static __u64 product(__u64 a, __u64 b)
 	return a && p / a != b ? ~0ull : p;
 }
 
-#define ENTER(name, op, addr, size, align)                \
-	SEC("uprobe")                                     \
-	int enter_##name(struct pt_regs *ctx)             \
-	{                                                 \
-		__u64 a = PT_REGS_PARM1(ctx);             \
-		__u64 b = PT_REGS_PARM2(ctx);             \
-		__u64 c = PT_REGS_PARM3(ctx);             \
-                                                          \
-		(void)a, (void)b, (void)c;                \
-		return enter(ctx, op, addr, size, align); \
+#define ENTER_CALL(name, op, addr, size, align, returns)           \
+	SEC("uprobe")                                              \
+	int enter_##name(struct pt_regs *ctx)                      \
+	{                                                          \
+		__u64 a = PT_REGS_PARM1(ctx);                      \
+		__u64 b = PT_REGS_PARM2(ctx);                      \
+		__u64 c = PT_REGS_PARM3(ctx);                      \
+                                                                   \
+		(void)a, (void)b, (void)c;                         \
+		return enter(ctx, op, addr, size, align, returns); \
 	}
+#define ENTER(name, op, addr, size, align) \
+	ENTER_CALL(name, op, addr, size, align, 1)
 
+ENTER_CALL(free, OP_FREE, a, 0, 0, free_returns)
+/* What may call free() to do its work: the end of it must be known. */
+ENTER(delete, OP_FREE, a, 0, 0)
 ENTER(malloc, OP_MALLOC, 0, a, 0)
-ENTER(free, OP_FREE, a, 0, 0)
+ENTER(aligned_new, OP_ALIGNED_ALLOC, 0, a, b)
 ENTER(calloc, OP_CALLOC, 0, product(a, b), 0)
 ENTER(realloc, OP_REALLOC, a, b, 0)
 ENTER(reallocarray, OP_REALLOCARRAY, a, product(b, c), 0)

@@ -29,7 +29,6 @@ struct run {
 	const struct record_opts *o;
 	const char *alloc; /* "shim", "uprobe", "none" */
 	struct launch launch;
-	bool probe; /* uprobes go to the program itself */
 	int fd; /* to the daemon */
 	pid_t server; /* our own one; 0: there was a daemon */
 	int loaded; /* the module was loaded by us */
@@ -311,8 +310,8 @@ static int request_start(struct run *r, uint32_t pid)
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
 	snprintf(alloc, sizeof(alloc), "alloc=%s", r->alloc);
 	command_line(r, command, sizeof(command));
-	if (r->probe) {
-		snprintf(probe, sizeof(probe), "probe=%s", r->launch.path);
+	if (r->launch.allocator[0]) {
+		snprintf(probe, sizeof(probe), "probe=%s", r->launch.allocator);
 		args[n++] = probe;
 	}
 	if (r->o->no_module)
@@ -590,9 +589,8 @@ static void choose_other(struct run *r)
 			who, what);
 		return;
 	}
-	if (can_probe && !geteuid()) {
+	if (can_probe && !geteuid() && launch_find_allocator(&r->launch)) {
 		r->alloc = "uprobe";
-		r->probe = r->launch.kind == LAUNCH_STATIC;
 		fprintf(stderr,
 			"vmaheap: %s %s, so the shim cannot be preloaded: its allocator calls are seen by uprobes, which cost microseconds each\n",
 			who, what);
@@ -605,32 +603,40 @@ static void choose_other(struct run *r)
 		who, what, can_probe ? " (uprobes need root)" : "");
 }
 
-static void choose_alloc(struct run *r)
+static int choose_alloc(struct run *r)
 {
 	const char *what;
 
 	r->alloc = r->o->alloc;
 	if (!r->o->argv)
-		return;
+		return 0;
 	launch_look(r->o->argv[0], &r->launch);
 	what = launch_what(r->launch.kind);
+	if (!strcmp(r->alloc, "uprobe") && !launch_find_allocator(&r->launch) &&
+	    !access(r->launch.path, X_OK)) {
+		fprintf(stderr,
+			"vmaheap: %s: no malloc found (allocator opaque), so there is nothing to probe\n",
+			r->o->argv[0]);
+		return -ENOENT;
+	}
 	if (!what)
-		return;
-	if (!strcmp(r->alloc, "uprobe"))
-		r->probe = r->launch.kind == LAUNCH_STATIC;
-	else if (!strcmp(r->alloc, "shim") && !r->o->alloc_given)
+		return 0;
+	if (!strcmp(r->alloc, "shim") && !r->o->alloc_given)
 		choose_other(r);
 	else if (!strcmp(r->alloc, "shim"))
 		fprintf(stderr,
 			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of programs that it executes may be\n",
 			r->o->argv[0], what);
+	return 0;
 }
 
 static int prepare(struct run *r)
 {
 	char path[PATH_MAX];
+	int err = choose_alloc(r);
 
-	choose_alloc(r);
+	if (err)
+		return err;
 	if (!strcmp(r->alloc, "shim") && r->o->argv &&
 	    client_shim_path(path, sizeof(path))) {
 		fprintf(stderr,

@@ -263,9 +263,10 @@ static int start_shim(struct session *s, char **why)
 }
 
 /*
- * With on_exec, pid is still a copy of the command that starts it, which uses
- * the libc of the system; the probes follow the process through its exec, so
- * they are there when its first malloc is called.
+ * With on_exec, pid is still a copy of the command that starts it, which has said
+ * where the program's malloc will be (launch.h); else it is looked for in that copy.
+ * The probes follow the process through its exec, so they are there when its first
+ * malloc is called.
  */
 static int start_uprobes(struct session *s, char **why)
 {
