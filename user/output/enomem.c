@@ -14,6 +14,8 @@
  *   callers: [ op, caller, vmas ]: the same of allocator calls, most first; null
  *   splits: [ by (cause), borders ]: where two VMAs that one call made touch, what
  *     changed one of them last; `holes`: where they do not
+ *   coalesced: changes that were merged into later ones, which stand here as the
+ *     makers and splitters; null without the module
  *   neighbours: { gap, permissions, shared, file, offset, flags, special, unknown }:
  *     pairs, by what keeps them from being one VMA
  *   failed: [ syscall, reason (as in report), calls ] of ENOMEM; null: not known
@@ -289,6 +291,11 @@ static int text_who(const struct output *o, const struct space *s,
 	if (!err)
 		err = text_calls(o, s);
 	text_callers(o, s);
+	if (s->coalesced)
+		fprintf(o->f,
+			"Not told one by one: %" PRIu64
+			" change%s, merged into later ones, which stand here for them.\n",
+			s->coalesced, plural(s->coalesced));
 	fputc('\n', o->f);
 	return err;
 }
@@ -608,6 +615,8 @@ static int enomem_json(const struct output *o, const struct space *s,
 				    json_null());
 	json_object_set_new(j, "holes",
 			    known ? json_u64(f->holes) : json_null());
+	json_object_set_new(j, "coalesced",
+			    known ? json_u64(s->coalesced) : json_null());
 	json_object_set_new(j, "neighbours", json_neighbours(f));
 	json_object_set_new(j, "failed",
 			    known && !f->room.is_32 ? json_failed(s) :
