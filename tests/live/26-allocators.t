@@ -85,8 +85,10 @@ is "$(vmaheap report --json python3 | jq -c '.spaces[-1] | [.allocator.name, .do
 like "$(vmaheap maps jemalloc-linked)" ' pool ' "what the allocator maps is its pool"
 row musl musl "$victims/alloc_ops-musl"
 row static glibc "$victims/alloc_ops-static"
-like "$(cat static.err)" 'statically linked, so the shim cannot be preloaded: its allocator calls are seen by uprobes' "static: it is said how"
+like "$(cat static.err)" 'statically linked, so the preloaded shim sees none of its allocator calls: uprobes do' "static: it is said how"
 row musl-static musl "$victims/alloc_ops-musl-static"
+row own "" "$victims/alloc_ops-own"
+like "$(cat own.err)" 'defines malloc itself, .*: uprobes do' "a program with a malloc of its own: it is said how"
 
 # --- where nothing is to be seen
 ran stripped -- "$victims/alloc_ops-stripped"
@@ -95,9 +97,9 @@ is "$(vmaheap report --json stripped | jq -c '.spaces[-1] | [.allocator, .calls,
 	'[{"name":"","file":null,"static":true},null,true]' "stripped: the VMA side alone"
 like "$(vmaheap maps stripped)" '^Allocator: opaque' "maps says it"
 ran asked --alloc=shim -- "$victims/alloc_ops-static"
-like "$(cat asked.err)" 'its own allocator calls are not seen' "the shim was asked for and cannot: it is said"
+like "$(cat asked.err)" 'sees none of its allocator calls' "the shim was asked for and cannot: it is said"
 cp "$victims/alloc_ops" other && chown 65534 other && chmod u+s other
 ran setuid -- ./other
-like "$(cat setuid.err)" 'other rights than yours.* seen by uprobes' "set-user-ID: uprobes"
+like "$(cat setuid.err)" 'other rights than yours.*: uprobes do' "set-user-ID: uprobes"
 is "$(calls setuid | wc -l)" "$(grep -vc '^live' setuid.truth)" "set-user-ID: all its calls"
 done_testing

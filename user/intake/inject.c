@@ -467,6 +467,9 @@ static int study(struct inject *in, char **why)
 	if (err)
 		return refuse(why, "its list of libraries cannot be read: %s",
 			      strerror(-err));
+	/* It calls its own functions directly, by no pointer that could be set. */
+	if (in->libs.nr && lib_symbol(in->mem, &in->libs.at[0], "malloc"))
+		return refuse(why, "it defines malloc itself");
 	if (has_lib(in, "libvmaheap-shim"))
 		return refuse(why, "it has the shim already, preloaded");
 	if (!find_gap(in))

@@ -581,25 +581,26 @@ static void choose_other(struct run *r)
 	const char *what = launch_what(r->launch.kind);
 	const char *who = r->o->argv[0];
 	bool can_probe = r->launch.kind == LAUNCH_STATIC ||
+			 r->launch.kind == LAUNCH_OWN ||
 			 r->launch.kind == LAUNCH_SECURE;
 
 	if (r->o->follow) {
 		fprintf(stderr,
-			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of programs that it executes may be\n",
+			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls; those of programs that it executes it may\n",
 			who, what);
 		return;
 	}
 	if (can_probe && !geteuid() && launch_find_allocator(&r->launch)) {
 		r->alloc = "uprobe";
 		fprintf(stderr,
-			"vmaheap: %s %s, so the shim cannot be preloaded: its allocator calls are seen by uprobes, which cost microseconds each\n",
+			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls: uprobes do, at microseconds each\n",
 			who, what);
 		return;
 	}
 	if (!r->o->no_module)
 		r->alloc = "none";
 	fprintf(stderr,
-		"vmaheap: %s %s, so the shim cannot be preloaded: allocator opaque%s\n",
+		"vmaheap: %s %s, so the preloaded shim sees nothing of it: allocator opaque%s\n",
 		who, what, can_probe ? " (uprobes need root)" : "");
 }
 
@@ -625,7 +626,7 @@ static int choose_alloc(struct run *r)
 		choose_other(r);
 	else if (!strcmp(r->alloc, "shim"))
 		fprintf(stderr,
-			"vmaheap: %s %s, so the shim cannot be preloaded: its own allocator calls are not seen, those of programs that it executes may be\n",
+			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls; those of programs that it executes it may\n",
 			r->o->argv[0], what);
 	return 0;
 }

@@ -105,6 +105,8 @@ void launch_look(const char *argv0, struct launch *l)
 		l->kind = LAUNCH_SECURE;
 	else if (a.is_static)
 		l->kind = err ? LAUNCH_OPAQUE : LAUNCH_STATIC;
+	else if (!err)
+		l->kind = LAUNCH_OWN;
 	else if (err == -ENOEXEC)
 		l->kind = LAUNCH_FOREIGN;
 }
@@ -210,6 +212,8 @@ const char *launch_what(enum launch_kind kind)
 	switch (kind) {
 	case LAUNCH_STATIC:
 		return "is statically linked";
+	case LAUNCH_OWN:
+		return "defines malloc itself, which goes before any preloaded one";
 	case LAUNCH_OPAQUE:
 		return "is statically linked and has no symbols of an allocator";
 	case LAUNCH_SECURE:

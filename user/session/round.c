@@ -167,19 +167,25 @@ void session_note_allocator(struct session *s, const struct space *sp)
 		trace_note(s->trace, &n.rec);
 }
 
-/* A program that is done before the first sample is static or not all the same. */
+/*
+ * A program that is done before the first sample is static or not all the same; and
+ * one that is probed does not wait for us as it ends, as one with the shim does, so
+ * it is looked at when it calls.
+ */
 static void look_at_new(struct session *s)
 {
+	bool born = s->born;
 	size_t i;
 
-	if (!s->born)
+	if (!born && !s->uprobes)
 		return;
 	s->born = false;
 	for (i = 0; i < s->nr_processes; i++) {
 		const struct process *p = s->processes[i];
 		const struct space *sp = session_living_space(s, p->tgid);
 
-		if (sp && p->alive && !sp->allocator.known)
+		if (sp && p->alive && !sp->allocator.known &&
+		    (born || sp->has_calls))
 			session_note_allocator(s, sp);
 	}
 }
