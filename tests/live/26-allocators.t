@@ -85,10 +85,15 @@ is "$(vmaheap report --json python3 | jq -c '.spaces[-1] | [.allocator.name, .do
 like "$(vmaheap maps jemalloc-linked)" ' pool ' "what the allocator maps is its pool"
 row musl musl "$victims/alloc_ops-musl"
 row static glibc "$victims/alloc_ops-static"
-like "$(cat static.err)" 'statically linked, so the preloaded shim sees none of its allocator calls: uprobes do' "static: it is said how"
+like "$(cat static.err)" 'statically linked, so the preloaded shim sees no call of its malloc: uprobes do' "static: it is said how"
 row musl-static musl "$victims/alloc_ops-musl-static"
 row own "" "$victims/alloc_ops-own"
 like "$(cat own.err)" 'defines malloc itself, .*: uprobes do' "a program with a malloc of its own: it is said how"
+chmod 777 .
+setpriv --reuid 65534 --regid 65534 --clear-groups "$(command -v vmaheap)" record --kernel=none -o own-user -- "$victims/alloc_ops-own" >own-user.truth 2>own-user.err
+is $? 0 "the same as any user: exit status"
+like "$(cat own-user.err)" 'allocator opaque \(uprobes need root\)' "the same as any user: it is said"
+is "$(vmaheap report --json own-user | jq -c '.spaces[-1].calls')" null "and not that there was new without malloc"
 
 # --- where nothing is to be seen
 ran stripped -- "$victims/alloc_ops-stripped"
@@ -97,7 +102,7 @@ is "$(vmaheap report --json stripped | jq -c '.spaces[-1] | [.allocator, .calls,
 	'[{"name":"","file":null,"static":true},null,true]' "stripped: the VMA side alone"
 like "$(vmaheap maps stripped)" '^Allocator: opaque' "maps says it"
 ran asked --alloc=shim -- "$victims/alloc_ops-static"
-like "$(cat asked.err)" 'sees none of its allocator calls' "the shim was asked for and cannot: it is said"
+like "$(cat asked.err)" 'sees no call of its malloc' "the shim was asked for and cannot: it is said"
 cp "$victims/alloc_ops" other && chown 65534 other && chmod u+s other
 ran setuid -- ./other
 like "$(cat setuid.err)" 'other rights than yours.*: uprobes do' "set-user-ID: uprobes"

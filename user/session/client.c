@@ -28,6 +28,7 @@
 struct run {
 	const struct record_opts *o;
 	const char *alloc; /* "shim", "uprobe", "none" */
+	bool opaque; /* the shim is of no use: it might see new, but no malloc */
 	struct launch launch;
 	int fd; /* to the daemon */
 	pid_t server; /* our own one; 0: there was a daemon */
@@ -449,7 +450,7 @@ static void child_main(struct run *r, int go, int exec_error)
 
 	if (len <= 0)
 		_exit(STATUS_FAILED); /* no session: the parent has said why */
-	if (!strcmp(r->alloc, "shim"))
+	if (!strcmp(r->alloc, "shim") && !r->opaque)
 		preload(sock);
 	execvp(r->o->argv[0], r->o->argv);
 	err = errno;
@@ -586,21 +587,22 @@ static void choose_other(struct run *r)
 
 	if (r->o->follow) {
 		fprintf(stderr,
-			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls; those of programs that it executes it may\n",
+			"vmaheap: %s %s, so the preloaded shim sees no call of its malloc; those of programs that it executes it may\n",
 			who, what);
 		return;
 	}
 	if (can_probe && !geteuid() && launch_find_allocator(&r->launch)) {
 		r->alloc = "uprobe";
 		fprintf(stderr,
-			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls: uprobes do, at microseconds each\n",
+			"vmaheap: %s %s, so the preloaded shim sees no call of its malloc: uprobes do, at microseconds each\n",
 			who, what);
 		return;
 	}
+	r->opaque = true;
 	if (!r->o->no_module)
 		r->alloc = "none";
 	fprintf(stderr,
-		"vmaheap: %s %s, so the preloaded shim sees nothing of it: allocator opaque%s\n",
+		"vmaheap: %s %s, so the preloaded shim sees no call of its malloc: allocator opaque%s\n",
 		who, what, can_probe ? " (uprobes need root)" : "");
 }
 
@@ -626,7 +628,7 @@ static int choose_alloc(struct run *r)
 		choose_other(r);
 	else if (!strcmp(r->alloc, "shim"))
 		fprintf(stderr,
-			"vmaheap: %s %s, so the preloaded shim sees none of its allocator calls; those of programs that it executes it may\n",
+			"vmaheap: %s %s, so the preloaded shim sees no call of its malloc; those of programs that it executes it may\n",
 			r->o->argv[0], what);
 	return 0;
 }
