@@ -437,10 +437,14 @@ static bool has_lib(const struct inject *in, const char *part)
 	return false;
 }
 
-/* The linker's list, when it is not at work on it. */
+/*
+ * The linker's list, when it is not at work on it. The process runs, and may change
+ * it under us: it must be the same twice.
+ */
 static int read_libs(struct inject *in)
 {
 	int err, tries = 0;
+	uint64_t sum;
 
 	do {
 		if (tries)
@@ -449,6 +453,10 @@ static int read_libs(struct inject *in)
 		err = libs_find(in->pid, in->mem, &in->r_debug);
 		if (!err)
 			err = libs_read(in->mem, in->r_debug, &in->libs);
+		if (!err)
+			err = libs_sum(in->mem, in->r_debug, &sum);
+		if (!err && sum != in->libs.sum)
+			err = -EAGAIN;
 	} while ((err == -EAGAIN || err == -EBADMSG) &&
 		 tries++ < LOADING_TRIES);
 	return err;

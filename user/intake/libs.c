@@ -180,17 +180,11 @@ int libs_read(int mem, uint64_t r_debug, struct libs *l)
 {
 	struct reading rd = { .mem = mem, .l = l };
 	struct r_debug64 r;
-	uint64_t again;
 	int err;
 
 	memset(l, 0, sizeof(*l));
 	err = walk(mem, r_debug, &r, &l->sum, add_lib, &rd);
 	l->linker = r.ldbase;
-	/* A running process may have changed it under us. */
-	if (!err)
-		err = walk(mem, r_debug, &r, &again, NULL, NULL);
-	if (!err && again != l->sum)
-		err = -EAGAIN;
 	if (err)
 		libs_free(l);
 	return err;
