@@ -212,15 +212,23 @@ static uint64_t find_probe(int fd, const char *name, uint64_t offset)
 	return offset + (n > 0 ? probe_point(code, (size_t)n, is_free) : 0);
 }
 
-static bool has_interpreter(Elf *elf)
+/* False: it has none. Its path is "" when it is no string that fits. */
+static bool read_linker(Elf *elf, char path[PATH_MAX])
 {
 	size_t nr = 0, i;
+	Elf_Data *data;
 	GElf_Phdr ph;
 
 	elf_getphdrnum(elf, &nr);
-	for (i = 0; i < nr; i++)
-		if (gelf_getphdr(elf, (int)i, &ph) && ph.p_type == PT_INTERP)
-			return true;
+	for (i = 0; i < nr; i++) {
+		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_INTERP)
+			continue;
+		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset,
+					    ph.p_filesz, ELF_T_BYTE);
+		if (data && memchr(data->d_buf, 0, data->d_size))
+			snprintf(path, PATH_MAX, "%s", (char *)data->d_buf);
+		return true;
+	}
 	return false;
 }
 
@@ -272,7 +280,7 @@ static int read_functions(const char *path, bool is_exe, struct allocator *a)
 	if (elf && elf_kind(elf) == ELF_K_ELF)
 		err = -ENOEXEC;
 	if (is_for_us(elf)) {
-		a->is_static = is_exe && !has_interpreter(elf);
+		a->is_static = is_exe && !read_linker(elf, a->linker);
 		read_tables(elf, is_exe, &found);
 		err = take_functions(fd, &found, a) ? 0 : -ENOENT;
 	}
@@ -281,22 +289,12 @@ static int read_functions(const char *path, bool is_exe, struct allocator *a)
 	return err;
 }
 
-static int read_file(const char *path, bool is_exe, struct allocator *a)
+int allocator_read(const char *path, struct allocator *a)
 {
 	*a = (struct allocator){ .kind = "" };
 	snprintf(a->path, sizeof(a->path), "%s", path);
 	snprintf(a->name, sizeof(a->name), "%s", path);
-	return read_functions(path, is_exe, a);
-}
-
-int allocator_read(const char *path, struct allocator *a)
-{
-	return read_file(path, true, a);
-}
-
-int allocator_read_library(const char *path, struct allocator *a)
-{
-	return read_file(path, false, a);
+	return read_functions(path, true, a);
 }
 
 static bool is_same_file(const char *path, const struct stat *st)

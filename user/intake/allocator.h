@@ -21,6 +21,7 @@ struct allocator {
 	const char *
 		kind; /* "glibc", "jemalloc" ...; "": one that is not known here */
 	bool is_static; /* the executable has no dynamic linker */
+	char linker[PATH_MAX]; /* by allocator_read(): its path, "": none */
 	size_t nr; /* functions, each address once */
 	struct {
 		const char *name; /* "malloc" ... */
@@ -40,12 +41,11 @@ struct allocator {
 int allocator_find(uint32_t pid, struct allocator *a);
 
 /*
- * The same of an executable that is not running: 0; -ENOENT: it does not define
- * them itself (is_static is set); -ENOEXEC: it is code for another machine; -EINVAL:
+ * The same of a file that is not running: an executable, or a library, of which
+ * others find only what it exports. 0; -ENOENT: it does not define them itself
+ * (is_static and linker are set); -ENOEXEC: it is code for another machine; -EINVAL:
  * it is no code; -errno.
  */
 int allocator_read(const char *path, struct allocator *a);
-/* The same of a library, of which others find only what it exports. */
-int allocator_read_library(const char *path, struct allocator *a);
 
 #endif

@@ -292,16 +292,10 @@ static struct bpf_program *enter_program(struct alloc_bpf *bpf,
 	return bpf_object__find_program_by_name(bpf->obj, name);
 }
 
-static bool is_free(const struct allocator *a, size_t i)
-{
-	return !strcmp(a->functions[i].name, "free") ||
-	       !strcmp(a->functions[i].name, "cfree");
-}
-
 static bool needs_return(const struct uprobes *u, const struct allocator *a,
 			 size_t i)
 {
-	return u->windows || !is_free(a, i);
+	return u->windows || strcmp(meaning(a->functions[i].name), "free");
 }
 
 static bool attach_one(struct uprobes *u, const struct allocator *a, size_t i,

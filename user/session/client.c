@@ -311,7 +311,7 @@ static int request_start(struct run *r, uint32_t pid)
 	snprintf(pid_arg, sizeof(pid_arg), "pid=%u", pid);
 	snprintf(alloc, sizeof(alloc), "alloc=%s", r->alloc);
 	command_line(r, command, sizeof(command));
-	if (r->launch.allocator[0]) {
+	if (!strcmp(r->alloc, "uprobe") && r->launch.allocator[0]) {
 		snprintf(probe, sizeof(probe), "probe=%s", r->launch.allocator);
 		args[n++] = probe;
 	}
@@ -585,12 +585,6 @@ static void choose_other(struct run *r)
 			 r->launch.kind == LAUNCH_OWN ||
 			 r->launch.kind == LAUNCH_SECURE;
 
-	if (r->o->follow) {
-		fprintf(stderr,
-			"vmaheap: %s %s, so the preloaded shim sees no call of its malloc; those of programs that it executes it may\n",
-			who, what);
-		return;
-	}
 	if (can_probe && !geteuid() && launch_find_allocator(&r->launch)) {
 		r->alloc = "uprobe";
 		fprintf(stderr,
@@ -615,18 +609,17 @@ static int choose_alloc(struct run *r)
 		return 0;
 	launch_look(r->o->argv[0], &r->launch);
 	what = launch_what(r->launch.kind);
-	if (!strcmp(r->alloc, "uprobe") && !launch_find_allocator(&r->launch) &&
-	    !access(r->launch.path, X_OK)) {
+	if (!strcmp(r->alloc, "uprobe") && !launch_find_allocator(&r->launch)) {
 		fprintf(stderr,
 			"vmaheap: %s: no malloc found (allocator opaque), so there is nothing to probe\n",
 			r->o->argv[0]);
 		return -ENOENT;
 	}
-	if (!what)
+	if (!what || strcmp(r->alloc, "shim"))
 		return 0;
-	if (!strcmp(r->alloc, "shim") && !r->o->alloc_given)
+	if (!r->o->alloc_given && !r->o->follow)
 		choose_other(r);
-	else if (!strcmp(r->alloc, "shim"))
+	else
 		fprintf(stderr,
 			"vmaheap: %s %s, so the preloaded shim sees no call of its malloc; those of programs that it executes it may\n",
 			r->o->argv[0], what);

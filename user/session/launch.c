@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "session/launch.h"
 
-#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <spawn.h>
@@ -91,6 +90,7 @@ void launch_look(const char *argv0, struct launch *l)
 	int i, err;
 
 	l->kind = LAUNCH_DYNAMIC;
+	l->linker[0] = l->allocator[0] = 0;
 	if (!find_program(argv0, l->path))
 		return;
 	for (i = 0; i < SCRIPTS && read_script(l->path, next); i++)
@@ -101,6 +101,9 @@ void launch_look(const char *argv0, struct launch *l)
 	/* The linker, run by its name, loads a program and preloads. */
 	if (strstr(l->path, "/ld-"))
 		return;
+	memcpy(l->linker, a.linker, sizeof(l->linker));
+	if (!err)
+		memcpy(l->allocator, l->path, sizeof(l->allocator));
 	if (is_secure(l->path))
 		l->kind = LAUNCH_SECURE;
 	else if (a.is_static)
@@ -109,32 +112,6 @@ void launch_look(const char *argv0, struct launch *l)
 		l->kind = LAUNCH_OWN;
 	else if (err == -ENOEXEC)
 		l->kind = LAUNCH_FOREIGN;
-}
-
-/* Of a 64-bit program: PT_INTERP. */
-static bool read_linker(const char *path, char linker[PATH_MAX])
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC), i;
-	bool found = false;
-	Elf64_Ehdr e;
-	Elf64_Phdr ph;
-
-	if (fd < 0)
-		return false;
-	if (pread(fd, &e, sizeof(e), 0) != sizeof(e) ||
-	    e.e_phentsize != sizeof(ph))
-		e.e_phnum = 0;
-	for (i = 0; i < e.e_phnum && !found; i++)
-		found = pread(fd, &ph, sizeof(ph),
-			      (off_t)(e.e_phoff + (uint64_t)i * sizeof(ph))) ==
-				sizeof(ph) &&
-			ph.p_type == PT_INTERP;
-	found = found && ph.p_filesz > 1 && ph.p_filesz <= PATH_MAX &&
-		pread(fd, linker, ph.p_filesz, (off_t)ph.p_offset) ==
-			(ssize_t)ph.p_filesz &&
-		!linker[ph.p_filesz - 1];
-	close(fd);
-	return found;
 }
 
 /* Starts "LINKER --list PROGRAM"; what it prints, or NULL. */
@@ -147,16 +124,24 @@ static FILE *list_libraries(char *linker, char *program, pid_t *pid)
 
 	if (pipe2(out, O_CLOEXEC))
 		return NULL;
+	f = fdopen(out[0], "r");
+	if (!f)
+		goto out_close;
 	posix_spawn_file_actions_init(&fa);
 	posix_spawn_file_actions_adddup2(&fa, out[1], 1);
 	posix_spawn_file_actions_addopen(&fa, 2, "/dev/null", O_WRONLY, 0);
 	err = posix_spawn(pid, linker, &fa, NULL, argv, environ);
 	posix_spawn_file_actions_destroy(&fa);
 	close(out[1]);
-	f = err ? NULL : fdopen(out[0], "r");
-	if (!f)
-		close(out[0]);
-	return f;
+	if (!err)
+		return f;
+	fclose(f);
+	return NULL;
+
+out_close:
+	close(out[0]);
+	close(out[1]);
+	return NULL;
 }
 
 /* "\tlibm.so.6 => /lib/libm.so.6 (0x7f...)", "\t/lib/ld.so (0x7f...)": the path. */
@@ -173,20 +158,18 @@ static char *library_of(char *line)
 
 static void find_in_libraries(struct launch *l)
 {
-	char linker[PATH_MAX], *line = NULL, *path;
+	char *line = NULL, *path;
 	struct allocator a;
 	size_t size = 0;
 	pid_t pid;
 	FILE *f;
 
-	if (!read_linker(l->path, linker))
-		return;
-	f = list_libraries(linker, l->path, &pid);
+	f = list_libraries(l->linker, l->path, &pid);
 	if (!f)
 		return;
 	while (getline(&line, &size, f) > 0) {
 		path = l->allocator[0] ? NULL : library_of(line);
-		if (path && !allocator_read_library(path, &a))
+		if (path && !allocator_read(path, &a))
 			snprintf(l->allocator, PATH_MAX, "%s", path);
 	}
 	free(line);
@@ -197,14 +180,9 @@ static void find_in_libraries(struct launch *l)
 
 bool launch_find_allocator(struct launch *l)
 {
-	struct allocator a;
-
-	l->allocator[0] = 0;
-	if (!allocator_read(l->path, &a))
-		memcpy(l->allocator, l->path, PATH_MAX);
-	else
+	if (!l->allocator[0] && l->linker[0])
 		find_in_libraries(l);
-	return l->allocator[0];
+	return l->allocator[0] || (l->kind == LAUNCH_DYNAMIC && !l->linker[0]);
 }
 
 const char *launch_what(enum launch_kind kind)
