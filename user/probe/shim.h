@@ -93,6 +93,7 @@ INLINE void slot_last_word(struct slot *s, uint64_t word)
 {
 	uint64_t head = s->head;
 
+	slot_ask_ahead(s);
 	s->data[head & s->mask] = word;
 	s->head = ++head;
 	__atomic_store_n(&s->ring->head, head, __ATOMIC_RELEASE);

@@ -11,6 +11,7 @@
  * proc_mem_foll_force(); Debian's since 7), or where there is no /proc, RELRO is
  * writable for a moment, all of it, so that its VMA is the same again then.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <link.h>
 #include <stdlib.h>
@@ -226,16 +227,31 @@ static int find_originals(struct dl_phdr_info *info, size_t size, void *arg)
 	return 0;
 }
 
+/* The first object is the program: its own malloc goes before ours. */
+static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	bool *own = arg;
+	struct object o;
+
+	(void)size;
+	read_object(&o, info);
+	*own = has_symbols(&o) && symbol_of(&o, "malloc");
+	return 1;
+}
+
 /* A program may never call malloc, by which we are called first else. */
 __attribute__((constructor)) void got_set(void)
 {
 	const char *sock = getenv(SHIM_SOCK_ENV);
 	static int done;
-	bool found = false;
+	bool own = false, found = false;
 	int mem;
 
 	if (!sock || !*sock || __atomic_exchange_n(&done, 1, __ATOMIC_RELAXED))
 		return;
+	dl_iterate_phdr(find_own, &own);
+	if (own)
+		link_none(sock, -EEXIST);
 	dl_iterate_phdr(find_originals, &found);
 	if (!found)
 		return;

@@ -298,7 +298,11 @@ static inline uint64_t ring_bytes_of(uint64_t words, unsigned int levels)
 enum shim_op {
 	SHIM_RING = 1, /* a ring for thread `tid`, please */
 	SHIM_BYE = 2, /* the process is about to exit; answered when it may */
-	SHIM_NONE = 3, /* it could not be mapped: `flags` is the errno */
+	/*
+	 * Calls are missing. `flags` is the errno: why the ring could not be mapped, or
+	 * EEXIST: the program defines malloc itself.
+	 */
+	SHIM_NONE = 3,
 };
 
 struct shim_request {

@@ -156,8 +156,14 @@ static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 static void on_no_ring(void *ctx, uint32_t tgid, int err)
 {
 	struct session *s = ctx;
+	bool first = !s->rings_lost++;
 
-	if (!s->rings_lost++)
+	if (first && err == -EEXIST)
+		session_say(
+			s,
+			"process %u defines malloc itself, before the preloaded shim: allocator calls may be missing",
+			tgid);
+	else if (first)
 		session_say(
 			s,
 			"process %u cannot be heard (no ring: %s): allocator calls are missing",
