@@ -29,7 +29,7 @@
 #include "probe/words.h"
 #include "limit.h"
 #include "seed.h"
-#include "trace/trace.h"
+#include "trace/format.h"
 
 #define TGID 100
 #define FIRST_TID 100
@@ -343,12 +343,27 @@ static void put_build_id(struct trace_writer *w, uint32_t len)
 	put_record(w, &r.rec);
 }
 
+/* One of a few, of more than there are registers, or one that comes once. */
+static uint64_t any_caller(void)
+{
+	switch (seed_below(4)) {
+	case 0:
+		return 0x1000 + seed_below(8);
+	case 1:
+		return 0x2000 + seed_below(2 * PACKED_CALLERS);
+	case 2:
+		return seed_next() & WORD_ADDR_MAX;
+	default:
+		return seed_below(2) ? 0 : WORD_VALUE_MAX;
+	}
+}
+
 /* A random event that a ring may hold; returns its words. */
 static size_t any_event(uint64_t *w, const struct words_state *st)
 {
 	unsigned int id = WORD_MALLOC + seed_below(WORD_LEAVE);
 	unsigned int hdr = seed_below(4) ? 0 : WORD_HDR_CALLER + seed_below(5);
-	uint64_t caller = seed_below(100) ? seed_next() & WORD_ADDR_MAX : 0;
+	uint64_t caller = any_caller();
 	size_t n = 0;
 
 	if (hdr > WORD_HDR_CALLER)
@@ -740,6 +755,87 @@ static void test_nonsense_is_refused(void **state)
 	assert_int_equal(trace_records(w, &r, sizeof(r)), -EINVAL);
 	assert_int_equal(trace_written(w).events, 1);
 	assert_int_equal(trace_close(w), 0);
+}
+
+/* A call that has another caller than the one before costs a byte more. */
+static void test_known_callers(void **state)
+{
+	enum { CALLERS = 200, EVENTS = 100000 };
+	uint64_t *words = calloc(EVENTS, 2 * sizeof(*words));
+	struct trace_writer *w = create(NULL);
+	struct trace_reader *r;
+	uint64_t bytes;
+
+	(void)state;
+	assert_non_null(words);
+	for (size_t i = 0; i < EVENTS; i++) {
+		words[2 * i] = word_value(WORD_HDR_CALLER,
+					  0x400000 + 16 * (i % CALLERS));
+		words[2 * i + 1] = word_body(WORD_MALLOC, 24, 0x1000 + 32 * i);
+	}
+	assert_int_equal(trace_words(w, 1, 1, words, (size_t)2 * EVENTS), 0);
+	assert_int_equal(trace_close(w), 0);
+	r = open_trace();
+	bytes = trace_bytes(r);
+	trace_reader_free(r);
+	free(words);
+	assert_in_range(bytes, 9 * EVENTS, 10 * EVENTS);
+}
+
+static bool unpacks(const void *bytes, size_t nr)
+{
+	uint64_t words[32];
+	char *exact = malloc(nr); /* so that a byte too many is noticed */
+	size_t n;
+	bool ok;
+
+	assert_non_null(exact);
+	assert_true(UNPACKED_WORDS(nr) <= 32);
+	memcpy(exact, bytes, nr);
+	ok = unpack_events(exact, nr, words, &n);
+	free(exact);
+	return ok;
+}
+
+/* A body that more follows, that, and a stamp in front of it. */
+static bool unpacks_more(uint64_t stamp, uint8_t more, uint64_t value,
+			 size_t bytes)
+{
+	struct {
+		uint64_t stamp, body;
+		uint8_t more;
+		uint64_t value;
+	} __attribute__((packed)) event = {
+		.stamp = stamp ? word_value(PACKED_STAMP, stamp) :
+				 word_body(WORD_FREE, 0, 32),
+		.body = word_body(WORD_MALLOC, 8, 16) | PACKED_MORE,
+		.more = more,
+		.value = value,
+	};
+
+	return unpacks(&event, 17 + bytes);
+}
+
+static void test_packed_nonsense(void **state)
+{
+	uint64_t body = word_body(WORD_MALLOC, 8, 16);
+	uint64_t alloc = word_alloc(OP_MEMALIGN, 4, 16);
+	uint64_t stamp = word_value(PACKED_STAMP, 5), none = 0;
+
+	(void)state;
+	assert_true(unpacks(&body, 8));
+	assert_false(unpacks(&body, 7));
+	assert_false(unpacks(&alloc, 8));
+	assert_false(unpacks(&stamp, 8));
+	assert_false(unpacks(&none, 8));
+	assert_false(unpacks_more(0, 0, 0, 0)); /* nothing is in the register */
+	assert_true(unpacks_more(0, 240, 4, 8));
+	assert_false(unpacks_more(0, 240, 4, 7));
+	assert_false(unpacks_more(0, 240, ~0ull, 8));
+	assert_true(unpacks_more(7, 241, 4, 8));
+	assert_false(unpacks_more(0, 241, 4, 8)); /* a window, and no end */
+	assert_false(unpacks_more(7, 242, 4, 8));
+	assert_false(unpacks_more(7, 243, 4, 8));
 }
 
 /* A target may write any stamp into its ring. */
@@ -1455,6 +1551,8 @@ int main(void)
 		test(test_long_record),
 		test(test_other_modules),
 		test(test_nonsense_is_refused),
+		test(test_known_callers),
+		test(test_packed_nonsense),
 		test(test_stamps_never_run_back),
 		test(test_many_threads),
 		test(test_threads_come_and_go),

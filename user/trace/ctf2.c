@@ -633,7 +633,7 @@ struct copying {
 
 static void show_packet(struct copying *c, const struct trace_block *b)
 {
-	c->done += head_bytes(b->kind) + b->bytes;
+	c->done += b->packet;
 	c->show((double)c->done / (double)c->bytes);
 }
 

@@ -14,6 +14,8 @@
 #ifndef TRACE_FORMAT_H
 #define TRACE_FORMAT_H
 
+#include <stdbool.h>
+
 #include "trace/trace.h"
 
 #define CTF_MAGIC 0xC1FC1FC1u
@@ -50,28 +52,41 @@ static inline size_t round8(size_t bytes)
 }
 
 /*
- * Allocator events have as many words in a file as in a ring, but in another
- * order: a CTF event header has room for the time and the id and nothing else
- * (babeltrace2 complains of other fields there, and does not show them).
+ * Allocator events in a file. A CTF event header has room for the time and the id and
+ * nothing else (babeltrace2 complains of other fields there, and does not show
+ * them), so what a ring's event has in its header stands behind the body:
  *
  *   stamp:4 | ts:60           when the event has a ts: in front, and nothing
  *                             else before the body; stamp is PACKED_STAMP
  *   id:4 | ...                the body; PACKED_MORE is added to its id when
  *                             it is followed by one of
- *   11:4 | caller:60
- *   14:4 | begin:60
- *   15:4 | begin:60,  0:4 | caller:60
+ *   register:8                0 to 239: the caller is what this register holds
+ *   240:8 | caller:64         which is put into the next register, from 0 on in each
+ *                             packet, and round
+ *   241:8 | begin:64
+ *   242:8 | begin:64 | caller:64      likewise
  *
- * pack_event() and unpack_event() turn one into the other; `to` has the room of
- * the event's nr <= WORD_EVENT_WORDS words and is not `from`. packed_words() is
- * word_event_words() of the packed form.
+ * Half of a program's events may have another caller than the one before, but few
+ * a caller that the packet has not named (tests/bench/README.md).
  */
 #define PACKED_STAMP 8u
 #define PACKED_MORE 8u
+#define PACKED_CALLERS 240u
+#define PACKED_BYTES(words) (8 * (words) + 1) /* of an event, at most */
+#define UNPACKED_WORDS(bytes) ((bytes) / 4) /* of a packet's events, at most */
 
-void pack_event(const uint64_t *from, unsigned int nr, uint64_t *to);
-void unpack_event(const uint64_t *from, unsigned int nr, uint64_t *to);
-int packed_words(const uint64_t *w, size_t nr);
+/* The registers of a packet. All zero: it begins. */
+struct callers {
+	uint64_t of[PACKED_CALLERS];
+	uint32_t nr; /* put into them since the packet began */
+	uint8_t at[512]; /* for the writer: where a caller may be, by its hash */
+};
+
+/* A ring's event at `from`, packed; a caller that follows a body. Return bytes. */
+size_t pack_event(struct callers *c, const uint64_t *from, char *to);
+size_t pack_caller(struct callers *c, uint64_t caller, void *to);
+/* The events of a packet, as in a ring. False: they are none. */
+bool unpack_events(const void *from, size_t bytes, uint64_t *to, size_t *words);
 
 /*
  * The layouts of the metadata are fixed; a module that is newer or older than

@@ -22,7 +22,7 @@
 
 #define SIGNATURE "/* CTF 1.8 */\n"
 #define VERSION_MAJOR 0
-#define VERSION_MINOR 3
+#define VERSION_MINOR 4
 
 /* TSDL, line by line. */
 /* clang-format off */
@@ -33,10 +33,11 @@ static const char types[] =
 	"typealias integer { size = 13; align = 1; } := u13;\n"
 	"typealias integer { size = 47; align = 1; base = 16; } := x47;\n"
 	"typealias integer { size = 60; align = 1; } := u60;\n"
-	"typealias integer { size = 60; align = 1; base = 16; } := x60;\n"
 	"typealias integer { size = 60; align = 1; map = clock.monotonic.value; } := ts60;\n"
 	/* A struct is aligned as its widest field, so bytes cannot follow 4 bits. */
+	"typealias integer { size = 8; align = 1; } := more8;\n"
 	"typealias integer { size = 64; align = 1; } := size64;\n"
+	"typealias integer { size = 64; align = 1; base = 16; } := addr64;\n"
 	"typealias integer { size = 8; align = 8; encoding = UTF8; } := char8;\n"
 	"typealias integer { size = 8; align = 8; } := u8;\n"
 	"typealias integer { size = 8; align = 8; base = 16; } := x8;\n"
@@ -158,11 +159,12 @@ static const char structs[] =
 	"memalign, aligned_alloc, posix_memalign, valloc, pvalloc } op; " \
 	"u7 align_log2; x47 addr; size64 size;"
 /* What follows a body that is packed with PACKED_MORE (format.h). */
-#define MORE                                                               \
-	" enum : u4 { caller = 11, begin = 14, begin_caller = 15 } more; " \
-	"variant <more> { struct { x60 caller; } caller; "                 \
-	"struct { u60 begin; } begin; "                                    \
-	"struct { u60 begin; u4 unused; x60 caller; } begin_caller; } with;"
+#define MORE                                                        \
+	" enum : more8 { known = 0 ... 239, caller = 240, "         \
+	"begin = 241, begin_caller = 242 } more; variant <more> { " \
+	"struct { } known; struct { addr64 caller; } caller; "      \
+	"struct { size64 begin; } begin; "                          \
+	"struct { size64 begin; addr64 caller; } begin_caller; } with;"
 
 static const struct {
 	unsigned int id;

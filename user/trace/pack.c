@@ -5,28 +5,24 @@
 #include "probe/words.h"
 #include "trace/format.h"
 
+/* What follows a body; less than MORE_CALLER: a register. */
+enum more {
+	MORE_CALLER = PACKED_CALLERS,
+	MORE_BEGIN,
+	MORE_BEGIN_CALLER,
+};
+
 /* An event taken apart. */
 struct parts {
 	bool has_ts, has_begin, has_caller;
 	uint64_t ts, begin, caller;
-	const uint64_t *body;
-	unsigned int id, nr; /* the body's */
+	uint64_t body[2];
+	unsigned int nr; /* words of body */
 };
 
-static unsigned int body_words(unsigned int id)
+static unsigned int body_words(uint64_t body)
 {
-	return id == WORD_ALLOC ? 2 : 1;
-}
-
-static bool says_begin(unsigned int id)
-{
-	return id == WORD_HDR_WINDOW || id == WORD_HDR_WINDOW_CALLER;
-}
-
-static bool says_caller(unsigned int id)
-{
-	return id == WORD_HDR_CALLER || id == WORD_HDR_TS_CALLER ||
-	       id == WORD_HDR_WINDOW_CALLER;
+	return (word_id(body) & ~PACKED_MORE) == WORD_ALLOC ? 2 : 1;
 }
 
 static struct parts from_ring(const uint64_t *w)
@@ -34,8 +30,11 @@ static struct parts from_ring(const uint64_t *w)
 	unsigned int id = word_id(w[0]);
 	struct parts p = {
 		.has_ts = id >= WORD_HDR_TS,
-		.has_begin = says_begin(id),
-		.has_caller = says_caller(id),
+		.has_begin = id == WORD_HDR_WINDOW ||
+			     id == WORD_HDR_WINDOW_CALLER,
+		.has_caller = id == WORD_HDR_CALLER ||
+			      id == WORD_HDR_TS_CALLER ||
+			      id == WORD_HDR_WINDOW_CALLER,
 	};
 
 	if (p.has_begin)
@@ -44,9 +43,8 @@ static struct parts from_ring(const uint64_t *w)
 		p.ts = word_get_value(*w++);
 	if (p.has_caller)
 		p.caller = word_get_value(*w++);
-	p.body = w;
-	p.id = word_id(w[0]);
-	p.nr = body_words(p.id);
+	p.nr = body_words(w[0]);
+	memcpy(p.body, w, p.nr * sizeof(*w));
 	return p;
 }
 
@@ -59,102 +57,187 @@ static unsigned int header_id(const struct parts *p)
 	return WORD_HDR_CALLER;
 }
 
-void pack_event(const uint64_t *from, unsigned int nr, uint64_t *to)
+static unsigned int to_ring(const struct parts *p, uint64_t *to)
+{
+	unsigned int n = 0;
+
+	if (p->has_begin)
+		to[n++] = word_value(0, p->begin);
+	if (p->has_ts)
+		to[n++] = word_value(0, p->ts);
+	if (p->has_caller)
+		to[n++] = word_value(0, p->caller);
+	if (n)
+		to[0] |= header_id(p);
+	memcpy(to + n, p->body, p->nr * sizeof(*to));
+	return n + p->nr;
+}
+
+/* --- callers */
+
+static void add_caller(struct callers *c, uint64_t caller)
+{
+	c->of[c->nr++ % PACKED_CALLERS] = caller;
+}
+
+size_t pack_caller(struct callers *c, uint64_t caller, void *to)
+{
+	uint8_t *at = &c->at[caller * 0x9e3779b97f4a7c15ull >> 55], more = *at;
+
+	if (more >= c->nr || c->of[more] != caller) {
+		*at = (uint8_t)(c->nr % PACKED_CALLERS);
+		add_caller(c, caller);
+		more = MORE_CALLER;
+		memcpy((char *)to + 1, &caller, sizeof(caller));
+	}
+	memcpy(to, &more, 1);
+	return more == MORE_CALLER ? 1 + sizeof(caller) : 1;
+}
+
+/* --- from the ring to the file */
+
+static char *put(char *to, uint64_t value)
+{
+	memcpy(to, &value, sizeof(value));
+	return to + sizeof(value);
+}
+
+static char *put_begin(struct callers *c, const struct parts *p, char *to)
+{
+	*to++ = (char)(p->has_caller ? MORE_BEGIN_CALLER : MORE_BEGIN);
+	to = put(to, p->begin);
+	if (!p->has_caller)
+		return to;
+	add_caller(c, p->caller);
+	return put(to, p->caller);
+}
+
+size_t pack_event(struct callers *c, const uint64_t *from, char *to)
 {
 	struct parts p = from_ring(from);
-	uint64_t *end = to + nr;
+	const char *begin = to;
 
 	if (p.has_ts)
-		*to++ = word_value(PACKED_STAMP, p.ts);
-	memcpy(to, p.body, p.nr * sizeof(*to));
+		to = put(to, word_value(PACKED_STAMP, p.ts));
 	if (p.has_begin || p.has_caller)
-		to[0] |= PACKED_MORE;
-	to += p.nr;
-	if (p.has_begin) {
-		*to++ = word_value(p.has_caller ? WORD_HDR_WINDOW_CALLER :
-						  WORD_HDR_WINDOW,
-				   p.begin);
-	}
-	if (to < end)
-		*to = word_value(p.has_begin ? 0 : WORD_HDR_CALLER, p.caller);
-}
-
-static struct parts from_file(const uint64_t *w)
-{
-	struct parts p = { .has_ts = word_id(w[0]) == PACKED_STAMP };
-	bool more;
-
-	if (p.has_ts)
-		p.ts = word_get_value(*w++);
-	p.body = w;
-	p.id = word_id(w[0]) & ~PACKED_MORE;
-	p.nr = body_words(p.id);
-	more = word_id(w[0]) & PACKED_MORE;
-	w += p.nr;
-	if (!more)
-		return p;
-	p.has_begin = says_begin(word_id(w[0]));
-	p.has_caller = says_caller(word_id(w[0]));
+		p.body[0] |= PACKED_MORE;
+	to = put(to, p.body[0]);
+	if (p.nr > 1)
+		to = put(to, p.body[1]);
 	if (p.has_begin)
-		p.begin = word_get_value(*w++);
-	if (p.has_caller)
-		p.caller = word_get_value(*w);
-	return p;
+		to = put_begin(c, &p, to);
+	else if (p.has_caller)
+		to += pack_caller(c, p.caller, to);
+	return (size_t)(to - begin);
 }
 
-void unpack_event(const uint64_t *from, unsigned int nr, uint64_t *to)
-{
-	struct parts p = from_file(from);
-	unsigned int id = nr > p.nr ? header_id(&p) : 0;
+/* --- from the file to the ring */
 
-	if (p.has_begin) {
-		*to++ = word_value(id, p.begin);
-		id = 0;
-	}
-	if (p.has_ts) {
-		*to++ = word_value(id, p.ts);
-		id = 0;
-	}
-	if (p.has_caller)
-		*to++ = word_value(id, p.caller);
-	memcpy(to, p.body, p.nr * sizeof(*to));
-	to[0] &= ~(uint64_t)PACKED_MORE;
+struct rest {
+	const char *at, *end;
+};
+
+static bool take(struct rest *r, void *to, size_t bytes)
+{
+	if ((size_t)(r->end - r->at) < bytes)
+		return false;
+	memcpy(to, r->at, bytes);
+	r->at += bytes;
+	return true;
 }
 
-/* Words behind the body: 0, if that is none of them. */
-static unsigned int more_words(const uint64_t *w, size_t nr, bool stamped)
+static bool take_value(struct rest *r, uint64_t *value)
 {
-	switch (word_id(w[0])) {
-	case WORD_HDR_CALLER:
+	return take(r, value, sizeof(*value)) && *value <= WORD_VALUE_MAX;
+}
+
+static bool take_more(struct callers *c, struct rest *r, struct parts *p)
+{
+	uint8_t more;
+
+	if (!take(r, &more, 1) || more > MORE_BEGIN_CALLER)
+		return false;
+	p->has_begin = more > MORE_CALLER;
+	p->has_caller = more != MORE_BEGIN;
+	if (p->has_begin && !(p->has_ts && take_value(r, &p->begin)))
+		return false;
+	if (more < MORE_CALLER) {
+		p->caller = c->of[more];
+		return more < c->nr;
+	}
+	if (!p->has_caller)
+		return true;
+	if (!take_value(r, &p->caller))
+		return false;
+	add_caller(c, p->caller);
+	return true;
+}
+
+/* 0: it is none. */
+static unsigned int unpack_event(struct callers *c, struct rest *r,
+				 uint64_t *to)
+{
+	struct parts p = { .has_ts = false };
+	unsigned int id;
+
+	if (!take(r, &p.body[0], sizeof(p.body[0])))
+		return 0;
+	p.has_ts = word_id(p.body[0]) == PACKED_STAMP;
+	p.ts = word_get_value(p.body[0]);
+	if (p.has_ts && !take(r, &p.body[0], sizeof(p.body[0])))
+		return 0;
+	p.nr = body_words(p.body[0]);
+	if (p.nr > 1 && !take(r, &p.body[1], sizeof(p.body[1])))
+		return 0;
+	id = word_id(p.body[0]);
+	p.body[0] &= ~(uint64_t)PACKED_MORE;
+	if (!word_id(p.body[0]) || (id & PACKED_MORE && !take_more(c, r, &p)))
+		return 0;
+	return to_ring(&p, to);
+}
+
+/* The common event: a body of one word, alone or before a register. Words, or 0. */
+static unsigned int unpack_plain(const struct callers *c, struct rest *r,
+				 uint64_t *to)
+{
+	unsigned int id;
+	uint64_t body;
+	uint8_t more;
+
+	if (r->end - r->at <= (ptrdiff_t)sizeof(body))
+		return 0;
+	memcpy(&body, r->at, sizeof(body));
+	id = word_id(body);
+	if (id >= WORD_MALLOC && id <= WORD_REALLOCED) {
+		to[0] = body;
+		r->at += sizeof(body);
 		return 1;
-	case WORD_HDR_WINDOW:
-		return stamped ? 1 : 0;
-	case WORD_HDR_WINDOW_CALLER:
-		return stamped && (nr < 2 || !word_id(w[1])) ? 2 : 0;
-	default:
-		return 0;
 	}
+	id ^= PACKED_MORE;
+	more = (uint8_t)r->at[sizeof(body)];
+	if (id < WORD_MALLOC || id > WORD_REALLOCED || more >= MORE_CALLER ||
+	    more >= c->nr)
+		return 0;
+	to[0] = word_value(WORD_HDR_CALLER, c->of[more]);
+	to[1] = body ^ PACKED_MORE;
+	r->at += sizeof(body) + 1;
+	return 2;
 }
 
-int packed_words(const uint64_t *w, size_t nr)
+bool unpack_events(const void *from, size_t bytes, uint64_t *to, size_t *words)
 {
-	size_t stamp = nr && word_id(w[0]) == PACKED_STAMP;
-	size_t len = stamp + 1;
-	unsigned int id, more;
+	struct rest r = { from, (const char *)from + bytes };
+	struct callers c = { .nr = 0 };
 
-	if (len > nr)
-		return 0;
-	id = word_id(w[stamp]);
-	if ((id & ~PACKED_MORE) < WORD_MALLOC)
-		return -1;
-	len = stamp + body_words(id & ~PACKED_MORE);
-	if (id & PACKED_MORE) {
-		if (len >= nr)
-			return 0;
-		more = more_words(w + len, nr - len, stamp);
-		if (!more)
-			return -1;
-		len += more;
+	*words = 0;
+	while (r.at < r.end) {
+		unsigned int n = unpack_plain(&c, &r, to + *words);
+
+		if (!n)
+			n = unpack_event(&c, &r, to + *words);
+		if (!n)
+			return false;
+		*words += n;
 	}
-	return len > nr ? 0 : (int)len;
+	return true;
 }

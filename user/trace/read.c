@@ -36,6 +36,8 @@ struct stream {
 	bool broken;
 	char *buf;
 	size_t room;
+	uint64_t *words; /* of the packet's events, unpacked */
+	size_t words_room, nr_words;
 };
 
 struct trace_reader {
@@ -309,6 +311,7 @@ void trace_reader_free(struct trace_reader *r)
 	for (i = 0; i < r->nr; i++) {
 		free(r->streams[i].segments);
 		free(r->streams[i].buf);
+		free(r->streams[i].words);
 	}
 	free(r->streams);
 	if (r->dirfd >= 0)
@@ -404,77 +407,35 @@ static bool records_sound(const char *p, size_t bytes)
 	return true;
 }
 
-/* Words of the event at w, unpacked in place; 0 or less: it is none. */
-static int unpack_one(uint64_t *w, size_t nr)
+/* realloc(p, bytes) where *room is less; NULL: there is no memory, p is as it was. */
+static void *reserve(void *p, size_t *room, size_t bytes)
 {
-	uint64_t event[WORD_EVENT_WORDS];
-	int n = packed_words(w, nr);
+	void *larger = bytes <= *room ? p : realloc(p, bytes);
 
-	if (n > 1) {
-		unpack_event(w, (unsigned int)n, event);
-		memcpy(w, event, (size_t)n * sizeof(*w));
-	}
-	return n;
+	if (larger && bytes > *room)
+		*room = bytes;
+	return larger;
 }
 
-/* The common events: a body alone, or before its caller. Words, or 0. */
-static size_t unpack_plain(uint64_t *w, size_t nr)
+static bool unpack(struct stream *s, const char *from, size_t bytes)
 {
-	unsigned int id = word_id(w[0]);
-	uint64_t caller;
+	void *words = reserve(s->words, &s->words_room,
+			      (UNPACKED_WORDS(bytes) + 1) * sizeof(*s->words));
 
-	if (id >= WORD_MALLOC && id <= WORD_REALLOCED)
-		return 1;
-	id ^= PACKED_MORE;
-	if (id < WORD_MALLOC || id > WORD_REALLOCED || nr < 2 ||
-	    word_id(w[1]) != WORD_HDR_CALLER)
-		return 0;
-	caller = w[1];
-	w[1] = w[0] ^ PACKED_MORE;
-	w[0] = caller;
-	return 2;
+	if (!words)
+		return false;
+	s->words = words;
+	return unpack_events(from, bytes, s->words, &s->nr_words);
 }
 
-/* Unpacks the events in place; false: they are none. */
-static bool unpack_words(uint64_t *w, size_t nr)
-{
-	while (nr) {
-		size_t n = unpack_plain(w, nr);
-
-		if (!n) {
-			int len = unpack_one(w, nr);
-
-			if (len <= 0)
-				return false;
-			n = (size_t)len;
-		}
-		w += n;
-		nr -= n;
-	}
-	return true;
-}
-
-static bool body_sound(struct stream *s, size_t packet)
+/* Allocator events are unpacked, too. */
+static bool body_sound(struct stream *s, size_t content, size_t packet)
 {
 	size_t head = head_bytes(s->kind);
 
-	if (s->kind != TRACE_ALLOC)
-		return records_sound(s->buf + head, packet - head);
-	return unpack_words((uint64_t *)(s->buf + head), (packet - head) / 8);
-}
-
-static bool reserve(struct stream *s, size_t bytes)
-{
-	char *buf;
-
-	if (bytes <= s->room)
-		return true;
-	buf = realloc(s->buf, bytes);
-	if (!buf)
-		return false;
-	s->buf = buf;
-	s->room = bytes;
-	return true;
+	return s->kind == TRACE_ALLOC ?
+		       unpack(s, s->buf + head, content - head) :
+		       records_sound(s->buf + head, packet - head);
 }
 
 /* The next packet into s->buf. Its bytes, 0: no sound packet is there. */
@@ -483,16 +444,22 @@ static size_t load_packet(const struct trace_reader *r, struct stream *s,
 {
 	struct packet_head h;
 	size_t packet;
+	char *buf;
 
 	if (left < head_bytes(s->kind) ||
 	    !read_at(fd, &h, sizeof(h), s->offset) ||
 	    !head_sound(r, s, &h, left))
 		return 0;
 	packet = h.packet_bits / 8;
-	if (!reserve(s, packet) || !read_at(fd, s->buf, packet, s->offset))
+	buf = reserve(s->buf, &s->room, packet);
+	if (!buf)
+		return 0;
+	s->buf = buf;
+	if (!read_at(fd, s->buf, packet, s->offset))
 		return 0;
 	/* The file may have changed between the two reads. */
-	if (memcmp(&h, s->buf, sizeof(h)) || !body_sound(s, packet))
+	if (memcmp(&h, s->buf, sizeof(h)) ||
+	    !body_sound(s, h.content_bits / 8, packet))
 		return 0;
 	return packet;
 }
@@ -510,12 +477,15 @@ static void fill_block(struct stream *s, size_t packet, struct trace_block *b)
 		.lost = s->begun || !h->seq ? h->discarded - s->discarded : 0,
 		.data = s->buf + head,
 		.bytes = packet - head,
+		.packet = packet,
 	};
 	if (s->kind == TRACE_ALLOC) {
 		b->tgid = a->tgid;
 		b->tid = a->tid;
 		b->alloc_caller = a->alloc_caller;
 		b->free_caller = a->free_caller;
+		b->data = s->words;
+		b->bytes = s->nr_words * sizeof(*s->words);
 	}
 	s->offset += packet;
 	s->begun = true;

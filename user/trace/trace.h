@@ -5,8 +5,8 @@
  *
  *   metadata            TSDL text: the layout of all below, the clock, the environment
  *   kernel              packets of the module's records, byte for byte (uapi/vmaheap.h)
- *   alloc-N             packets of threads' event words (probe/words.h; in the
- *                       files a header's words stand in the order of format.h)
+ *   alloc-N             packets of threads' events (probe/words.h; in the files
+ *                       they are packed as format.h says)
  *   notes               packets of what the daemon itself saw (struct trace_note)
  *   tables              packets of what the others refer to: stacks, build ids; to be
  *                       read first, and whole
@@ -187,8 +187,9 @@ struct trace_block {
 	uint64_t alloc_caller,
 		free_caller; /* TRACE_ALLOC: the sticky callers */
 	uint64_t lost; /* events lost between the packet before and this one */
-	const void *data; /* 8-byte aligned */
+	const void *data; /* 8-byte aligned; TRACE_ALLOC: unpacked */
 	size_t bytes;
+	size_t packet; /* bytes of it in the file */
 };
 
 struct trace_reader;

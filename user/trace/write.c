@@ -42,10 +42,11 @@ struct source {
 	/* The packet that is being filled. */
 	char *buf;
 	size_t len, room; /* 0: not begun */
-	size_t padding; /* of the last event, within len */
+	size_t padding; /* behind the last event, within len */
 	uint64_t events;
 	uint64_t ts_begin;
 	uint64_t begin_alloc_caller, begin_free_caller;
+	struct callers *callers; /* TRACE_ALLOC: where there is a buf */
 	bool fresh; /* something came since the last flush */
 
 	/* As of the last event. */
@@ -133,6 +134,8 @@ static void begin_packet(struct source *s, uint64_t ts)
 	s->ts_begin = ts;
 	s->begin_alloc_caller = s->alloc_caller;
 	s->begin_free_caller = s->free_caller;
+	if (s->callers)
+		s->callers->nr = 0;
 }
 
 static void fill_head(const struct trace_writer *w, const struct source *s,
@@ -197,12 +200,22 @@ static int discard(struct trace_writer *w, struct source *s, uint64_t events,
 	return err;
 }
 
+/* Packed events end at any byte. */
+static void pad(struct source *s)
+{
+	s->padding = round8(s->len) - s->len;
+	memset(s->buf + s->len, 0, s->padding);
+	s->len += s->padding;
+}
+
 static int write_packet(struct trace_writer *w, struct source *s)
 {
 	struct stream *to = stream_of(w, s);
 	struct alloc_head h;
 	int err = to ? 0 : -ENOMEM;
 
+	if (s->kind == TRACE_ALLOC)
+		pad(s);
 	if (!err && !to->begun && s->lost)
 		err = put_first(w, s, to);
 	if (err)
@@ -233,12 +246,16 @@ static int reserve(const struct trace_writer *w, struct source *s, size_t bytes)
 	size_t room = s->room ? s->room : BUFFER_BYTES;
 	char *buf;
 
+	if (s->kind == TRACE_ALLOC && !s->callers)
+		s->callers = calloc(1, sizeof(*s->callers));
+	if (s->kind == TRACE_ALLOC && !s->callers)
+		return -ENOMEM;
 	if (bytes <= s->room)
 		return 0;
 	while (room < bytes && room < w->packet_bytes)
 		room *= 2;
 	if (room < bytes)
-		room = bytes;
+		room = round8(bytes);
 	buf = realloc(s->buf, room);
 	if (!buf)
 		return -ENOMEM;
@@ -433,14 +450,22 @@ static struct header read_header(const uint64_t *ev)
 	return h;
 }
 
+/* Which of the two sticky callers the body has. */
+static bool frees(uint64_t body)
+{
+	unsigned int id = word_id(body);
+
+	return id == WORD_FREE || id == WORD_REALLOC || id == WORD_LEAVE;
+}
+
 /* Events that come without a stamp or a caller have those of this one. */
 static void keep_sticky(struct source *s, const struct header *h, uint64_t ts,
-			unsigned int body)
+			uint64_t body)
 {
 	s->ts = ts;
 	if (!h->has_caller)
 		return;
-	if (body == WORD_FREE || body == WORD_REALLOC || body == WORD_LEAVE)
+	if (frees(body))
 		s->free_caller = h->caller;
 	else
 		s->alloc_caller = h->caller;
@@ -449,11 +474,11 @@ static void keep_sticky(struct source *s, const struct header *h, uint64_t ts,
 static int write_event(struct trace_writer *w, struct source *s,
 		       const uint64_t *ev, unsigned int nr)
 {
-	unsigned int body = word_id(ev[word_header_words(word_id(ev[0]))]);
+	uint64_t body = ev[word_header_words(word_id(ev[0]))];
 	struct header h = read_header(ev);
-	uint64_t ts = h.ts > s->ts ? h.ts : s->ts, begin;
-	uint64_t *to;
+	uint64_t ts = h.ts > s->ts ? h.ts : s->ts, begin, stamp;
 	int err = 0;
+	char *to;
 
 	/*
 	 * A packet begins with the stamp that its events without one inherit;
@@ -461,13 +486,13 @@ static int write_event(struct trace_writer *w, struct source *s,
 	 * when no event, and no loss, goes before it.
 	 */
 	begin = s->ts && (!h.has_ts || s->lost) ? s->ts : ts;
-	to = (void *)next_event(w, s, nr * sizeof(*ev), begin, &err);
-	if (to && nr == 1)
-		*to = *ev;
-	else if (to)
-		pack_event(ev, nr, to);
-	if (to && h.has_ts && h.ts < ts) /* it runs back: a hostile ring */
-		to[0] = word_value(PACKED_STAMP, ts);
+	to = next_event(w, s, PACKED_BYTES(nr), begin, &err);
+	if (to)
+		s->len -= PACKED_BYTES(nr) - pack_event(s->callers, ev, to);
+	if (to && h.has_ts && h.ts < ts) { /* it runs back: a hostile ring */
+		stamp = word_value(PACKED_STAMP, ts);
+		memcpy(to, &stamp, sizeof(stamp));
+	}
 	keep_sticky(s, &h, ts, body);
 	return err;
 }
@@ -487,31 +512,38 @@ static bool is_plain(uint64_t w)
 static size_t write_plain(struct trace_writer *w, struct source *s,
 			  const uint64_t *words, size_t nr)
 {
-	uint64_t *to = (void *)(s->buf + s->len), *begin = to;
 	size_t end = s->room < w->packet_bytes ? s->room : w->packet_bytes;
-	size_t room = s->len && s->len < end ? (end - s->len) / 8 : 0;
+	size_t room = s->len && s->len < end ? end - s->len : 0;
+	char *to = s->buf + s->len;
 	size_t at = 0, events;
 
-	if (nr > room)
-		nr = room;
+	if (nr >
+	    room / PACKED_BYTES(1)) /* two words have less than twice that */
+		nr = room / PACKED_BYTES(1);
 	for (events = 0; at < nr; events++) {
-		if (is_plain(words[at])) {
-			*to++ = words[at++];
+		uint64_t body = words[at], caller;
+
+		if (is_plain(body)) {
+			memcpy(to, &body, sizeof(body));
+			to += sizeof(body);
+			at++;
 			continue;
 		}
-		if (word_id(words[at]) != WORD_HDR_CALLER || at + 1 == nr ||
+		if (word_id(body) != WORD_HDR_CALLER || at + 1 == nr ||
 		    !is_plain(words[at + 1]))
 			break;
-		*to++ = words[at + 1] | PACKED_MORE;
-		*to++ = words[at];
-		if (word_id(words[at + 1]) == WORD_FREE ||
-		    word_id(words[at + 1]) == WORD_REALLOC)
-			s->free_caller = word_get_value(words[at]);
+		caller = word_get_value(body);
+		body = words[at + 1] | PACKED_MORE;
+		memcpy(to, &body, sizeof(body));
+		to += sizeof(body);
+		to += pack_caller(s->callers, caller, to);
+		if (frees(words[at + 1]))
+			s->free_caller = caller;
 		else
-			s->alloc_caller = word_get_value(words[at]);
+			s->alloc_caller = caller;
 		at += 2;
 	}
-	s->len += (size_t)(to - begin) * 8;
+	s->len = (size_t)(to - s->buf);
 	s->events += events;
 	w->total.events += events;
 	s->fresh |= events != 0;
@@ -589,7 +621,9 @@ static int tell_losses(struct trace_writer *w, struct source *s)
 static void rest(struct trace_writer *w, struct source *s)
 {
 	free(s->buf);
+	free(s->callers);
 	s->buf = NULL;
+	s->callers = NULL;
 	s->room = 0;
 	if (s->kind == TRACE_ALLOC && s->stream != NONE)
 		give_back(w, s);
@@ -624,6 +658,7 @@ int trace_flush(struct trace_writer *w)
 static void source_free(struct source *s)
 {
 	free(s->buf);
+	free(s->callers);
 	free(s);
 }
 
