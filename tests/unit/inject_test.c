@@ -494,14 +494,17 @@ static void test_orphan(void **state)
 
 /*
  * In and out, while 64 threads allocate, others begin and end, libraries come and
- * go and children are forked. $VMAHEAP_CYCLES: how often.
+ * go and children are forked. $VMAHEAP_CYCLES: how often; $VMAHEAP_PAUSE_MS: of the
+ * storm (2; it takes all CPU time then, and is in the dynamic linker for most of it,
+ * where an attach lets go and tries again).
  */
 static void test_cycles(void **state)
 {
 	const char *env = getenv("VMAHEAP_CYCLES");
 	unsigned long cycles = env ? strtoul(env, NULL, 0) : 10, i, inside = 0;
 	unsigned long refusals = 0, late = 0;
-	char *argv[] = { victim("alloc_storm"), "64", NULL };
+	char *ms = getenv("VMAHEAP_PAUSE_MS");
+	char *argv[] = { victim("alloc_storm"), "64", ms, NULL };
 	uint64_t until, words = 0, longest = 0;
 	struct run run = { 0 };
 	char *why = NULL;

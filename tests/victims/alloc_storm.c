@@ -3,7 +3,8 @@
  * Everything at once, until standard input ends: THREADS threads allocate, write
  * and check what they wrote; one begins threads that end at once, one loads and
  * unloads a library, one forks children that allocate and exit. Exits with 0 when
- * nothing went wrong. Usage: alloc_storm [THREADS]
+ * nothing went wrong. Usage: alloc_storm [THREADS [MS]]; MS between two libraries,
+ * two children, and so on
  */
 #include <dlfcn.h>
 #include <pthread.h>
@@ -21,6 +22,7 @@
 #define BURST 50
 
 static volatile int stop;
+static unsigned int pause_us = 2000;
 static unsigned long threads_made, loads, forks, pairs;
 
 static void fail(const char *what)
@@ -95,7 +97,7 @@ static void *make_threads(void *arg)
 		for (i = 0; i < 4; i++)
 			pthread_join(t[i], NULL);
 		threads_made += 4;
-		usleep(1000);
+		usleep(pause_us / 2);
 	}
 	return arg;
 }
@@ -111,7 +113,7 @@ static void *load(void *arg)
 		void *lib = dlopen(names[i % 4], RTLD_NOW | RTLD_LOCAL);
 
 		loads += !!lib;
-		usleep(2000);
+		usleep(pause_us);
 		if (lib)
 			dlclose(lib);
 	}
@@ -133,7 +135,7 @@ static void *make_children(void *arg)
 		    !WIFEXITED(status) || WEXITSTATUS(status) != 7)
 			fail("a child did not end well");
 		forks++;
-		usleep(2000);
+		usleep(pause_us);
 	}
 	return arg;
 }
@@ -146,6 +148,8 @@ int main(int argc, char **argv)
 
 	if (nr > 256)
 		return 2;
+	if (argc > 2)
+		pause_us = 1000 * (unsigned int)strtoul(argv[2], NULL, 0);
 	wait_for_start();
 	for (i = 0; i < nr; i++)
 		pthread_create(&t[i], NULL, allocate, (void *)(i * 7919 + 1));
