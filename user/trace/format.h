@@ -15,6 +15,7 @@
 #define TRACE_FORMAT_H
 
 #include <stdbool.h>
+#include <string.h>
 
 #include "trace/trace.h"
 
@@ -82,9 +83,18 @@ struct callers {
 	uint8_t at[512]; /* for the writer: where a caller may be, by its hash */
 };
 
-/* A ring's event at `from`, packed; a caller that follows a body. Return bytes. */
-size_t pack_event(struct callers *c, const uint64_t *from, char *to);
-size_t pack_caller(struct callers *c, uint64_t caller, void *to);
+/* Each returns the byte behind what it wrote. */
+static inline char *pack_word(uint64_t word, char *to)
+{
+	memcpy(to, &word, sizeof(word));
+	return to + sizeof(word);
+}
+
+/* What follows a body that names its caller, and nothing else. */
+char *pack_caller(struct callers *c, uint64_t caller, char *to);
+/* A ring's event; ts: what its stamp is, where it has one. */
+char *pack_event(struct callers *c, const uint64_t *from, uint64_t ts,
+		 char *to);
 /* The events of a packet, as in a ring. False: they are none. */
 bool unpack_events(const void *from, size_t bytes, uint64_t *to, size_t *words);
 

@@ -80,55 +80,46 @@ static void add_caller(struct callers *c, uint64_t caller)
 	c->of[c->nr++ % PACKED_CALLERS] = caller;
 }
 
-size_t pack_caller(struct callers *c, uint64_t caller, void *to)
+char *pack_caller(struct callers *c, uint64_t caller, char *to)
 {
 	uint8_t *at = &c->at[caller * 0x9e3779b97f4a7c15ull >> 55], more = *at;
 
-	if (more >= c->nr || c->of[more] != caller) {
-		*at = (uint8_t)(c->nr % PACKED_CALLERS);
-		add_caller(c, caller);
-		more = MORE_CALLER;
-		memcpy((char *)to + 1, &caller, sizeof(caller));
+	if (more < c->nr && c->of[more] == caller) {
+		*to = (char)more;
+		return to + 1;
 	}
-	memcpy(to, &more, 1);
-	return more == MORE_CALLER ? 1 + sizeof(caller) : 1;
+	*at = (uint8_t)(c->nr % PACKED_CALLERS);
+	add_caller(c, caller);
+	*to = (char)MORE_CALLER;
+	return pack_word(caller, to + 1);
 }
 
 /* --- from the ring to the file */
 
-static char *put(char *to, uint64_t value)
-{
-	memcpy(to, &value, sizeof(value));
-	return to + sizeof(value);
-}
-
-static char *put_begin(struct callers *c, const struct parts *p, char *to)
+static char *pack_begin(struct callers *c, const struct parts *p, char *to)
 {
 	*to++ = (char)(p->has_caller ? MORE_BEGIN_CALLER : MORE_BEGIN);
-	to = put(to, p->begin);
+	to = pack_word(p->begin, to);
 	if (!p->has_caller)
 		return to;
 	add_caller(c, p->caller);
-	return put(to, p->caller);
+	return pack_word(p->caller, to);
 }
 
-size_t pack_event(struct callers *c, const uint64_t *from, char *to)
+char *pack_event(struct callers *c, const uint64_t *from, uint64_t ts, char *to)
 {
 	struct parts p = from_ring(from);
-	const char *begin = to;
 
 	if (p.has_ts)
-		to = put(to, word_value(PACKED_STAMP, p.ts));
+		to = pack_word(word_value(PACKED_STAMP, ts), to);
 	if (p.has_begin || p.has_caller)
 		p.body[0] |= PACKED_MORE;
-	to = put(to, p.body[0]);
+	to = pack_word(p.body[0], to);
 	if (p.nr > 1)
-		to = put(to, p.body[1]);
+		to = pack_word(p.body[1], to);
 	if (p.has_begin)
-		to = put_begin(c, &p, to);
-	else if (p.has_caller)
-		to += pack_caller(c, p.caller, to);
-	return (size_t)(to - begin);
+		return pack_begin(c, &p, to);
+	return p.has_caller ? pack_caller(c, p.caller, to) : to;
 }
 
 /* --- from the file to the ring */

@@ -246,12 +246,13 @@ static int reserve(const struct trace_writer *w, struct source *s, size_t bytes)
 	size_t room = s->room ? s->room : BUFFER_BYTES;
 	char *buf;
 
-	if (s->kind == TRACE_ALLOC && !s->callers)
-		s->callers = calloc(1, sizeof(*s->callers));
-	if (s->kind == TRACE_ALLOC && !s->callers)
-		return -ENOMEM;
 	if (bytes <= s->room)
 		return 0;
+	if (s->kind == TRACE_ALLOC && !s->callers) {
+		s->callers = calloc(1, sizeof(*s->callers));
+		if (!s->callers)
+			return -ENOMEM;
+	}
 	while (room < bytes && room < w->packet_bytes)
 		room *= 2;
 	if (room < bytes)
@@ -476,7 +477,8 @@ static int write_event(struct trace_writer *w, struct source *s,
 {
 	uint64_t body = ev[word_header_words(word_id(ev[0]))];
 	struct header h = read_header(ev);
-	uint64_t ts = h.ts > s->ts ? h.ts : s->ts, begin, stamp;
+	/* One that runs back comes out of a hostile ring. */
+	uint64_t ts = h.ts > s->ts ? h.ts : s->ts, begin;
 	int err = 0;
 	char *to;
 
@@ -488,11 +490,7 @@ static int write_event(struct trace_writer *w, struct source *s,
 	begin = s->ts && (!h.has_ts || s->lost) ? s->ts : ts;
 	to = next_event(w, s, PACKED_BYTES(nr), begin, &err);
 	if (to)
-		s->len -= PACKED_BYTES(nr) - pack_event(s->callers, ev, to);
-	if (to && h.has_ts && h.ts < ts) { /* it runs back: a hostile ring */
-		stamp = word_value(PACKED_STAMP, ts);
-		memcpy(to, &stamp, sizeof(stamp));
-	}
+		s->len = (size_t)(pack_event(s->callers, ev, ts, to) - s->buf);
 	keep_sticky(s, &h, ts, body);
 	return err;
 }
@@ -517,15 +515,14 @@ static size_t write_plain(struct trace_writer *w, struct source *s,
 	char *to = s->buf + s->len;
 	size_t at = 0, events;
 
-	if (nr >
-	    room / PACKED_BYTES(1)) /* two words have less than twice that */
+	/* A plain event of two words has less than twice the bytes of one. */
+	if (nr > room / PACKED_BYTES(1))
 		nr = room / PACKED_BYTES(1);
 	for (events = 0; at < nr; events++) {
 		uint64_t body = words[at], caller;
 
 		if (is_plain(body)) {
-			memcpy(to, &body, sizeof(body));
-			to += sizeof(body);
+			to = pack_word(body, to);
 			at++;
 			continue;
 		}
@@ -533,10 +530,8 @@ static size_t write_plain(struct trace_writer *w, struct source *s,
 		    !is_plain(words[at + 1]))
 			break;
 		caller = word_get_value(body);
-		body = words[at + 1] | PACKED_MORE;
-		memcpy(to, &body, sizeof(body));
-		to += sizeof(body);
-		to += pack_caller(s->callers, caller, to);
+		to = pack_word(words[at + 1] | PACKED_MORE, to);
+		to = pack_caller(s->callers, caller, to);
 		if (frees(words[at + 1]))
 			s->free_caller = caller;
 		else
