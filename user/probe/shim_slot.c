@@ -260,8 +260,7 @@ static bool slot_wait(struct slot *s)
 			return true;
 		if (slot_detached(s))
 			return false;
-		if (slice > WAIT_MIN_NS)
-			link_knock(sock_path);
+		link_knock(sock_path);
 		if (s->room != room) {
 			room = s->room;
 			since = sys_now();

@@ -68,7 +68,7 @@ struct session {
 	uint64_t *resync; /* mm ids that need a snapshot */
 	size_t nr_resync;
 
-	unsigned int idle_ms;
+	unsigned int tick_ms;
 	uint64_t next_verify, next_sample, next_flush; /* ns */
 	uint64_t next_walk; /* ns */
 	uint64_t next_find; /* ns; 0: chunks from before are not looked for (any more) */

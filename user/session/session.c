@@ -14,8 +14,7 @@
 #include "session/attach.h"
 #include "session/inside.h"
 
-#define TICK_BUSY_MS 1 /* a ring was more than half full */
-#define TICK_MS 5 /* something came */
+#define TICK_MS 5 /* something came; less while that fills more than half a ring */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
 #define LOOK_MS 200 /* for what an attached process has loaded */
@@ -73,7 +72,7 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	s->stamp_fd = -1;
 	s->command = strdup(o->command ? o->command : "");
 	s->began = now_ns();
-	s->idle_ms = TICK_MS;
+	s->tick_ms = TICK_MS;
 	s->next_sample = s->began + SAMPLE_MS * 1000000ull;
 	s->next_verify = s->began + o->verify_ms * 1000000ull;
 	s->next_flush = s->began + FLUSH_MS * 1000000ull;
@@ -258,22 +257,31 @@ static unsigned int until(uint64_t due, uint64_t now, unsigned int ms)
 	return left < ms ? (unsigned int)left : ms;
 }
 
+/* What fills half a ring in the time that we sleep would soon have its writer wait. */
+static unsigned int next_tick(const struct session *s, bool came)
+{
+	unsigned int ms = s->tick_ms;
+	unsigned int idle = s->sampled ? TICK_STAMP_MS : TICK_IDLE_MS;
+
+	if (!came)
+		return ms * 2 < idle ? ms * 2 : idle;
+	if (s->rings && rings_busy(s->rings))
+		return ms > 1 ? ms / 2 : 1;
+	return ms < TICK_MS ? ms + 1 : TICK_MS;
+}
+
 unsigned int session_tick(struct session *s)
 {
-	unsigned int ms, idle = s->sampled ? TICK_STAMP_MS : TICK_IDLE_MS;
+	bool came;
 
 	if (s->rings)
 		rings_accept(s->rings);
-	if (session_run_round(s, false))
-		s->idle_ms = TICK_MS;
-	else if (s->idle_ms < idle)
-		s->idle_ms *= 2;
+	came = session_run_round(s, false);
+	s->tick_ms = next_tick(s, came);
 	do_due(s);
 	proc_reap();
-	ms = s->rings && rings_busy(s->rings) ? TICK_BUSY_MS : s->idle_ms;
-	if (s->o.verify_ms)
-		ms = until(s->next_verify, now_ns(), ms);
-	return ms;
+	return s->o.verify_ms ? until(s->next_verify, now_ns(), s->tick_ms) :
+				s->tick_ms;
 }
 
 const struct model *session_model(const struct session *s)
