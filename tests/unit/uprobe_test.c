@@ -7,12 +7,14 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -351,10 +353,72 @@ static void test_read(void **state)
 	}
 }
 
+/* As cp does: the file stays the same one. */
+static void copy(const char *victim, const char *to)
+{
+	char path[128], buf[65536];
+	int in, out;
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "build/tests/victims/%s", victim);
+	in = open(path, O_RDONLY | O_CLOEXEC);
+	out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0755);
+	assert_true(in >= 0 && out >= 0);
+	while ((n = read(in, buf, sizeof(buf))) > 0)
+		assert_int_equal(write(out, buf, (size_t)n), n);
+	close(in);
+	close(out);
+}
+
+/* Of the program as it starts. */
+static struct allocator allocator_in(const char *path)
+{
+	struct allocator a;
+	pid_t pid = fork();
+	int status;
+
+	if (!pid) {
+		ptrace(PTRACE_TRACEME, 0, NULL, NULL);
+		execl(path, path, NULL);
+		_exit(127);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSTOPPED(status));
+	assert_int_equal(allocator_find((uint32_t)pid, &a), 0);
+	kill(pid, SIGKILL);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return a;
+}
+
+/* What is known of a file is of no use when it has become another one. */
+static void test_changed(void **state)
+{
+	char dir[] = "/tmp/uprobe_test.XXXXXX", path[64];
+	struct allocator a, b;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/program", dir);
+	copy("alloc_ops-static", path);
+	a = allocator_in(path);
+	assert_string_equal(a.kind, "glibc");
+	b = allocator_in(path);
+	assert_string_equal(b.kind, "glibc");
+	assert_true(b.is_static);
+	assert_int_equal(b.nr, a.nr);
+	assert_memory_equal(b.functions, a.functions,
+			    a.nr * sizeof(a.functions[0]));
+	copy("alloc_ops-musl-static", path);
+	assert_string_equal(allocator_in(path).kind, "musl");
+	unlink(path);
+	rmdir(dir);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),	cmocka_unit_test(test_read),
+		cmocka_unit_test(test_changed),
 		cmocka_unit_test(test_nobody),	cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_threads), cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_fork),

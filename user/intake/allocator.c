@@ -77,11 +77,30 @@ static const struct {
 };
 #define MARKS (sizeof(marks) / sizeof(marks[0]))
 
-/* What was found in the symbol tables of one file. */
+/* What was found in one file. */
 struct symbols {
-	uint64_t offsets[ALLOCATOR_FUNCTIONS];
+	uint64_t offsets[ALLOCATOR_FUNCTIONS], probes[ALLOCATOR_FUNCTIONS];
 	size_t mark; /* the first of marks[] that is there */
+	bool is_static;
+	int err; /* 0, -ENOEXEC: foreign code, -EINVAL: no code */
 };
+
+/*
+ * Programs that start by the hundred have the same few libraries, and to look through
+ * the symbols of one takes longer than many of them run. No file changes without its
+ * ctime.
+ */
+#define KNOWN_FILES 64
+
+static struct known_file {
+	dev_t dev;
+	ino_t ino;
+	off_t size;
+	struct timespec changed;
+	bool is_exe; /* whose .symtab counts, too */
+	struct symbols found;
+} known_files[KNOWN_FILES];
+static size_t next_known; /* the place that the next one takes */
 
 enum rank { RANK_EXE, RANK_LIBRARY, RANK_LIBC, RANK_NONE };
 
@@ -240,15 +259,46 @@ static bool is_for_us(Elf *elf)
 	       eh.e_machine == EM_X86_64 && eh.e_ident[EI_CLASS] == ELFCLASS64;
 }
 
-/* Each address once. False: no malloc, or no free. */
-static bool take_functions(int fd, const struct symbols *found,
-			   struct allocator *a)
+static void find_probes(int fd, struct symbols *found)
+{
+	size_t i;
+
+	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++)
+		if (found->offsets[i])
+			found->probes[i] =
+				find_probe(fd, names[i], found->offsets[i]);
+}
+
+static void read_file(int fd, bool is_exe, struct symbols *found,
+		      char linker[PATH_MAX])
+{
+	Elf *elf;
+
+	*found = (struct symbols){ .mark = MARKS, .err = -EINVAL };
+	elf_version(EV_CURRENT);
+	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	if (elf && elf_kind(elf) == ELF_K_ELF)
+		found->err = -ENOEXEC;
+	if (is_for_us(elf)) {
+		found->err = 0;
+		found->is_static = is_exe && !read_linker(elf, linker);
+		read_tables(elf, is_exe, found);
+		find_probes(fd, found);
+	}
+	elf_end(elf);
+}
+
+/* Each address once. 0; -ENOENT: no malloc, or no free; or what kept it from being read. */
+static int take_functions(const struct symbols *found, struct allocator *a)
 {
 	const uint64_t *offsets = found->offsets;
 	size_t i, j;
 
+	a->is_static = found->is_static;
+	if (found->err)
+		return found->err;
 	if (!offsets[0] || !offsets[1])
-		return false;
+		return -ENOENT;
 	a->nr = 0;
 	a->kind = found->mark < MARKS ? marks[found->mark].kind : "";
 	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++) {
@@ -258,51 +308,64 @@ static bool take_functions(int fd, const struct symbols *found,
 		if (!offsets[i] || j < a->nr)
 			continue;
 		a->functions[a->nr].name = names[i];
-		a->functions[a->nr].probe =
-			find_probe(fd, names[i], offsets[i]);
+		a->functions[a->nr].probe = found->probes[i];
 		a->functions[a->nr++].offset = offsets[i];
 	}
-	return true;
-}
-
-/* 0, -ENOENT: no malloc in it, -ENOEXEC: foreign code, -EINVAL: no code, -errno. */
-static int read_functions(const char *path, bool is_exe, struct allocator *a)
-{
-	struct symbols found = { .mark = MARKS };
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	int err = -EINVAL;
-	Elf *elf;
-
-	if (fd < 0)
-		return -errno;
-	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
-	if (elf && elf_kind(elf) == ELF_K_ELF)
-		err = -ENOEXEC;
-	if (is_for_us(elf)) {
-		a->is_static = is_exe && !read_linker(elf, a->linker);
-		read_tables(elf, is_exe, &found);
-		err = take_functions(fd, &found, a) ? 0 : -ENOENT;
-	}
-	elf_end(elf);
-	close(fd);
-	return err;
+	return 0;
 }
 
 int allocator_read(const char *path, struct allocator *a)
 {
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct symbols found;
+
 	*a = (struct allocator){ .kind = "" };
 	snprintf(a->path, sizeof(a->path), "%s", path);
 	snprintf(a->name, sizeof(a->name), "%s", path);
-	return read_functions(path, true, a);
+	if (fd < 0)
+		return -errno;
+	read_file(fd, true, &found, a->linker);
+	close(fd);
+	return take_functions(&found, a);
 }
 
-static bool is_same_file(const char *path, const struct stat *st)
+static bool is_known(const struct known_file *k, const struct stat *st,
+		     bool is_exe)
 {
-	struct stat other;
+	return k->ino == st->st_ino && k->dev == st->st_dev &&
+	       k->size == st->st_size && k->is_exe == is_exe &&
+	       k->changed.tv_sec == st->st_ctim.tv_sec &&
+	       k->changed.tv_nsec == st->st_ctim.tv_nsec;
+}
 
-	return !stat(path, &other) && other.st_dev == st->st_dev &&
-	       other.st_ino == st->st_ino;
+/* st: of the file at path. NULL: it cannot be opened. Valid until the next call. */
+static const struct symbols *symbols_of(const char *path, const struct stat *st,
+					bool is_exe)
+{
+	char linker[PATH_MAX]; /* what it is does not matter here */
+	struct known_file *k;
+	struct stat opened;
+	int fd;
+
+	for (k = known_files; k < known_files + KNOWN_FILES; k++)
+		if (is_known(k, st, is_exe))
+			return &k->found;
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &opened)) {
+		close(fd);
+		return NULL;
+	}
+	k = &known_files[next_known++ % KNOWN_FILES];
+	*k = (struct known_file){ .dev = opened.st_dev,
+				  .ino = opened.st_ino,
+				  .size = opened.st_size,
+				  .changed = opened.st_ctim,
+				  .is_exe = is_exe };
+	read_file(fd, is_exe, &k->found, linker);
+	close(fd);
+	return &k->found;
 }
 
 /*
@@ -311,17 +374,15 @@ static bool is_same_file(const char *path, const struct stat *st)
  * still.
  */
 static bool open_way(uint32_t pid, const struct mapping *m, char *path,
-		     size_t size)
+		     size_t size, struct stat *st)
 {
-	struct stat st;
-
 	snprintf(path, size, "/proc/%u/map_files/%" PRIx64 "-%" PRIx64, pid,
 		 m->start, m->end);
-	if (!stat(path, &st))
+	if (!stat(path, st))
 		return true;
 	return (size_t)snprintf(path, size, "/proc/%u/root%s", pid, m->path) <
 		       size &&
-	       !stat(path, &st) && st.st_ino == m->ino;
+	       !stat(path, st) && st->st_ino == m->ino;
 }
 
 /* Looks at one mapping; true when it is better than the best so far. */
@@ -330,21 +391,26 @@ static bool consider(uint32_t pid, const struct mapping *m,
 		     struct allocator *a)
 {
 	struct allocator found = { .kind = "" };
+	const struct symbols *symbols;
+	struct stat st;
 	bool is_exe;
 	enum rank rank;
+	int err;
 
-	if (!open_way(pid, m, found.path, sizeof(found.path)))
+	if (!open_way(pid, m, found.path, sizeof(found.path), &st))
 		return false;
-	is_exe = is_same_file(found.path, exe);
+	is_exe = st.st_dev == exe->st_dev && st.st_ino == exe->st_ino;
 	rank = rank_of(m->path, is_exe);
 	if (rank == RANK_NONE || rank > *best ||
 	    (rank == *best && rank != RANK_LIBRARY))
 		return false;
-	if (read_functions(found.path, is_exe, &found))
-		found.nr = 0;
+	symbols = symbols_of(found.path, &st, is_exe);
+	if (!symbols)
+		return false;
+	err = take_functions(symbols, &found);
 	if (is_exe)
 		a->is_static = found.is_static;
-	if (!found.nr)
+	if (err)
 		return false;
 	found.is_static = a->is_static;
 	snprintf(found.name, sizeof(found.name), "%s", m->path);
