@@ -166,6 +166,40 @@ static void test_death(void **state)
 	chunk_table_free(t);
 }
 
+/* What a table has of one before it is as if new. */
+static void test_again(void **state)
+{
+	static const uint64_t died[] = { 0x1000, 0x1010, 0x9000, 3 * GIB };
+	struct chunk_table *t = chunk_table_new();
+	struct chunk c;
+	size_t i;
+
+	(void)state;
+	for (int round = 0; round < 3; round++) {
+		assert_int_equal(insert(t, 0x1000, 8), 0);
+		assert_int_equal(insert(t, 0x1010, 3 * PAGE), 0);
+		assert_int_equal(insert(t, 3 * GIB, 8), 0);
+		for (i = 0; i < sizeof(died) / sizeof(died[0]); i++)
+			assert_false(chunk_died(t, died[i], 5000, 5000));
+		chunk_die(t, 0x1000, 5000, NULL);
+		chunk_die(t, 0x1010, 5000, NULL);
+		chunk_die(t, 3 * GIB, 5000, NULL);
+		chunk_mark_died(t, 0x9000, 5000); /* no chunk was there */
+		for (i = 0; i < sizeof(died) / sizeof(died[0]); i++)
+			assert_true(chunk_died(t, died[i], 5000, 5000));
+		assert_int_equal(insert(t, 0x20550, 10 * PAGE), 0);
+		chunk_table_free(t);
+		t = chunk_table_new();
+		assert_int_equal(insert(t, 0x40000, 8), 0);
+		assert_int_equal(chunk_next(t, 1, TOP, &c), 0);
+		assert_int_equal(c.addr, 0x40000);
+		assert_int_equal(chunk_range(t, 0, 4 * GIB).bytes, 8);
+		assert_int_equal(chunk_remove(t, 0x40000, NULL), 0);
+		assert_null(chunk_table_check(t));
+	}
+	chunk_table_free(t);
+}
+
 /* --- the twin */
 
 #define REGIONS 4
@@ -443,6 +477,7 @@ int main(void)
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_death),
+		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_random_against_twin),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_many),

@@ -51,6 +51,7 @@
 #define PREFETCH_CHUNKS 32768 /* so many are in the caches anyway */
 #define AHEAD 8 /* calls */
 #define HUGE_BLOCKS 4 /* used blocks from which on huge pages are worth it */
+#define SPARE_LEAVES 8
 
 struct page {
 	uint64_t covered[4]; /* a bit for each granule that has a byte of a chunk */
@@ -102,6 +103,42 @@ static void unreserve(void *mem, size_t size)
 		munmap(mem, size);
 }
 
+static bool block_used(const struct leaf *l, uint32_t block)
+{
+	return l->used[block / 64] >> block % 64 & 1;
+}
+
+/*
+ * Of tables that were dropped while they were small, as if new: to map and unmap
+ * memory takes longer than many a process runs.
+ */
+static struct spare {
+	struct leaf *first_leaf; /* linked by `next` */
+	unsigned int nr_leaves;
+	struct leaf **leaves; /* all NULL */
+	struct pool pool;
+} spare;
+
+static void page_clear(struct leaf *l, uint32_t page)
+{
+	const size_t granules = PAGE / 16;
+
+	memset(&l->pages[page], 0, sizeof(l->pages[page]));
+	memset(&l->even[page * granules], 0, granules * sizeof(*l->even));
+}
+
+static void leaf_clear(struct leaf *l)
+{
+	for (uint32_t page = 0; page < LEAF_PAGES; page++) {
+		if (!block_used(l, page / BLOCK_PAGES))
+			page |= BLOCK_PAGES - 1; /* its last one */
+		else if (l->pages[page].in_use)
+			page_clear(l, page);
+	}
+	memset(l->used, 0, sizeof(l->used));
+	l->nr_used = 0;
+}
+
 static void leaf_free(struct leaf *l)
 {
 	if (!l)
@@ -112,10 +149,30 @@ static void leaf_free(struct leaf *l)
 	free(l);
 }
 
+/* (Where there is an odd array, there is no quick way: chunk_run().) */
+static void leaf_drop(struct leaf *l)
+{
+	if (l->nr_used >= HUGE_BLOCKS || l->odd ||
+	    spare.nr_leaves == SPARE_LEAVES) {
+		leaf_free(l);
+		return;
+	}
+	leaf_clear(l);
+	l->next = spare.first_leaf;
+	spare.first_leaf = l;
+	spare.nr_leaves++;
+}
+
 static struct leaf *leaf_new(void)
 {
-	struct leaf *l = calloc(1, sizeof(*l));
+	struct leaf *l = spare.first_leaf;
 
+	if (l) {
+		spare.first_leaf = l->next;
+		spare.nr_leaves--;
+		return l;
+	}
+	l = calloc(1, sizeof(*l));
 	if (!l)
 		return NULL;
 	l->even = reserve(LEAF_GRANULES * sizeof(*l->even));
@@ -166,11 +223,6 @@ static struct leaf *leaf_make(struct chunk_table *t, uint64_t addr)
 static struct page *page_of(const struct leaf *l, uint64_t addr)
 {
 	return &l->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
-}
-
-static bool block_used(const struct leaf *l, uint32_t block)
-{
-	return l->used[block / 64] >> block % 64 & 1;
 }
 
 static void want_huge(const struct leaf *l)
@@ -675,16 +727,33 @@ static struct chunk *pack(const struct chunk_table *t)
 	return all;
 }
 
-static void drop_shadow(struct chunk_table *t)
+static void drop_leaves(struct chunk_table *t)
 {
 	while (t->first_leaf) {
 		struct leaf *l = t->first_leaf;
 
 		t->first_leaf = l->next;
-		leaf_free(l);
+		t->leaves[l->number] = NULL;
+		leaf_drop(l);
 	}
-	unreserve(t->leaves, LEAVES * sizeof(*t->leaves));
-	pool_destroy(&t->pool);
+	if (spare.leaves)
+		unreserve(t->leaves, LEAVES * sizeof(*t->leaves));
+	else
+		spare.leaves = t->leaves;
+}
+
+static void drop_pool(struct chunk_table *t)
+{
+	if (spare.pool.cap || !pool_reset(&t->pool))
+		pool_destroy(&t->pool);
+	else
+		spare.pool = t->pool;
+}
+
+static void drop_shadow(struct chunk_table *t)
+{
+	drop_leaves(t);
+	drop_pool(t);
 	free(t->large);
 	t->leaves = NULL;
 	t->pool = (struct pool){ 0 };
@@ -694,12 +763,16 @@ static void drop_shadow(struct chunk_table *t)
 
 static int unpack(struct chunk_table *t)
 {
-	struct chunk_table fresh = { 0 };
+	struct chunk_table fresh = { .leaves = spare.leaves,
+				     .pool = spare.pool };
 	int ret = 0;
 
-	fresh.leaves = reserve(LEAVES * sizeof(*fresh.leaves));
+	if (!fresh.leaves)
+		fresh.leaves = reserve(LEAVES * sizeof(*fresh.leaves));
 	if (!fresh.leaves)
 		return -ENOMEM;
+	spare.leaves = NULL;
+	spare.pool = (struct pool){ 0 };
 	for (size_t i = 0; i < t->total.chunks && !ret; i++)
 		ret = chunk_insert(&fresh, &t->packed[i]);
 	if (ret) {
@@ -1142,8 +1215,10 @@ void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts)
 	struct leaf *l = t->packed || !addr_valid(addr, 0) ? NULL :
 							     leaf_make(t, addr);
 
-	if (l && !living(*slot(l, addr)))
-		*slot(l, addr) = death_mark(ts);
+	if (!l || living(*slot(l, addr)))
+		return;
+	page_use(l, addr);
+	*slot(l, addr) = death_mark(ts);
 }
 
 bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,

@@ -49,6 +49,13 @@ uint32_t pool_take_new(struct pool *p)
 	return p->used++;
 }
 
+bool pool_reset(struct pool *p)
+{
+	p->used = 1;
+	p->free = 0;
+	return p->cap && p->cap * sizeof(struct chunk) < HUGE_BYTES;
+}
+
 void pool_destroy(struct pool *p)
 {
 	if (p->cap)

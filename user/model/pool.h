@@ -38,6 +38,8 @@ static inline void pool_give(struct pool *p, uint32_t nr)
 }
 
 void pool_destroy(struct pool *p);
+/* Empty again, with the memory that it has. False: it has none, or too much to keep. */
+bool pool_reset(struct pool *p);
 
 /*
  * Few first touches for memory that will be used: huge pages, in place of what
