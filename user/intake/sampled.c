@@ -697,9 +697,10 @@ static bool belongs(const struct sampled *k, uint32_t tgid)
 int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 {
 	struct target *t = find(k, tgid);
+	uint64_t mm = t ? t->mm : 0;
 	int err = 0;
 
-	if (t && !check(k, t))
+	if (stamp_fd && t && !check(k, t))
 		t = NULL;
 	if (!t && !belongs(k, tgid))
 		return -ESRCH;
@@ -715,7 +716,7 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 	if (!t->mm)
 		return -ESRCH;
 	/* A look before may have come in the middle of the loader's work. */
-	if (!t->has_ring)
+	if (!t->has_ring && t->mm == mm)
 		look(k, t);
 	t->has_ring = true;
 	if (!t->stamp)
