@@ -8,7 +8,7 @@ rules() {
 		kmod/               ^[a-z_]+\.h$|^uapi/|^compat/
 		user/probe/         ^probe/
 		user/model/         ^model/
-		user/intake/        ^intake/|^model/(event|page)\.h$|^uapi/|^probe/(words|alloc|inject|names|dynamic)\.h$|^probe/[a-z_]+\.skel\.h$
+		user/intake/        ^intake/|^model/(event|page)\.h$|^uapi/|^probe/(words|alloc|inject|names|operators|dynamic)\.h$|^probe/[a-z_]+\.skel\.h$
 		user/trace/         ^trace/|^model/event\.h$|^uapi/|^probe/words\.h$
 		user/output/        ^output/|^model/|^probe/words\.h$|^uapi/
 		user/export/        ^export/|^output/|^model/

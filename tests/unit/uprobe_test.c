@@ -418,10 +418,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),	cmocka_unit_test(test_read),
-		cmocka_unit_test(test_changed),
-		cmocka_unit_test(test_nobody),	cmocka_unit_test(test_calls),
-		cmocka_unit_test(test_threads), cmocka_unit_test(test_churn),
-		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_changed), cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_calls),	cmocka_unit_test(test_threads),
+		cmocka_unit_test(test_churn),	cmocka_unit_test(test_fork),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -20,45 +20,31 @@
 #include <unistd.h>
 
 #include "intake/probe_point.h"
+#include "probe/operators.h"
 
 /*
  * In glibc 2.36 free is cfree and aligned_alloc is memalign: the name that comes
  * first counts. Those of C++ are of interest where the allocator itself defines
  * them (jemalloc's new calls nobody); libstdc++'s call malloc.
  */
-static const char *const names[ALLOCATOR_FUNCTIONS] = {
-	"malloc",
-	"free",
-	"calloc",
-	"realloc",
-	"reallocarray",
-	"posix_memalign",
-	"aligned_alloc",
-	"memalign",
-	"valloc",
-	"pvalloc",
-	"cfree",
-	"free_sized",
-	"free_aligned_sized",
-	"_Znwm",
-	"_Znam",
-	"_ZnwmRKSt9nothrow_t",
-	"_ZnamRKSt9nothrow_t",
-	"_ZnwmSt11align_val_t",
-	"_ZnamSt11align_val_t",
-	"_ZnwmSt11align_val_tRKSt9nothrow_t",
-	"_ZnamSt11align_val_tRKSt9nothrow_t",
-	"_ZdlPv",
-	"_ZdaPv",
-	"_ZdlPvm",
-	"_ZdaPvm",
-	"_ZdlPvRKSt9nothrow_t",
-	"_ZdaPvRKSt9nothrow_t",
-	"_ZdlPvSt11align_val_t",
-	"_ZdaPvSt11align_val_t",
-	"_ZdlPvmSt11align_val_t",
-	"_ZdaPvmSt11align_val_t",
-};
+#define NAME(name, id) #name,
+static const char *const names[] = { "malloc",
+				     "free",
+				     "calloc",
+				     "realloc",
+				     "reallocarray",
+				     "posix_memalign",
+				     "aligned_alloc",
+				     "memalign",
+				     "valloc",
+				     "pvalloc",
+				     "cfree",
+				     "free_sized",
+				     "free_aligned_sized",
+				     NEWS(NAME) ALIGNED_NEWS(NAME)
+					     DELETES(NAME) };
+_Static_assert(sizeof(names) / sizeof(names[0]) == ALLOCATOR_FUNCTIONS,
+	       "as there is room for");
 
 /* A name that is in this library alone, or in a program linked with it. */
 static const struct {

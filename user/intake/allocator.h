@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define ALLOCATOR_FUNCTIONS 31
+#define ALLOCATOR_FUNCTIONS 33
 
 struct allocator {
 	/* The file as /proc shows it: right in a container and when deleted. */

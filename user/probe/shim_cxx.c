@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * operator new and delete (Itanium C++ ABI, 5.1.5.1), for allocators that bring
+ * operator new and delete (probe/operators.h), for allocators that bring
  * their own: jemalloc, mimalloc and tcmalloc do, and theirs do not call malloc.
  * Those of libstdc++ and libc++ call malloc and free by their names, where they
  * are told of already. Which it is shows the first call of each: did it come back
@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "probe/operators.h"
 #include "probe/shim.h"
 
 #define NOINLINE __attribute__((noinline))
@@ -35,33 +36,6 @@ struct original {
 	void *function;
 	enum how how;
 };
-
-#define NEWS(X)                             \
-	X(_Znwm, NEW)                       \
-	X(_Znam, NEW_ARRAY)                 \
-	X(_ZnwmRKSt9nothrow_t, NEW_NOTHROW) \
-	X(_ZnamRKSt9nothrow_t, NEW_ARRAY_NOTHROW)
-
-#define ALIGNED_NEWS(X)                                            \
-	X(_ZnwmSt11align_val_t, NEW_ALIGNED)                       \
-	X(_ZnamSt11align_val_t, NEW_ARRAY_ALIGNED)                 \
-	X(_ZnwmSt11align_val_tRKSt9nothrow_t, NEW_ALIGNED_NOTHROW) \
-	X(_ZnamSt11align_val_tRKSt9nothrow_t, NEW_ARRAY_ALIGNED_NOTHROW)
-
-/* Their further arguments (size, alignment, nothrow) are passed on. */
-#define DELETES(X)                                                     \
-	X(_ZdlPv, DELETE)                                              \
-	X(_ZdaPv, DELETE_ARRAY)                                        \
-	X(_ZdlPvm, DELETE_SIZED)                                       \
-	X(_ZdaPvm, DELETE_ARRAY_SIZED)                                 \
-	X(_ZdlPvRKSt9nothrow_t, DELETE_NOTHROW)                        \
-	X(_ZdaPvRKSt9nothrow_t, DELETE_ARRAY_NOTHROW)                  \
-	X(_ZdlPvSt11align_val_t, DELETE_ALIGNED)                       \
-	X(_ZdaPvSt11align_val_t, DELETE_ARRAY_ALIGNED)                 \
-	X(_ZdlPvmSt11align_val_t, DELETE_SIZED_ALIGNED)                \
-	X(_ZdaPvmSt11align_val_t, DELETE_ARRAY_SIZED_ALIGNED)          \
-	X(_ZdlPvSt11align_val_tRKSt9nothrow_t, DELETE_ALIGNED_NOTHROW) \
-	X(_ZdaPvSt11align_val_tRKSt9nothrow_t, DELETE_ARRAY_ALIGNED_NOTHROW)
 
 #define ID(name, id) id,
 enum { NEWS(ID) ALIGNED_NEWS(ID) DELETES(ID) OPERATORS };

@@ -14,7 +14,7 @@
 #include "session/attach.h"
 #include "session/inside.h"
 
-#define TICK_MS 5 /* something came; less while that fills more than half a ring */
+#define TICK_MS 5 /* something came; or less: next_tick() */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
 #define LOOK_MS 200 /* for what an attached process has loaded */
