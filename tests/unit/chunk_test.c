@@ -200,6 +200,38 @@ static void test_again(void **state)
 	chunk_table_free(t);
 }
 
+static long resident_kib(void)
+{
+	long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "re");
+
+	assert_non_null(f);
+	assert_int_equal(fscanf(f, "%*d %ld", &pages), 1);
+	fclose(f);
+	return pages * (long)(PAGE >> 10);
+}
+
+/* Small tables, each somewhere else, one after the other. */
+static void test_kept(void **state)
+{
+	struct chunk_table *t;
+	long before = 0;
+
+	(void)state;
+	for (uint64_t i = 0; i < 4000; i++) {
+		if (i == 1000)
+			before = resident_kib();
+		t = chunk_table_new();
+		for (uint64_t page = 0; page < 32; page++)
+			assert_int_equal(
+				insert(t, 5 * GIB + (i * 64 + page) * PAGE,
+				       100),
+				0);
+		chunk_table_free(t);
+	}
+	assert_true(resident_kib() - before < 16 << 10);
+}
+
 /* --- the twin */
 
 #define REGIONS 4
@@ -478,6 +510,7 @@ int main(void)
 		cmocka_unit_test(test_large),
 		cmocka_unit_test(test_death),
 		cmocka_unit_test(test_again),
+		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_random_against_twin),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_many),

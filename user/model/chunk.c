@@ -52,6 +52,8 @@
 #define AHEAD 8 /* calls */
 #define HUGE_BLOCKS 4 /* used blocks from which on huge pages are worth it */
 #define SPARE_LEAVES 8
+#define CLEARED_MAX \
+	1024 /* pages: so much at most stays resident in a spare leaf */
 
 struct page {
 	uint64_t covered[4]; /* a bit for each granule that has a byte of a chunk */
@@ -68,6 +70,7 @@ struct leaf {
 	struct page *pages;
 	uint64_t used[LEAF_BLOCKS / 64]; /* blocks of pages that ever were */
 	uint32_t nr_used;
+	uint32_t cleared; /* pages, for tables before */
 };
 
 /* The whole pages inside of a large chunk. */
@@ -125,6 +128,7 @@ static void page_clear(struct leaf *l, uint32_t page)
 
 	memset(&l->pages[page], 0, sizeof(l->pages[page]));
 	memset(&l->even[page * granules], 0, granules * sizeof(*l->even));
+	l->cleared++;
 }
 
 static void leaf_clear(struct leaf *l)
@@ -149,10 +153,13 @@ static void leaf_free(struct leaf *l)
 	free(l);
 }
 
-/* (Where there is an odd array, there is no quick way: chunk_run().) */
+/*
+ * Where there is an odd array, there is no quick way (chunk_run()). And each table has
+ * other addresses, so what was touched adds up.
+ */
 static void leaf_drop(struct leaf *l)
 {
-	if (l->nr_used >= HUGE_BLOCKS || l->odd ||
+	if (l->nr_used >= HUGE_BLOCKS || l->odd || l->cleared > CLEARED_MAX ||
 	    spare.nr_leaves == SPARE_LEAVES) {
 		leaf_free(l);
 		return;
