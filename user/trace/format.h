@@ -76,11 +76,17 @@ static inline size_t round8(size_t bytes)
 #define PACKED_BYTES(words) (8 * (words) + 1) /* of an event, at most */
 #define UNPACKED_WORDS(bytes) ((bytes) / 4) /* of a packet's events, at most */
 
+#define CALLER_HASH_BITS 12
+
 /* The registers of a packet. All zero: it begins. */
 struct callers {
 	uint64_t of[PACKED_CALLERS];
 	uint32_t nr; /* put into them since the packet began */
-	uint8_t at[512]; /* for the writer: where a caller may be, by its hash */
+	/*
+	 * For the writer: where a caller may be, by its hash. Where two of them meet they
+	 * are named anew each time: git's 155 took 2.3 bytes of 512 places, 1.1 of these.
+	 */
+	uint8_t at[1 << CALLER_HASH_BITS];
 };
 
 /* Each returns the byte behind what it wrote. */

@@ -82,7 +82,8 @@ static void add_caller(struct callers *c, uint64_t caller)
 
 char *pack_caller(struct callers *c, uint64_t caller, char *to)
 {
-	uint8_t *at = &c->at[caller * 0x9e3779b97f4a7c15ull >> 55], more = *at;
+	uint64_t hash = caller * 0x9e3779b97f4a7c15ull;
+	uint8_t *at = &c->at[hash >> (64 - CALLER_HASH_BITS)], more = *at;
 
 	if (more < c->nr && c->of[more] == caller) {
 		*to = (char)more;
