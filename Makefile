@@ -55,7 +55,7 @@ programs := $(main_src:user/%.c=build/%) build/vmaheap-rehearse
 shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
-	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own static stripped musl musl-static) \
+	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own own-sysv static stripped musl musl-static) \
 	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/moving.so
 live := $(live_src:%.c=build/%)
 decoders := $(fuzz_src:%.c=build/%)
@@ -178,8 +178,10 @@ build/tests/victims/alloc_ops-%alloc: tests/victims/alloc_ops.c
 	$(CC) $(VICTIM) -o $@ $< -Wl,--no-as-needed -l:$(notdir $(firstword $(wildcard \
 		$(foreach l,$*alloc $*alloc_minimal,/usr/lib/$(shell $(CC) -dumpmachine)/lib$(l).so.?)))) -l:libstdc++.so.6
 
-build/tests/victims/alloc_ops-own: tests/victims/alloc_ops.c tests/victims/own/own.c
-	$(CC) $(VICTIM) -o $@ $^ -l:libstdc++.so.6
+# As linkers wrote it before they had the other table (DT_GNU_HASH).
+build/tests/victims/alloc_ops-own-sysv: HASH = -Wl,--hash-style=sysv
+build/tests/victims/alloc_ops-own build/tests/victims/alloc_ops-own-sysv: tests/victims/alloc_ops.c tests/victims/own/own.c
+	$(CC) $(VICTIM) -o $@ $^ $(HASH) -l:libstdc++.so.6
 
 build/tests/victims/alloc_ops-static: tests/victims/alloc_ops.c
 	$(CC) $(VICTIM) -DNO_CXX -static -o $@ $<

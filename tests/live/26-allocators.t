@@ -95,10 +95,12 @@ is $? 0 "the same as any user: exit status"
 like "$(cat own-user.err)" 'allocator opaque \(uprobes need root\)' "the same as any user: it is said"
 is "$(vmaheap report --json own-user | jq -c '.spaces[-1].calls')" null "and not that there was new without malloc"
 # What is executed later has the shim, which sees the C++ library's calls at best.
-vmaheap record -o own-later -f -- sh -c "exec '$victims/alloc_ops-own'" >own-later.truth 2>own-later.err
-is "$? $(grep -o 'lost: [0-9]*' own-later.err)" "0 lost: 1" "the same, executed by another program: a loss"
-like "$(cat own-later.err)" 'process [0-9]+ defines malloc itself' "and why"
-like "$(vmaheap report own-later)" 'counts and live chunks are not complete' "its report says it"
+for p in own own-sysv; do
+	vmaheap record -o $p-later -f -- sh -c "exec '$victims/alloc_ops-$p'" >$p-later.truth 2>$p-later.err
+	is "$? $(grep -o 'lost: [0-9]*' $p-later.err)" "0 lost: 1" "$p, executed by another program: a loss"
+	like "$(cat $p-later.err)" 'process [0-9]+ defines malloc itself' "and why"
+	like "$(vmaheap report $p-later)" 'counts and live chunks are not complete' "its report says it"
+done
 
 # --- where nothing is to be seen
 ran stripped -- "$victims/alloc_ops-stripped"

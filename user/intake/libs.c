@@ -222,15 +222,10 @@ static bool is_definition(int mem, const struct lib *lib, uint32_t i,
 /* ELF gABI, "Hash Table" */
 static uint64_t sysv_symbol(int mem, const struct lib *lib, const char *name)
 {
-	uint32_t h = 0, head[2], i;
-	const char *p;
+	uint32_t h = dynamic_sysv_hash(name), head[2], i;
 	uint64_t addr;
 	int n;
 
-	for (p = name; *p; p++) {
-		h = (h << 4) + (unsigned char)*p;
-		h = (h ^ (h & 0xf0000000) >> 24) & 0x0fffffff;
-	}
 	if (!get(mem, lib->d.hash, head, sizeof(head)) || !head[0] ||
 	    !get(mem, lib->d.hash + 8 + 4ull * (h % head[0]), &i, 4))
 		return 0;

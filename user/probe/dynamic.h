@@ -59,6 +59,18 @@ static inline void dynamic_note(struct dynamic *d, const Elf64_Dyn *e)
 	}
 }
 
+/* Of DT_HASH (ELF gABI, "Hash Table"). */
+static inline uint32_t dynamic_sysv_hash(const char *name)
+{
+	uint32_t h = 0;
+
+	for (; *name; name++) {
+		h = (h << 4) + (unsigned char)*name;
+		h = (h ^ (h & 0xf0000000) >> 24) & 0x0fffffff;
+	}
+	return h;
+}
+
 /* Of DT_GNU_HASH (binutils, "GNU Hash ELF Sections"). */
 static inline uint32_t dynamic_gnu_hash(const char *name)
 {

@@ -77,14 +77,36 @@ static void read_object(struct object *o, const struct dl_phdr_info *info)
 		dynamic_note(&o->d, dynamic);
 }
 
+static bool defines(const struct object *o, uint32_t i, const char *name)
+{
+	const Elf64_Sym *sym = symbol_at(o, i);
+
+	return sym->st_shndx != SHN_UNDEF && !strcmp(name_of(o, sym), name);
+}
+
+/* ELF gABI, "Hash Table": buckets, symbols */
+static uint32_t sysv_index(const struct object *o, const char *name)
+{
+	const uint32_t *head = (const uint32_t *)o->d.hash, *chains;
+	uint32_t i = 0;
+
+	if (!head[0])
+		return 0;
+	chains = head + 2 + head[0];
+	for (i = head[2 + dynamic_sysv_hash(name) % head[0]]; i; i = chains[i])
+		if (defines(o, i, name))
+			break;
+	return i;
+}
+
 /* binutils, "GNU Hash ELF Sections": buckets, offset, words of the filter, shift */
-static uint64_t symbol_of(const struct object *o, const char *name)
+static uint32_t gnu_index(const struct object *o, const char *name)
 {
 	const uint32_t *head = (const uint32_t *)o->d.gnu_hash, *buckets,
 		       *chains;
 	uint32_t h = dynamic_gnu_hash(name), i;
 
-	if (!head || !head[0])
+	if (!head[0])
 		return 0;
 	buckets = head + 4 + 2 * head[2];
 	chains = buckets + head[0];
@@ -93,14 +115,22 @@ static uint64_t symbol_of(const struct object *o, const char *name)
 		return 0;
 	for (;; i++) {
 		uint32_t have = chains[i - head[1]];
-		const Elf64_Sym *sym = symbol_at(o, i);
 
-		if ((have | 1) == (h | 1) && sym->st_shndx != SHN_UNDEF &&
-		    !strcmp(name_of(o, sym), name))
-			return o->d.base + sym->st_value;
+		if ((have | 1) == (h | 1) && defines(o, i, name))
+			return i;
 		if (have & 1)
 			return 0;
 	}
+}
+
+/* 0: it defines no such function. */
+static uint64_t symbol_of(const struct object *o, const char *name)
+{
+	uint32_t i = o->d.gnu_hash ? gnu_index(o, name) :
+		     o->d.hash	   ? sysv_index(o, name) :
+				     0;
+
+	return i ? o->d.base + symbol_at(o, i)->st_value : 0;
 }
 
 static const struct inject_function *find(const char *name)
