@@ -159,7 +159,8 @@ build/tests/victims/room build/tests/victims/room-32: tests/victims/room.c
 	$(CC) $(VICTIM) -nostdlib -static -no-pie -fno-pic -ffreestanding -fno-stack-protector \
 		$(if $(filter %-32,$@),-m32) -o $@ $<
 
-# For reload: two libraries that differ in one number.
+# For reload, which finds them by its RUNPATH: two libraries that differ in one number.
+build/tests/victims/reload: VICTIM_LIBS = -Wl,-rpath,'$$ORIGIN'
 build/tests/victims/plug_a.so: FRAME = 1000
 build/tests/victims/plug_b.so: FRAME = 3000
 build/tests/victims/plug_%.so: tests/victims/plug/plug.c

@@ -102,6 +102,15 @@ for p in own own-sysv; do
 	like "$(vmaheap report $p-later)" 'counts and live chunks are not complete' "its report says it"
 done
 
+# Nor does the shim see what is opened past it; a forked copy has that library, too.
+vmaheap record -o past -f -- python3 -Sc 'import sys, os
+sys.setdlopenflags(os.RTLD_NOW | os.RTLD_DEEPBIND)
+import _json
+if os.fork():
+	os.wait()' >past.truth 2>past.err
+is "$? $(grep -o 'lost: [0-9]*' past.err)" "0 lost: 2" "a library that is opened past the shim: a loss in each process"
+like "$(cat past.err)" 'opens a library past the preloaded shim' "and why"
+
 # --- where nothing is to be seen
 ran stripped -- "$victims/alloc_ops-stripped"
 like "$(cat stripped.err)" 'allocator opaque' "stripped: it is said"

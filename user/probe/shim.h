@@ -201,6 +201,8 @@ bool told_loud(struct slot *s);
 
 /* A library may have been unloaded. */
 void slot_unloaded(void);
+/* From here on calls of this process, and of its forked copies, go past us: SHIM_NONE. */
+void slot_missing(int err);
 
 /* shim_cxx.c, shim_names.c: as inject_functions[] (probe/inject.h) */
 extern const struct inject_function shim_operators[], shim_names[];

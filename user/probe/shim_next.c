@@ -155,7 +155,7 @@ const char *next_start(void)
 }
 
 /* The loader's own, of the modules of iconv(3), does not come through here. */
-__attribute__((visibility("default"))) int dlclose(void *handle)
+EXPORT int dlclose(void *handle)
 {
 	static int (*original)(void *handle);
 	void *f;
@@ -168,4 +168,36 @@ __attribute__((visibility("default"))) int dlclose(void *handle)
 	ret = original(handle);
 	slot_unloaded();
 	return ret;
+}
+
+/*
+ * What is opened so finds its malloc without coming past us. The original looks at who
+ * called it (RUNPATH, namespace: dlfcn/dlopen.c of glibc), so it must be jumped to.
+ */
+EXPORT void *dlopen(const char *file, int mode)
+{
+	static void *(*original)(const char *file, int mode);
+	void *f;
+
+	if (!original) {
+		f = dlsym(RTLD_NEXT, "dlopen");
+		memcpy(&original, &f, sizeof(f));
+	}
+	if (mode & RTLD_DEEPBIND)
+		slot_missing(-EXDEV);
+	return original(file, mode);
+}
+
+EXPORT void *dlmopen(Lmid_t space, const char *file, int mode)
+{
+	static void *(*original)(Lmid_t space, const char *file, int mode);
+	void *f;
+
+	if (!original) {
+		f = dlsym(RTLD_NEXT, "dlmopen");
+		memcpy(&original, &f, sizeof(f));
+	}
+	if (space != LM_ID_BASE || mode & RTLD_DEEPBIND)
+		slot_missing(-EXDEV);
+	return original(space, file, mode);
 }

@@ -39,6 +39,7 @@ struct process {
 	uint32_t place; /* see shim_link.c */
 	uint32_t nr_slots;
 	uint32_t has_rings;
+	uint32_t told_missing;
 	uint32_t flags; /* of every request: a forked copy has none */
 	uint32_t retry; /* events until the next try to get a ring */
 	uint64_t *stamp;
@@ -55,6 +56,8 @@ bool shim_silent; /* shim_state is SHIM_SILENT */
 struct exit_key exit_key;
 static struct process *process;
 static char sock_path[108];
+static int
+	missing; /* -errno: as slot_missing() was told, here or before a fork */
 
 #ifndef SHIM_INJECTED
 __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
@@ -167,6 +170,13 @@ static struct rules *get_rules(void)
 	return r;
 }
 
+static void tell_missing(void)
+{
+	if (missing &&
+	    !__atomic_exchange_n(&process->told_missing, 1, __ATOMIC_RELAXED))
+		link_none(sock_path, missing);
+}
+
 static int slot_link(struct slot *s)
 {
 	int err = link_ring(sock_path, process->flags, s, &process->stamp,
@@ -181,6 +191,7 @@ static int slot_link(struct slot *s)
 	if (s->stack_bytes && get_rules())
 		s->walker = link_memory(sizeof(*s->walker), &process->place);
 	process->has_rings = 1;
+	tell_missing();
 	return 0;
 }
 
@@ -490,6 +501,18 @@ static void start(void)
 		}
 	}
 	set_started(now);
+}
+
+void slot_missing(int err)
+{
+	int saved = errno;
+
+	missing = err;
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
+		start();
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_ACTIVE)
+		tell_missing();
+	errno = saved;
 }
 
 static struct slot *slot_find(struct slot_loan *loan)

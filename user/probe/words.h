@@ -300,7 +300,8 @@ enum shim_op {
 	SHIM_BYE = 2, /* the process is about to exit; answered when it may */
 	/*
 	 * Calls are missing. `flags` is the errno: why the ring could not be mapped, or
-	 * EEXIST: the program defines malloc itself.
+	 * EEXIST: the program defines malloc itself, or EXDEV: it opened a library that
+	 * does not look for symbols in the shim.
 	 */
 	SHIM_NONE = 3,
 };

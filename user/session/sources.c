@@ -163,6 +163,11 @@ static void on_no_ring(void *ctx, uint32_t tgid, int err)
 			s,
 			"process %u defines malloc itself, before the preloaded shim: allocator calls may be missing",
 			tgid);
+	else if (first && err == -EXDEV)
+		session_say(
+			s,
+			"process %u opens a library past the preloaded shim (RTLD_DEEPBIND or dlmopen): allocator calls may be missing",
+			tgid);
 	else if (first)
 		session_say(
 			s,
