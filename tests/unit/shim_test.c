@@ -45,6 +45,7 @@ struct setup {
 	bool still; /* nobody but the target moves the stamp */
 	bool moving; /* and moving.so is its allocator */
 	bool no_stamp; /* what is given as the stamp cannot be mapped */
+	bool unlink; /* nobody finds the socket after the first ring */
 };
 
 struct run {
@@ -62,6 +63,7 @@ struct run {
 	unsigned int fresh, copied; /* requests for a ring, by SHIM_FRESH */
 	bool refuse;
 	uint32_t pid;
+	const char *unlink; /* when a ring is opened; or NULL */
 };
 
 static uint64_t now_ns(void)
@@ -90,6 +92,8 @@ static void opened(void *ctx, struct ring *r)
 	struct run *run = ctx;
 
 	tapes_add(&run->tapes, r, ring_tgid(r));
+	if (run->unlink)
+		unlink(run->unlink);
 }
 
 static void read_tape(struct tape *t)
@@ -296,6 +300,7 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 	assert_non_null(mkdtemp(dir));
 	snprintf(sock, sizeof(sock), "%s/sock", dir);
 	run->refuse = how->refuse;
+	run->unlink = how->unlink ? sock : NULL;
 	run->stamp_fd = memfd_create("stamp", MFD_CLOEXEC);
 	assert_int_equal(ftruncate(run->stamp_fd, 4096), 0);
 	run->stamp = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED,
@@ -609,6 +614,66 @@ static void test_stall(void **state)
 	run_free(&run);
 }
 
+/*
+ * From the moment on at which a program shuts itself in no system call of ours may kill
+ * it: rings grow, and are waited for, without one. A thread that comes later gets no
+ * ring, and each of its events is counted as lost.
+ */
+static void test_guarded(void **state)
+{
+	struct setup how = { .drain_ms = 5 };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_guarded", "prctl");
+	check_counts(&run);
+	assert_int_equal(run.byes, 0);
+	run_free(&run);
+	run = (struct run){ 0 };
+	victim_run(&run, &how, "alloc_guarded", "syscall");
+	check_counts(&run);
+	run_free(&run);
+}
+
+static void guarded_thread(struct run *run, const char *how)
+{
+	char *argv[] = { victim("alloc_guarded"), (char *)(uintptr_t)how,
+			 (char[]){ "thread" }, NULL };
+	struct setup none = { 0 };
+
+	record(run, &none, argv);
+	free(argv[0]);
+}
+
+static void test_guarded_thread(void **state)
+{
+	struct run run = { 0 };
+
+	(void)state;
+	guarded_thread(&run, "prctl");
+	check_nothing_silent(&run);
+	assert_in_range(run.lost, 2000, 2010);
+	run_free(&run);
+	run = (struct run){ 0 };
+	guarded_thread(&run, "probe"); /* it has no filter */
+	check_counts(&run);
+	assert_int_equal(run.byes, 1);
+	run_free(&run);
+}
+
+/* As after chroot(): who comes now finds nobody, and is counted. */
+static void test_out_of_sight(void **state)
+{
+	struct setup how = { .unlink = true };
+	struct run run = { 0 };
+
+	(void)state;
+	victim_run(&run, &how, "alloc_threads", "5000");
+	check_nothing_silent(&run);
+	assert_int_equal(run.tapes.nr, 1);
+	run_free(&run);
+}
+
 static void test_daemon_leaves(void **state)
 {
 	struct setup how = { .ring_bytes = 4096, .leave_ms = 30 };
@@ -810,6 +875,9 @@ int main(void)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_drop),
 		cmocka_unit_test(test_stall),
+		cmocka_unit_test(test_guarded),
+		cmocka_unit_test(test_guarded_thread),
+		cmocka_unit_test(test_out_of_sight),
 		cmocka_unit_test(test_daemon_leaves),
 		cmocka_unit_test(test_stops),
 		cmocka_unit_test(test_not_wanted),

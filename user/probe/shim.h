@@ -201,6 +201,9 @@ bool told_loud(struct slot *s);
 
 /* A library may have been unloaded. */
 void slot_unloaded(void);
+/* Before a system call of ours may kill the process (seccomp): none after it. */
+void slot_guard(void);
+extern bool shim_guarded;
 /* From here on calls of this process, and of its forked copies, go past us: SHIM_NONE. */
 void slot_missing(int err);
 

@@ -220,7 +220,7 @@ void link_level(struct slot *s)
 
 	s->data = data + ring_level_at(ring->words, ring->level);
 	s->mask = words - 1;
-	if (ring->flags & RING_POPULATE)
+	if (ring->flags & RING_POPULATE && !shim_guarded)
 		sys_madvise((uintptr_t)s->data, 8 * words, MADV_POPULATE_WRITE);
 }
 

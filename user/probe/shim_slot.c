@@ -27,6 +27,8 @@
 #define STALL_NS 2000000000ull /* a daemon that takes nothing so long is gone */
 #define WAIT_MIN_NS 2000000
 #define WAIT_MAX_NS 50000000
+/* At the tail, 10 to 50 ns each: in seccomp's strict mode there is no clock, either. */
+#define GUARDED_LOOKS 100000000
 #define RETRY_EVENTS 1000 /* until the next try when a ring could not be had */
 #define NEVER (~0ull) /* no stamp and no caller has this value */
 /* Words that each of two threads writes before it raises the stamp: TURN * 2 * 2 */
@@ -54,6 +56,7 @@ _Static_assert(offsetof(struct process, place) == INJECT_PROCESS_PLACE,
 enum shim_state shim_state;
 bool shim_silent; /* shim_state is SHIM_SILENT */
 struct exit_key exit_key;
+bool shim_guarded; /* forked copies are as well */
 static struct process *process;
 static char sock_path[108];
 static int
@@ -146,11 +149,16 @@ static struct slot *slot_new(void)
 	return n < MAX_SLOTS ? &process->slots[n] : NULL;
 }
 
-/* May a later try succeed? */
+/*
+ * May a later try succeed? What was heard once is still listened to, perhaps, though its
+ * place cannot be seen from here (chroot): such calls are missing, unless the daemon
+ * says itself that nobody wants them.
+ */
 static bool is_passing(int err)
 {
 	return err == -EMFILE || err == -ENFILE || err == -ENOMEM ||
-	       err == -ENOBUFS || err == -EAGAIN;
+	       err == -ENOBUFS || err == -EAGAIN ||
+	       (process->has_rings && err != -ESRCH);
 }
 
 /* Two threads may map it at the same time; the second one's is removed again. */
@@ -213,7 +221,8 @@ static struct slot *slot_acquire(void)
 	struct slot *s;
 	int err;
 
-	if (!is_own_process() || (process->retry && --process->retry))
+	if (shim_guarded || !is_own_process() ||
+	    (process->retry && --process->retry))
 		return NULL;
 	s = slot_reuse();
 	if (!s)
@@ -283,6 +292,19 @@ static bool slot_wait(struct slot *s)
 	}
 }
 
+/* The same without a system call. */
+static bool slot_wait_guarded(struct slot *s)
+{
+	uint32_t n;
+
+	for (n = 0; n < GUARDED_LOOKS && !slot_detached(s); n++) {
+		if (slot_look(s))
+			return true;
+		__builtin_ia32_pause();
+	}
+	return false;
+}
+
 /* The ring is full: makes it larger. False: it is as large as it can be. */
 static bool slot_grow(struct slot *s)
 {
@@ -307,8 +329,13 @@ static bool slot_make_room(struct slot *s)
 		return true;
 	if (s->gave_up || !(s->ring->flags & RING_BLOCK) || slot_detached(s))
 		return false;
-	s->gave_up = !slot_wait(s);
+	s->gave_up = shim_guarded ? !slot_wait_guarded(s) : !slot_wait(s);
 	return !s->gave_up;
+}
+
+static void ring_lose(struct ring_header *ring, uint64_t events)
+{
+	__atomic_fetch_add(&ring->lost, events, __ATOMIC_RELAXED);
 }
 
 static void slot_put_ctrl(struct slot *s, enum word_ctrl what, uint64_t value)
@@ -331,7 +358,7 @@ static void slot_put_ctrls(struct slot *s)
 	}
 	if (lost) {
 		lost = __atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
-		s->ring->lost += lost;
+		ring_lose(s->ring, lost);
 		slot_put_ctrl(s, CTRL_LOST, lost);
 	}
 	__atomic_store_n(&s->ring->head, s->head, __ATOMIC_RELEASE);
@@ -372,7 +399,7 @@ static void slot_open_gate(struct slot *s)
 void slot_lose(struct slot *s)
 {
 	s->lost++;
-	s->ring->lost++;
+	ring_lose(s->ring, 1);
 }
 
 /*
@@ -515,6 +542,28 @@ void slot_missing(int err)
 	errno = saved;
 }
 
+/*
+ * An event of a thread that has no ring. The next one of another thread tells of it; a
+ * guarded process says no goodbye, so what a ring's header has counted must do.
+ */
+static void lose_unheard(void)
+{
+	if (shim_guarded && process->slots[0].ring)
+		ring_lose(process->slots[0].ring, 1);
+	else
+		__atomic_fetch_add(&process->lost, 1, __ATOMIC_RELAXED);
+}
+
+/* Nobody else will tell of them. */
+static void tell_unheard(void)
+{
+	uint64_t lost =
+		__atomic_exchange_n(&process->lost, 0, __ATOMIC_RELAXED);
+
+	if (process->slots[0].ring)
+		ring_lose(process->slots[0].ring, lost);
+}
+
 static struct slot *slot_find(struct slot_loan *loan)
 {
 	struct slot *s = slot_mine();
@@ -527,7 +576,7 @@ static struct slot *slot_find(struct slot_loan *loan)
 	if (!s || !s->ring) {
 		s = slot_acquire();
 		if (!s) {
-			__atomic_fetch_add(&process->lost, 1, __ATOMIC_RELAXED);
+			lose_unheard();
 			return NULL;
 		}
 		loan->borrowed = !slot_keep(s);
@@ -556,6 +605,15 @@ void slot_put(struct slot_loan *loan)
 		slot_release(loan->slot);
 }
 
+void slot_guard(void)
+{
+	struct slot_loan loan;
+
+	slot_get(&loan); /* the thread's ring, as long as it can be had */
+	slot_put(&loan);
+	shim_guarded = true;
+}
+
 /*
  * Only the process that did a handshake says goodbye: a vfork child that calls
  * exit() would else speak for its parent. And a process in which nobody has ever
@@ -568,7 +626,9 @@ __attribute__((destructor)) static void process_exit(void)
 
 	if (first)
 		start();
-	if (shim_state == SHIM_ACTIVE &&
+	if (shim_state == SHIM_ACTIVE)
+		tell_unheard();
+	if (shim_state == SHIM_ACTIVE && !shim_guarded &&
 	    (first || (process->has_rings && process->pid == sys_getpid())))
 		link_bye(sock_path);
 	errno = saved;
