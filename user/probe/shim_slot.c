@@ -611,7 +611,9 @@ void slot_guard(void)
 
 	slot_get(&loan); /* the thread's ring, as long as it can be had */
 	slot_put(&loan);
-	shim_guarded = true;
+	/* (A vfork child has its parent's memory, and a filter of its own.) */
+	if (shim_state == SHIM_ACTIVE && is_own_process())
+		shim_guarded = true;
 }
 
 /*
