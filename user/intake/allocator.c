@@ -351,6 +351,8 @@ static const struct symbols *symbols_of(const char *path, const struct stat *st,
 				  .is_exe = is_exe };
 	read_file(fd, is_exe, &k->found, linker);
 	close(fd);
+	if (k->found.err == -EINVAL) /* or there was no memory to read it */
+		k->ino = 0; /* no file's */
 	return &k->found;
 }
 
