@@ -217,8 +217,8 @@ static uint64_t find_probe(int fd, const char *name, uint64_t offset)
 	return offset + (n > 0 ? probe_point(code, (size_t)n, is_free) : 0);
 }
 
-/* False: it has none. Its path is "" when it is no string that fits. */
-static bool read_linker(Elf *elf, char path[PATH_MAX])
+/* False: it has none. Its path (NULL: of no interest) stays "" when it is no string. */
+static bool read_linker(Elf *elf, char *path)
 {
 	size_t nr = 0, i;
 	Elf_Data *data;
@@ -228,6 +228,8 @@ static bool read_linker(Elf *elf, char path[PATH_MAX])
 	for (i = 0; i < nr; i++) {
 		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_INTERP)
 			continue;
+		if (!path)
+			return true;
 		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset,
 					    ph.p_filesz, ELF_T_BYTE);
 		if (data && memchr(data->d_buf, 0, data->d_size))
@@ -255,8 +257,8 @@ static void find_probes(int fd, struct symbols *found)
 				find_probe(fd, names[i], found->offsets[i]);
 }
 
-static void read_file(int fd, bool is_exe, struct symbols *found,
-		      char linker[PATH_MAX])
+/* linker: PATH_MAX bytes, or NULL */
+static void read_file(int fd, bool is_exe, struct symbols *found, char *linker)
 {
 	Elf *elf;
 
@@ -328,7 +330,6 @@ static bool is_known(const struct known_file *k, const struct stat *st,
 static const struct symbols *symbols_of(const char *path, const struct stat *st,
 					bool is_exe)
 {
-	char linker[PATH_MAX]; /* what it is does not matter here */
 	struct known_file *k;
 	struct stat opened;
 	int fd;
@@ -349,7 +350,7 @@ static const struct symbols *symbols_of(const char *path, const struct stat *st,
 				  .size = opened.st_size,
 				  .changed = opened.st_ctim,
 				  .is_exe = is_exe };
-	read_file(fd, is_exe, &k->found, linker);
+	read_file(fd, is_exe, &k->found, NULL);
 	close(fd);
 	if (k->found.err == -EINVAL) /* or there was no memory to read it */
 		k->ino = 0; /* no file's */

@@ -700,12 +700,12 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 	uint64_t mm = t ? t->mm : 0;
 	int err = 0;
 
-	if (stamp_fd && t && !check(k, t))
+	if (!stamp_fd)
+		return t || belongs(k, tgid) ? 0 : -ESRCH;
+	if (t && !check(k, t))
 		t = NULL;
 	if (!t && !belongs(k, tgid))
 		return -ESRCH;
-	if (!stamp_fd)
-		return 0;
 	if (!t) {
 		t = target_new(k, tgid, &err);
 		if (!t)

@@ -52,8 +52,7 @@
 #define AHEAD 8 /* calls */
 #define HUGE_BLOCKS 4 /* used blocks from which on huge pages are worth it */
 #define SPARE_LEAVES 8
-#define CLEARED_MAX \
-	1024 /* pages: so much at most stays resident in a spare leaf */
+#define CLEARED_MAX 1024 /* pages of a spare leaf, which stay resident */
 
 struct page {
 	uint64_t covered[4]; /* a bit for each granule that has a byte of a chunk */

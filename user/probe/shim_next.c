@@ -157,17 +157,22 @@ const char *next_start(void)
 	return getenv(SHIM_SOCK_ENV);
 }
 
+/* function: the address of a pointer to the one that comes after ours. */
+static void find_next(void *function, const char *name)
+{
+	void *f = dlsym(RTLD_NEXT, name);
+
+	memcpy(function, &f, sizeof(f));
+}
+
 /* The loader's own, of the modules of iconv(3), does not come through here. */
 EXPORT int dlclose(void *handle)
 {
 	static int (*original)(void *handle);
-	void *f;
 	int ret;
 
-	if (!original) {
-		f = dlsym(RTLD_NEXT, "dlclose");
-		memcpy(&original, &f, sizeof(f));
-	}
+	if (!original)
+		find_next(&original, "dlclose");
 	ret = original(handle);
 	slot_unloaded();
 	return ret;
@@ -254,12 +259,9 @@ __asm__(".pushsection .text\n"
 EXPORT void *dlopen(const char *file, int mode)
 {
 	static void *(*original)(const char *file, int mode);
-	void *f;
 
-	if (!original) {
-		f = dlsym(RTLD_NEXT, "dlopen");
-		memcpy(&original, &f, sizeof(f));
-	}
+	if (!original)
+		find_next(&original, "dlopen");
 	if (mode & RTLD_DEEPBIND)
 		slot_missing(-EXDEV);
 	return original(file, mode);
@@ -268,12 +270,9 @@ EXPORT void *dlopen(const char *file, int mode)
 EXPORT void *dlmopen(Lmid_t space, const char *file, int mode)
 {
 	static void *(*original)(Lmid_t space, const char *file, int mode);
-	void *f;
 
-	if (!original) {
-		f = dlsym(RTLD_NEXT, "dlmopen");
-		memcpy(&original, &f, sizeof(f));
-	}
+	if (!original)
+		find_next(&original, "dlmopen");
 	if (space != LM_ID_BASE || mode & RTLD_DEEPBIND)
 		slot_missing(-EXDEV);
 	return original(space, file, mode);

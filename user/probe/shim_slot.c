@@ -530,14 +530,19 @@ static void start(void)
 	set_started(now);
 }
 
+static bool is_active(void)
+{
+	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
+		start();
+	return __atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_ACTIVE;
+}
+
 void slot_missing(int err)
 {
 	int saved = errno;
 
 	missing = err;
-	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
-		start();
-	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_ACTIVE)
+	if (is_active())
 		tell_missing();
 	errno = saved;
 }
@@ -568,10 +573,7 @@ static struct slot *slot_find(struct slot_loan *loan)
 {
 	struct slot *s = slot_mine();
 
-	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
-		start();
-	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) != SHIM_ACTIVE ||
-	    s == &dead_slot)
+	if (!is_active() || s == &dead_slot)
 		return NULL;
 	if (!s || !s->ring) {
 		s = slot_acquire();
@@ -612,7 +614,7 @@ void slot_guard(void)
 	slot_get(&loan); /* the thread's ring, as long as it can be had */
 	slot_put(&loan);
 	/* (A vfork child has its parent's memory, and a filter of its own.) */
-	if (shim_state == SHIM_ACTIVE && is_own_process())
+	if (is_active() && is_own_process())
 		shim_guarded = true;
 }
 
@@ -626,12 +628,11 @@ __attribute__((destructor)) static void process_exit(void)
 	bool first = shim_state == SHIM_NEW;
 	int saved = errno;
 
-	if (first)
-		start();
-	if (shim_state == SHIM_ACTIVE)
+	if (is_active()) {
 		tell_unheard();
-	if (shim_state == SHIM_ACTIVE && !shim_guarded &&
-	    (first || (process->has_rings && process->pid == sys_getpid())))
-		link_bye(sock_path);
+		if (!shim_guarded && (first || (process->has_rings &&
+						process->pid == sys_getpid())))
+			link_bye(sock_path);
+	}
 	errno = saved;
 }

@@ -152,27 +152,32 @@ static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 	return 0;
 }
 
-/* What it allocates is not seen: a loss of unknown size, told of as one event. */
-static void on_no_ring(void *ctx, uint32_t tgid, int err)
+static void say_missing(struct session *s, uint32_t tgid, int err)
 {
-	struct session *s = ctx;
-	bool first = !s->rings_lost++;
-
-	if (first && err == -EEXIST)
+	if (err == -EEXIST)
 		session_say(
 			s,
 			"process %u defines malloc itself, before the preloaded shim: allocator calls may be missing",
 			tgid);
-	else if (first && err == -EXDEV)
+	else if (err == -EXDEV)
 		session_say(
 			s,
 			"process %u opens a library past the preloaded shim (RTLD_DEEPBIND or dlmopen): allocator calls may be missing",
 			tgid);
-	else if (first)
+	else
 		session_say(
 			s,
 			"process %u cannot be heard (no ring: %s): allocator calls are missing",
 			tgid, strerror(-err));
+}
+
+/* What it allocates is not seen: a loss of unknown size, told of as one event. */
+static void on_no_ring(void *ctx, uint32_t tgid, int err)
+{
+	struct session *s = ctx;
+
+	if (!s->rings_lost++)
+		say_missing(s, tgid, err);
 	session_run_round(s, false); /* its address space may be new */
 	session_lose_one(s, s->horizon, tgid);
 }
