@@ -1165,6 +1165,31 @@ static void test_untold_loss(void **state)
 	produce_end(&p);
 }
 
+/* So it is when nobody listens any more, and nothing is taken after that. */
+static void test_end(void **state)
+{
+	struct fixture *f = *state;
+	struct producer p = produce(f, self());
+	bool sure;
+
+	put(&p, word_body(WORD_FREE, 0, 0x10));
+	publish(&p);
+	p.h->lost = 3;
+	rings_end(f->rs);
+	assert_int_equal(f->lost, 3);
+	assert_int_equal(ring_peek(p.ring, &sure)->call.addr, 0x10);
+	ring_pop(p.ring);
+	assert_int_equal(ring_peek(p.ring, &sure)->calls_lost.count, 3);
+	ring_pop(p.ring);
+	put(&p, word_ctrl(CTRL_LOST, 3));
+	publish(&p);
+	assert_int_equal(rings_drain(f->rs), 0);
+	rings_end(f->rs);
+	assert_int_equal(f->lost, 3);
+	assert_null(ring_peek(p.ring, &sure));
+	produce_end(&p);
+}
+
 static void test_close(void **state)
 {
 	struct fixture *f;
@@ -1208,6 +1233,7 @@ int main(void)
 		TEST(test_exec),
 		TEST(test_gone),
 		TEST(test_untold_loss),
+		TEST(test_end),
 		cmocka_unit_test_setup_teardown(test_back_pressure, setup_big,
 						teardown),
 		cmocka_unit_test_setup_teardown(test_common_limit, setup_big,

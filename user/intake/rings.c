@@ -93,6 +93,7 @@ struct rings {
 	uint32_t populate; /* RING_POPULATE or 0 */
 	bool block, busy;
 	struct ring *first;
+	bool over; /* rings_end() */
 	const struct rings_ops *ops;
 	void *ctx;
 	struct rings_totals totals;
@@ -361,7 +362,7 @@ static size_t ring_drain(struct rings *rs, struct ring *r)
 {
 	uint64_t head, was = r->tail, nr;
 
-	if (r->broken)
+	if (r->broken || rs->over)
 		return 0;
 	head = __atomic_load_n(&r->shared->head, __ATOMIC_ACQUIRE);
 	if (head < r->head) {
@@ -465,8 +466,9 @@ void rings_tell(struct rings *rs)
 /* ---- all rings ---- */
 
 /*
- * The writer is gone and everything it wrote was read: half an event, if it was
- * killed in the middle, and what it dropped and could not tell of any more.
+ * The writer is gone, or nobody listens any more, and everything it wrote was read: half
+ * an event, if it was killed in the middle, and what it dropped and could not tell of any
+ * more.
  */
 static void ring_settle(struct rings *rs, struct ring *r)
 {
@@ -548,6 +550,17 @@ size_t rings_drain(struct rings *rs)
 		r->q.sure = r->q.seen;
 	rings_reap(rs);
 	return nr;
+}
+
+void rings_end(struct rings *rs)
+{
+	struct ring *r;
+
+	for (r = rs->first; r; r = r->next)
+		ring_drain(rs, r);
+	for (r = rs->first; r; r = r->next)
+		ring_settle(rs, r);
+	rs->over = true;
 }
 
 bool rings_busy(const struct rings *rs)

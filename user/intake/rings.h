@@ -76,6 +76,11 @@ void rings_accept(struct rings *rs); /* never blocks longer than 100 ms */
  * Returns words copied.
  */
 size_t rings_drain(struct rings *rs);
+/*
+ * Nothing is taken out of any ring after this. What its writer has dropped and not told of
+ * becomes a loss at its end.
+ */
+void rings_end(struct rings *rs);
 /* Tells what was popped since the last call; before the next rings_drain(). */
 void rings_tell(struct rings *rs);
 /* True when some ring was more than half full at the last drain: come back soon. */

@@ -114,8 +114,8 @@ void session_learn_build_ids(struct session *s, const struct event *ev);
 int session_start_sources(struct session *s, char **why);
 /* ctx: the session. The trace is told of the words that the model has taken. */
 void session_tell_taken(void *ctx);
-/* A loss of unknown size in process tgid: one event, for model and trace. */
-void session_lose_one(struct session *s, uint64_t ts, uint32_t tgid);
+/* A loss of nr events in process tgid (of unknown size: of one), for model and trace. */
+void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr);
 
 /*
  * round.c: takes everything up to this moment, which is s->horizon then; `final`: what

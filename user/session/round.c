@@ -29,7 +29,7 @@ static void want_snapshot(struct session *s, uint64_t mm)
  */
 static void note_unseen(struct session *s, const struct event *exec)
 {
-	session_lose_one(s, exec->ts, exec->mm_start.owner);
+	session_lose(s, exec->ts, exec->mm_start.owner, 1);
 	s->rings_lost++;
 }
 
@@ -198,6 +198,8 @@ bool session_run_round(struct session *s, bool final)
 	sync_kernel(s);
 	if (s->rings)
 		words = rings_drain(s->rings);
+	if (s->rings && final)
+		rings_end(s->rings);
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
 	applied = order_run_quick(s->order, s->horizon, final, told, s);

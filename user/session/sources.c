@@ -118,17 +118,17 @@ void session_tell_taken(void *ctx)
 		uprobes_tell(s->uprobes);
 }
 
-void session_lose_one(struct session *s, uint64_t ts, uint32_t tgid)
+void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr)
 {
 	struct event ev = { .kind = EV_CALLS_LOST,
 			    .ts = ts,
 			    .tgid = tgid,
 			    .tid = tgid,
-			    .calls_lost = { 1 } };
+			    .calls_lost = { nr } };
 
 	model_apply(s->model, &ev, NULL);
 	session_tell_taken(s);
-	on_lost(s, tgid, tgid, 1);
+	on_lost(s, tgid, tgid, nr);
 }
 
 /* A child may knock before its fork was read: ask the module first. */
@@ -179,7 +179,7 @@ static void on_no_ring(void *ctx, uint32_t tgid, int err)
 	if (!s->rings_lost++)
 		say_missing(s, tgid, err);
 	session_run_round(s, false); /* its address space may be new */
-	session_lose_one(s, s->horizon, tgid);
+	session_lose(s, s->horizon, tgid, 1);
 }
 
 static void on_ring(void *ctx, struct ring *r)
