@@ -46,6 +46,7 @@ struct setup {
 	bool moving; /* and moving.so is its allocator */
 	bool no_stamp; /* what is given as the stamp cannot be mapped */
 	bool unlink; /* nobody finds the socket after the first ring */
+	bool stacks; /* with every allocation */
 };
 
 struct run {
@@ -312,6 +313,7 @@ static void record(struct run *run, const struct setup *how, char *const argv[])
 		rs = rings_open(sock, how->ring_bytes ? how->ring_bytes : 65536,
 				!how->drop, &ops, run);
 		assert_non_null(rs);
+		rings_set_stacks(rs, how->stacks);
 	}
 	assert_int_equal(pipe2(out, O_CLOEXEC | O_NONBLOCK), 0);
 	fcntl(out[1], F_SETFL, 0);
@@ -630,6 +632,7 @@ static void test_guarded(void **state)
 	assert_int_equal(run.byes, 0);
 	run_free(&run);
 	run = (struct run){ 0 };
+	how.stacks = true;
 	victim_run(&run, &how, "alloc_guarded", "syscall");
 	check_counts(&run);
 	run_free(&run);

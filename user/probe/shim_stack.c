@@ -33,6 +33,7 @@
 #include <link.h>
 #include <string.h>
 
+#include "probe/shim.h"
 #include "probe/shim_cfi.h"
 #include "probe/shim_stack.h"
 #include "probe/shim_sys.h"
@@ -81,10 +82,14 @@ size_t rules_bytes(void)
 
 /* --- what is mapped */
 
-/* Reads the byte without a fault: there is no such `how`, but first it is copied. */
+/*
+ * Reads the byte without a fault: there is no such `how`, but first it is copied. What a
+ * call must not ask for is not there, and a stack that needs it is cut.
+ */
 static bool is_mapped(uint64_t addr)
 {
-	return sys6(SYS_rt_sigprocmask, ~0u, (long)(addr & ~7ull), 0, 8, 0,
+	return !shim_guarded &&
+	       sys6(SYS_rt_sigprocmask, ~0u, (long)(addr & ~7ull), 0, 8, 0,
 		    0) != -EFAULT;
 }
 
