@@ -9,6 +9,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <cap-ng.h>
 #include <cmocka.h>
 
 #include "intake/inject.h"
@@ -560,6 +562,110 @@ static void test_cycles(void **state)
 	end(&run);
 }
 
+/* ---- the victim shuts itself in ---- */
+
+/* Until it has told its counts; then it waits. */
+static void await_counts(struct run *run, bool look)
+{
+	struct pollfd p = { run->out, POLLIN, 0 };
+	ssize_t n = 1;
+
+	run->text = calloc(1, 4096);
+	while (n > 0 && !strstr(run->text, "live")) {
+		if (poll(&p, 1, 10) == 1) {
+			n = read(run->out, run->text + run->len,
+				 4095 - run->len);
+			run->len += n > 0 ? (size_t)n : 0;
+		}
+		drain(run);
+		if (look)
+			inject_look(run->inject);
+	}
+	assert_true(n > 0); /* it was not killed */
+}
+
+static void begin_guarded(struct run *run, const char *how)
+{
+	char *argv[] = { victim("alloc_guarded"), (char *)(uintptr_t)how,
+			 (char[]){ "thread" }, NULL };
+
+	begin(run, argv);
+	await_counts(run, !strcmp(how, "raw"));
+	free(argv[0]);
+}
+
+/* All that it did was told, but that of a thread that had no ring, which was lost. */
+static void check_lost(struct run *run, uint64_t told)
+{
+	uint64_t lo, hi, allocs, frees;
+	struct verdict v;
+
+	assert_int_equal(run->status, 0);
+	text_range(run->text, &lo, &hi);
+	assert_int_equal(sscanf(strstr(run->text, "allocs"),
+				"allocs %lu frees %lu", &allocs, &frees),
+			 2);
+	v = judge(&run->tapes, run->pid, lo, hi);
+	assert_int_equal(v.allocs + v.frees, told);
+	assert_in_range(run->lost, allocs + frees - told,
+			allocs + frees - told + 10);
+}
+
+static void may_suspend(bool may)
+{
+	capng_get_caps_process();
+	capng_update(may ? CAPNG_ADD : CAPNG_DROP, CAPNG_EFFECTIVE,
+		     CAP_SYS_ADMIN);
+	assert_int_equal(capng_apply(CAPNG_SELECT_CAPS), 0);
+}
+
+static size_t bytes_of_shim(const struct run *run)
+{
+	struct memory m;
+	size_t bytes;
+
+	take_memory(run->pid, &m);
+	bytes = mapped_by_shim(&m);
+	free_memory(&m);
+	return bytes;
+}
+
+/*
+ * No system call of the shim, and none for it, kills a process that has a filter by
+ * then. Who may suspend the filter takes the shim out; else it stays, silent.
+ */
+static void guarded(const char *how, bool may, uint64_t told)
+{
+	struct run run;
+	bool root = !geteuid(), left;
+
+	begin_guarded(&run, how);
+	if (root && !may)
+		may_suspend(false);
+	assert_int_equal(inject_silence(run.inject), 0);
+	run.lost += inject_totals(run.inject).unheard;
+	drain(&run);
+	rings_end(run.rings);
+	close_rings(&run);
+	left = inject_close(run.inject);
+	run.inject = NULL;
+	assert_int_equal(left, root && may);
+	assert_true((bytes_of_shim(&run) <= 512 * 1024) == left);
+	if (root && !may)
+		may_suspend(true);
+	finish(&run);
+	check_lost(&run, told);
+	end(&run);
+}
+
+static void test_guarded(void **state)
+{
+	(void)state;
+	guarded("prctl", true, 800000);
+	guarded("syscall", false, 800000);
+	guarded("raw", true, 0);
+}
+
 /* ---- the injector is killed ---- */
 
 static long calls_left = -1; /* until it is killed; below 0: it is not */
@@ -738,6 +844,27 @@ static void in_seccomp(void)
 	prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
 }
 
+static void *thread_in_seccomp(void *ready)
+{
+	in_seccomp();
+	assert_int_equal(write(*(int *)ready, "g", 1), 1);
+	pause();
+	return NULL;
+}
+
+/* The first thread has no filter. */
+static void other_in_seccomp(void)
+{
+	int ready[2];
+	pthread_t t;
+	char c;
+
+	if (pipe(ready) ||
+	    pthread_create(&t, NULL, thread_in_seccomp, &ready[1]) ||
+	    read(ready[0], &c, 1) != 1)
+		_exit(1);
+}
+
 static void traced(void)
 {
 	ptrace(PTRACE_TRACEME, 0, 0, 0);
@@ -751,6 +878,9 @@ static void test_refused(void **state)
 	refused(4194304, "no such process");
 	refused(2, "kernel thread");
 	pid = child_that(in_seccomp);
+	refused((uint32_t)pid, "seccomp");
+	end_child(pid);
+	pid = child_that(other_in_seccomp);
 	refused((uint32_t)pid, "seccomp");
 	end_child(pid);
 	pid = child_that(traced);
@@ -774,6 +904,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_cycles),
+		cmocka_unit_test(test_guarded),
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_killed_at_random),
 		cmocka_unit_test(test_refused),

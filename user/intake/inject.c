@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "intake/inject.h"
 
+#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -134,10 +135,27 @@ __attribute__((format(printf, 2, 3))) static int refuse(char **why,
 	return -EPERM;
 }
 
+/* Filters are a thread's. */
+static bool any_filtered(uint32_t pid)
+{
+	bool any = false;
+	struct dirent *d;
+	char path[64];
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	while (dir && !any && (d = readdir(dir)))
+		any = proc_filtered((pid_t)atol(d->d_name));
+	if (dir)
+		closedir(dir);
+	return any;
+}
+
 /* What /proc/PID/status has against it. */
 static int check_status(uint32_t pid, char **why)
 {
-	unsigned int seccomp = 0, tracer = 0, kthread = 0;
+	unsigned int tracer = 0, kthread = 0;
 	char path[64], line[256], state = 0;
 	FILE *f;
 
@@ -148,7 +166,6 @@ static int check_status(uint32_t pid, char **why)
 	while (fgets(line, sizeof(line), f)) {
 		sscanf(line, "State: %c", &state);
 		sscanf(line, "TracerPid: %u", &tracer);
-		sscanf(line, "Seccomp: %u", &seccomp);
 		sscanf(line, "Kthread: %u", &kthread);
 	}
 	fclose(f);
@@ -158,7 +175,7 @@ static int check_status(uint32_t pid, char **why)
 		return refuse(why, "it is a kernel thread");
 	if (tracer)
 		return refuse(why, "process %u traces it", tracer);
-	if (seccomp)
+	if (any_filtered(pid))
 		return refuse(
 			why,
 			"a seccomp filter guards it, which may kill it for a system call of the shim");
@@ -909,6 +926,22 @@ static bool write_silence(const struct inject *in)
 	       put(in, im->at + image_symbol(im, "shim_silent"), &silent, 1);
 }
 
+static uint64_t process_of(const struct inject *in)
+{
+	return get_word(in, in->image.at + image_symbol(&in->image, "process"));
+}
+
+/* What the shim does with them at exit (shim_slot.c, tell_unheard()) is our affair here. */
+static void take_unheard(struct inject *in)
+{
+	uint64_t process = process_of(in), none = 0;
+	uint64_t at = process + INJECT_PROCESS_LOST;
+	uint64_t lost = process ? get_word(in, at) : 0;
+
+	if (lost && put(in, at, &none, 8))
+		in->totals.unheard += lost;
+}
+
 static int act_silence(struct inject *in, struct proc_stopped *st)
 {
 	int err;
@@ -916,6 +949,7 @@ static int act_silence(struct inject *in, struct proc_stopped *st)
 	if (!inject_alive(in))
 		return -ESRCH;
 	err = put_back(in, st);
+	take_unheard(in);
 	return write_silence(in) && clear_homes(in) ? err : -EIO;
 }
 
@@ -934,8 +968,7 @@ static bool is_shared_by_shim(const struct proc_map *m)
 
 static bool is_of_shim(const struct inject *in, const struct proc_map *m)
 {
-	uint64_t process = get_word(in, in->image.at + image_symbol(&in->image,
-								    "process"));
+	uint64_t process = process_of(in);
 	uint64_t place = (m->d.start - SHIM_REGION) / SHIM_PLACE_BYTES;
 	uint32_t tried = 0;
 
@@ -1223,10 +1256,21 @@ static bool pointers_moved(const struct inject *in)
 	return false;
 }
 
+/* It hears of a filter itself, but for one that is asked for past libc. */
+static void look_for_filter(const struct inject *in)
+{
+	uint64_t at = in->image.at + image_symbol(&in->image, "shim_guarded");
+	const unsigned char yes = 1;
+
+	if (proc_filtered((pid_t)in->pid))
+		put(in, at, &yes, 1);
+}
+
 void inject_look(struct inject *in)
 {
 	uint64_t sum;
 
+	look_for_filter(in);
 	if (libs_sum(in->mem, in->r_debug, &sum) ||
 	    (sum == in->sum && !pointers_moved(in)))
 		return;

@@ -61,7 +61,8 @@ int inject_silence(struct inject *in);
 /*
  * Takes away what the shim has mapped but its image. Call it when nobody listens
  * at the socket any more. False: a thread may still be inside of the shim, so that
- * some address space stays mapped, without contents; or one did not stop.
+ * some address space stays mapped, without contents; or one did not stop, or has a
+ * seccomp filter (remote_begin()), and nothing is taken away.
  */
 bool inject_leave(struct inject *in);
 void inject_free(struct inject *in);
@@ -73,6 +74,7 @@ struct inject_totals {
 	unsigned int stops; /* of the process */
 	uint64_t stopped_ns; /* altogether */
 	uint64_t longest_ns;
+	uint64_t unheard; /* events of threads that had no ring, found by inject_silence() */
 };
 struct inject_totals inject_totals(const struct inject *in);
 

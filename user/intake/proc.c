@@ -372,6 +372,22 @@ int proc_registers(pid_t tid, struct user_regs_struct *regs)
 	return iov.iov_len == sizeof(*regs) ? 0 : -ENOEXEC;
 }
 
+bool proc_filtered(pid_t tid)
+{
+	char path[64], line[256];
+	unsigned int mode = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f) &&
+	       sscanf(line, "Seccomp: %u", &mode) != 1)
+		;
+	if (f)
+		fclose(f);
+	return mode;
+}
+
 int proc_open_pagemap(uint32_t pid)
 {
 	char path[64];

@@ -54,6 +54,9 @@ int proc_registers(pid_t tid, struct user_regs_struct *regs);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 
+/* Does a seccomp filter, or its strict mode, watch the system calls of a thread? */
+bool proc_filtered(pid_t tid);
+
 /*
  * Bytes of one VMA by /proc/PID/pagemap, counted as smaps does: frames of zeroes
  * that the kernel lends where memory is only read are not resident. What is

@@ -270,6 +270,7 @@ int remote_begin(struct remote *r, const struct proc_stopped *st, int mem,
 		 uint64_t at, struct remote_note note)
 {
 	pid_t tid = choose(r, st, mem);
+	long options = PTRACE_O_TRACESYSGOOD;
 	int err;
 
 	r->tid = 0;
@@ -279,7 +280,9 @@ int remote_begin(struct remote *r, const struct proc_stopped *st, int mem,
 		return -EBUSY;
 	if (dispatches_itself(tid))
 		return -EPERM;
-	if (ptrace(PTRACE_SETOPTIONS, tid, 0, PTRACE_O_TRACESYSGOOD) ||
+	if (proc_filtered(tid))
+		options |= PTRACE_O_SUSPEND_SECCOMP;
+	if (ptrace(PTRACE_SETOPTIONS, tid, 0, options) ||
 	    ptrace(PTRACE_GETSIGMASK, tid, sizeof(r->mask), &r->mask))
 		return -errno;
 	r->tid = tid;

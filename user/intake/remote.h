@@ -52,7 +52,8 @@ enum remote_gap remote_gap(int mem, uint64_t at, struct remote_note *note);
  * restartable sequence. `mem` is /proc/PID/mem, `at` a gap that is free, or left
  * with no thread in it. 0; -EBUSY: there is none at the moment; -EPERM: system
  * calls of the process are dispatched to itself
- * (prctl(PR_SET_SYSCALL_USER_DISPATCH)); -EIO: nothing can be written there.
+ * (prctl(PR_SET_SYSCALL_USER_DISPATCH)), or a seccomp filter watches them, which
+ * only CAP_SYS_ADMIN may suspend; -EIO: nothing can be written there.
  */
 int remote_begin(struct remote *r, const struct proc_stopped *st, int mem,
 		 uint64_t at, struct remote_note note);

@@ -23,8 +23,9 @@
 #define INJECT_PLACE_BYTES (SHIM_PLACE_BYTES / INJECT_PLACES)
 #define INJECT_IMAGE_BYTES (1ull << 20) /* no image is larger */
 
-/* Offset of `place` in struct process, which tells what places were tried. */
+/* Offsets in struct process: which places were tried; events that no ring tells of */
 #define INJECT_PROCESS_PLACE 8
+#define INJECT_PROCESS_LOST 48
 
 /* inject_homes: of pages of its own, wiped by fork. */
 #define INJECT_HOME_BITS 12

@@ -5,6 +5,7 @@
  *   shim.c       the functions that the target calls, and the fast path
  *   shim_cxx.c   those of C++
  *   shim_names.c those that only one library has (probe/names.h)
+ *   shim_guard.c programs that shut themselves in by seccomp
  *   shim_got.c   how calls of these come here, when it is preloaded
  *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
@@ -204,6 +205,8 @@ void slot_unloaded(void);
 /* Before a system call of ours may kill the process (seccomp): none after it. */
 void slot_guard(void);
 extern bool shim_guarded;
+/* shim_guard.c, as libc has them */
+extern void *next_syscall; /* injected: the original */
 /* From here on calls of this process, and of its forked copies, go past us: SHIM_NONE. */
 void slot_missing(int err);
 

@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "probe/shim.h"
 
@@ -15,13 +16,18 @@ char inject_sock[INJECT_SOCK_BYTES];
 
 struct next_functions next;
 
+void *next_syscall;
+
 extern void cfree(void *p);
+extern int prctl(int option, long a, long b, long c, long d);
 
 const struct inject_function inject_functions[] = {
 #define X(ret, fn, params) { #fn, (void *)fn, (void **)&next.fn },
 	SHIM_FUNCTIONS(X)
 #undef X
 		{ "cfree", (void *)cfree, NULL },
+	{ "prctl", (void *)prctl, NULL },
+	{ "syscall", (void *)syscall, &next_syscall },
 	{ NULL, NULL, NULL },
 };
 
@@ -64,13 +70,21 @@ static int home_find(struct home_line *l, uint64_t tp, bool make)
 	return -1;
 }
 
+/* No system call may be made: that it has ended is all that is known. */
+#define SOME_THREAD UINT32_MAX
+
+static uint32_t thread_id(void)
+{
+	return shim_guarded ? SOME_THREAD : sys_gettid();
+}
+
 bool slot_keep(struct slot *s)
 {
 	uint64_t tp = thread_pointer();
 	struct home_line *l = home_line(tp);
 	int i = home_find(l, tp, true);
 
-	if (i < 0 || l->ended[i] == sys_gettid())
+	if (i < 0 || (l->ended[i] && l->ended[i] == thread_id()))
 		return false;
 	l->ended[i] = 0;
 	l->slot[i] = s;
@@ -86,7 +100,7 @@ void slot_end_thread(void)
 	if (i < 0)
 		return;
 	l->slot[i] = NULL;
-	l->ended[i] = sys_gettid();
+	l->ended[i] = thread_id();
 }
 
 /* ---- what the compiler and the other files call ---- */

@@ -50,8 +50,9 @@ struct process {
 	struct slot *free;
 	struct slot slots[] __attribute__((aligned(64)));
 };
-_Static_assert(offsetof(struct process, place) == INJECT_PROCESS_PLACE,
-	       "the injector reads it");
+_Static_assert(offsetof(struct process, place) == INJECT_PROCESS_PLACE &&
+		       offsetof(struct process, lost) == INJECT_PROCESS_LOST,
+	       "the injector knows them");
 
 enum shim_state shim_state;
 bool shim_silent; /* shim_state is SHIM_SILENT */

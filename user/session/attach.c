@@ -99,24 +99,31 @@ void attach_look(struct attach *a)
 	}
 }
 
-void attach_silence(struct attach *a, uint32_t pid)
+static uint64_t silence(struct inject *in)
+{
+	inject_silence(in);
+	return inject_totals(in).unheard;
+}
+
+uint64_t attach_silence(struct attach *a, uint32_t pid)
 {
 	struct inject *in, **o;
+	uint64_t unheard;
 
-	if (pid == a->pid && a->main) {
-		inject_silence(a->main);
-		return;
-	}
+	if (pid == a->pid && a->main)
+		return silence(a->main);
 	in = inject_adopt(pid);
-	o = in ? realloc(a->others, (a->nr + 1) * sizeof(*o)) : NULL;
-	if (in)
-		inject_silence(in);
+	if (!in)
+		return 0;
+	unheard = silence(in);
+	o = realloc(a->others, (a->nr + 1) * sizeof(*o));
 	if (o) {
 		a->others = o;
 		o[a->nr++] = in;
-	} else if (in) {
+	} else {
 		inject_close(in);
 	}
+	return unheard;
 }
 
 static struct attach_cost cost_of(const struct inject *in)

@@ -26,8 +26,11 @@ int attach_inject(struct attach *a, char **why);
 /* Something newly loaded, another program by exec? Call it a few times a second. */
 void attach_look(struct attach *a);
 
-/* No new call comes to the shim from process pid, which is watched. */
-void attach_silence(struct attach *a, uint32_t pid);
+/*
+ * No new call comes to the shim from process pid, which is watched. Returns how many
+ * events of it no ring tells of.
+ */
+uint64_t attach_silence(struct attach *a, uint32_t pid);
 /* Of the process that it was put into. */
 struct attach_cost {
 	unsigned int pointers, stops;

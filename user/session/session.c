@@ -139,11 +139,17 @@ static void close_rings(struct session *s)
  */
 static void detach_begin(struct session *s)
 {
+	uint64_t unheard;
 	size_t i;
 
-	for (i = 0; s->attach && i < s->nr_processes; i++)
-		if (s->processes[i]->alive)
-			attach_silence(s->attach, s->processes[i]->tgid);
+	for (i = 0; s->attach && i < s->nr_processes; i++) {
+		const struct process *p = s->processes[i];
+
+		unheard = p->alive ? attach_silence(s->attach, p->tgid) : 0;
+		s->rings_lost += unheard;
+		if (unheard)
+			session_lose(s, s->horizon, p->tgid, unheard);
+	}
 }
 
 static void detach_end(struct session *s)

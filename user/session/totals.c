@@ -78,7 +78,7 @@ static void print_stops(const struct session *s, FILE *f)
 		(double)c->longest_ns / 1e6, c->pointers);
 	if (s->inside)
 		fprintf(f,
-			"attach: in %u processes a thread may still be inside of the shim, or did not stop: what is left of it there is silent\n",
+			"attach: in %u processes a thread may still be inside of the shim, did not stop, or has a seccomp filter: what is left of it there is silent\n",
 			s->inside);
 }
 
