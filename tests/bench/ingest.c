@@ -338,9 +338,10 @@ static void tell_words(void *ctx, const uint64_t *w, size_t nr)
 		die("trace_words");
 }
 
-static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
+static bool tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 {
 	(void)ctx, (void)w, (void)nr;
+	return true;
 }
 
 static void one_stack(struct bench *b, const struct batch *in)

@@ -46,6 +46,10 @@ struct fixture {
 	size_t nr_raw, cap_raw;
 	void (*in_words)(struct fixture *f);
 	void *in_words_arg;
+	/* What ops->taken got: the last word of each event of two, and whose it was. */
+	uint64_t taken[8];
+	uint32_t taken_tid[8];
+	size_t nr_taken;
 };
 
 static int admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
@@ -96,6 +100,20 @@ static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
 		f->in_words(f);
 }
 
+static void taken(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
+		  size_t nr)
+{
+	struct fixture *f = ctx;
+	size_t i;
+
+	assert_int_equal(tgid, getpid());
+	for (i = 1; i < nr; i += 2) {
+		assert_in_range(f->nr_taken, 0, 7);
+		f->taken[f->nr_taken] = w[i];
+		f->taken_tid[f->nr_taken++] = tid;
+	}
+}
+
 static void lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
 {
 	struct fixture *f = ctx;
@@ -136,6 +154,7 @@ static const struct rings_ops ops = { .admit = admit,
 				      .opened = opened,
 				      .closing = closing,
 				      .words = words,
+				      .taken = taken,
 				      .lost = lost,
 				      .bye = bye,
 				      .none = none,
@@ -1165,6 +1184,63 @@ static void test_untold_loss(void **state)
 	produce_end(&p);
 }
 
+static void put_free(struct producer *p, uint64_t ts, uint64_t addr)
+{
+	put(p, word_value(WORD_HDR_TS, ts));
+	put(p, word_body(WORD_FREE, 0, addr));
+}
+
+/*
+ * A thread that has written into two rings, by exec or as it ended: what it wrote is
+ * told in that order, whatever order the rings have.
+ */
+static void test_told_in_order(void **state)
+{
+	static const struct {
+		uint64_t addr;
+		bool other;
+	} expect[] = { { 0x10, false },
+		       { 0x20, false },
+		       { 0x30, true },
+		       { 0x40, true },
+		       { 0x50, true } };
+	struct fixture *f = *state;
+	struct producer p = produce(f, self()), q = produce(f, self());
+	bool sure;
+	size_t i;
+
+	put_free(&p, 100, 0x10);
+	put(&p, word_ctrl(CTRL_TID, 4242));
+	put_free(&p, 400, 0x40);
+	publish(&p);
+	put_free(&q, 200, 0x20);
+	put(&q, word_ctrl(CTRL_TID, 4242));
+	put_free(&q, 300, 0x30);
+	publish(&q);
+	rings_drain(f->rs);
+	for (i = 0; i < 2; i++) {
+		while (ring_peek(p.ring, &sure))
+			ring_pop(p.ring);
+		while (ring_peek(q.ring, &sure))
+			ring_pop(q.ring);
+		rings_tell(f->rs);
+		if (i)
+			break;
+		put_free(&p, 500, 0x50);
+		publish(&p);
+		rings_drain(f->rs);
+	}
+	assert_int_equal(f->nr_taken, 5);
+	for (i = 0; i < 5; i++) {
+		assert_int_equal(f->taken[i],
+				 word_body(WORD_FREE, 0, expect[i].addr));
+		assert_int_equal(f->taken_tid[i],
+				 expect[i].other ? 4242 : (uint32_t)self());
+	}
+	produce_end(&p);
+	produce_end(&q);
+}
+
 /* So it is when nobody listens any more, and nothing is taken after that. */
 static void test_end(void **state)
 {
@@ -1233,6 +1309,7 @@ int main(void)
 		TEST(test_exec),
 		TEST(test_gone),
 		TEST(test_untold_loss),
+		TEST(test_told_in_order),
 		TEST(test_end),
 		cmocka_unit_test_setup_teardown(test_back_pressure, setup_big,
 						teardown),

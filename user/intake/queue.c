@@ -80,9 +80,29 @@ void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx)
 		q->told += nr;
 		if (stop <= 0) /* the end: what was taken was whole */
 			break;
-		t->ctrl(ctx, w + nr, (size_t)stop);
+		if (!t->ctrl(ctx, w + nr, (size_t)stop))
+			break;
 		q->told += (size_t)stop;
 	}
+}
+
+bool queue_untold(const struct word_queue *q, uint64_t *ts)
+{
+	struct words_state st = { .ts = *ts };
+	struct event ev = { .kind = 0 };
+	size_t at = q->told;
+	int len = 1;
+
+	*ts = UINT64_MAX;
+	while (at < q->taken && len > 0) {
+		len = words_decode(&st, q->buf + at, q->taken - at, &ev);
+		if (ev.kind == EV_CALL) {
+			*ts = ev.ts;
+			break;
+		}
+		at += (size_t)len;
+	}
+	return q->told < q->taken;
 }
 
 const struct event *queue_peek(struct word_queue *q, bool *sure)

@@ -39,14 +39,20 @@ void queue_relax(struct word_queue *q);
 void queue_free(struct word_queue *q);
 /*
  * The words that were taken since the last call, as they came: whole events to
- * words(), each control word (with what belongs to it) to ctrl(). To be called
- * before more words come, or they are not told.
+ * words(), each control word (with what belongs to it) to ctrl(); false: that one is
+ * to be told of by another call. To be called before more words come, or they are
+ * not told.
  */
 struct queue_teller {
 	void (*words)(void *ctx, const uint64_t *w, size_t nr);
-	void (*ctrl)(void *ctx, const uint64_t *w, size_t nr);
+	bool (*ctrl)(void *ctx, const uint64_t *w, size_t nr);
 };
 void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx);
+/*
+ * Is there something to be told? *ts: the stamp of what was told last; becomes that of
+ * the first event that was not, UINT64_MAX when there is none.
+ */
+bool queue_untold(const struct word_queue *q, uint64_t *ts);
 /* See struct source_ops of model/order.h. */
 const struct event *queue_peek(struct word_queue *q, bool *sure);
 void queue_pop(struct word_queue *q);

@@ -77,6 +77,9 @@ struct ring {
 
 	struct words_state told; /* at q.checked: whose words are they */
 	uint32_t taken_tid; /* and at q.told */
+	uint64_t told_ts; /* the stamp there */
+	uint64_t untold; /* and of the next event (queue_untold()) */
+	bool is_told;
 	struct word_queue q;
 };
 
@@ -426,16 +429,18 @@ void *ring_data(const struct ring *r)
 struct telling {
 	const struct rings *rs;
 	struct ring *r;
+	bool begun;
 };
 
 static void tell_words(void *ctx, const uint64_t *w, size_t nr)
 {
-	const struct telling *t = ctx;
+	struct telling *t = ctx;
 
+	t->begun = true;
 	t->rs->ops->taken(t->rs->ctx, t->r->told.tgid, t->r->taken_tid, w, nr);
 }
 
-static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
+static bool tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 {
 	const struct telling *t = ctx;
 	const struct rings_ops *ops = t->rs->ops;
@@ -448,19 +453,53 @@ static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 		ops->taken_lost(t->rs->ctx, st.tgid, st.tid,
 				ev.calls_lost.count);
 	if (st.tid == t->r->taken_tid)
-		return;
+		return true;
+	if (t->begun)
+		return false;
 	if (ops->ended) /* another one has its ring */
 		ops->ended(t->rs->ctx, st.tgid, t->r->taken_tid);
 	t->r->taken_tid = st.tid;
+	return true;
 }
 
+static void look_what_is_untold(struct ring *r)
+{
+	r->untold = r->told_ts;
+	r->is_told = !queue_untold(&r->q, &r->untold);
+}
+
+static struct ring *first_untold(const struct rings *rs)
+{
+	struct ring *r, *first = NULL;
+
+	for (r = rs->first; r; r = r->next)
+		if (!r->is_told && (!first || r->untold < first->untold))
+			first = r;
+	return first;
+}
+
+/*
+ * What a thread wrote may lie in two rings: in that of the program before exec, or in
+ * another one's, for what is freed after the thread's last destructor. Its words are
+ * told as it wrote them, so what belongs to one thread in one ring goes by the stamp
+ * that it begins with.
+ */
 void rings_tell(struct rings *rs)
 {
 	static const struct queue_teller teller = { tell_words, tell_ctrl };
 	struct ring *r;
 
-	for (r = rs->first; r && rs->ops->taken; r = r->next)
-		queue_tell(&r->q, &teller, &(struct telling){ rs, r });
+	if (!rs->ops->taken)
+		return;
+	for (r = rs->first; r; r = r->next)
+		look_what_is_untold(r);
+	while ((r = first_untold(rs))) {
+		queue_tell(&r->q, &teller,
+			   &(struct telling){ .rs = rs, .r = r });
+		look_what_is_untold(r);
+	}
+	for (r = rs->first; r; r = r->next)
+		r->told_ts = r->q.st.ts;
 }
 
 /* ---- all rings ---- */

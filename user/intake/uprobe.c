@@ -176,7 +176,7 @@ static void tell_words(void *ctx, const uint64_t *w, size_t nr)
 	t->u->ops->words(t->u->ctx, t->u->pid, t->t->tid, w, nr);
 }
 
-static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
+static bool tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 {
 	const struct telling *t = ctx;
 	struct words_state st = { .tid = t->t->tid };
@@ -186,6 +186,7 @@ static void tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 	if (ev.kind == EV_CALLS_LOST)
 		t->u->ops->lost(t->u->ctx, t->u->pid, t->t->tid,
 				ev.calls_lost.count);
+	return true;
 }
 
 void uprobes_tell(struct uprobes *u)
