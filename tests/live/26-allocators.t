@@ -109,7 +109,7 @@ import _json
 if os.fork():
 	os.wait()' >past.truth 2>past.err
 is "$? $(grep -o 'lost: [0-9]*' past.err)" "0 lost: 2" "a library that is opened past the shim: a loss in each process"
-like "$(cat past.err)" 'opens a library past the preloaded shim' "and why"
+like "$(cat past.err)" 'opens a library past the shim' "and why"
 
 # --- where nothing is to be seen
 ran stripped -- "$victims/alloc_ops-stripped"

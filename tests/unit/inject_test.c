@@ -49,6 +49,7 @@ struct run {
 	int stamp_fd;
 	volatile uint64_t *stamp;
 	uint64_t lost;
+	unsigned int nones;
 	struct rings_totals totals;
 };
 
@@ -108,7 +109,17 @@ static void lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
 	run->lost += nr;
 }
 
+static void none(void *ctx, uint32_t tgid, int err)
+{
+	struct run *run = ctx;
+
+	(void)tgid;
+	assert_int_equal(err, -EXDEV);
+	run->nones++;
+}
+
 static const struct rings_ops ops = { .admit = admit,
+				      .none = none,
 				      .opened = opened,
 				      .closing = closing,
 				      .lost = lost };
@@ -323,6 +334,26 @@ static void test_churn(void **state)
 	check_counts(&run);
 	assert_in_range(run.tapes.nr, 2, 30);
 	end(&run);
+}
+
+/* Of an allocator that the shim does not see it knows that it is there. */
+static void apart(const char *how, bool before)
+{
+	struct run run;
+
+	run_victim(&run, "apart", how);
+	assert_int_equal(run.status, 0);
+	assert_int_equal(inject_totals(run.inject).apart, before);
+	assert_int_equal(run.nones, !before);
+	end(&run);
+}
+
+static void test_apart(void **state)
+{
+	(void)state;
+	apart("before", true);
+	apart("after", false);
+	apart("deepbind", false);
 }
 
 /* ---- taking it out ---- */
@@ -901,6 +932,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_allocators),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_cycles),

@@ -479,6 +479,20 @@ static int read_libs(struct inject *in)
 	return err;
 }
 
+/* dlmopen() gives libraries a C library of their own, which is in no list that we read. */
+static bool has_second_libc(const struct inject *in)
+{
+	const struct proc_map *libc, *m;
+	size_t where;
+
+	libc = map_of(in, libs_symbol(in->mem, &in->libs, "mprotect", &where));
+	for (m = in->maps; libc && m < in->maps + in->nr_maps; m++)
+		if (m != libc && same_file(m, libc) &&
+		    m->d.offset == libc->d.offset && m->d.flags & VMA_EXEC)
+			return true;
+	return false;
+}
+
 /* The first look: everything that needs no stop. */
 static int study(struct inject *in, char **why)
 {
@@ -501,6 +515,7 @@ static int study(struct inject *in, char **why)
 		return refuse(
 			why,
 			"no room behind the code of its libc, linker or program");
+	in->totals.apart = has_second_libc(in);
 	return 0;
 }
 

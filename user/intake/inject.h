@@ -15,7 +15,8 @@
  *
  * What it cannot see: functions whose address the program itself has put
  * elsewhere (dlsym, tables filled at run time); a library loaded later, until
- * inject_look() has found it; allocators in other namespaces (dlmopen).
+ * inject_look() has found it; allocators in other namespaces (dlmopen), of which it
+ * tells.
  *
  * When it is taken out each pointer holds what it held before. The shim's code,
  * some pages, stays in the process, silent: the program may keep a pointer to a
@@ -74,6 +75,7 @@ struct inject_totals {
 	unsigned int stops; /* of the process */
 	uint64_t stopped_ns; /* altogether */
 	uint64_t longest_ns;
+	bool apart; /* it had an allocator in another namespace (dlmopen()) before */
 	uint64_t unheard; /* events of threads that had no ring, found by inject_silence() */
 };
 struct inject_totals inject_totals(const struct inject *in);

@@ -6,6 +6,7 @@
  *   shim_cxx.c   those of C++
  *   shim_names.c those that only one library has (probe/names.h)
  *   shim_guard.c programs that shut themselves in by seccomp
+ *   shim_loader.c  libraries that come and go
  *   shim_got.c   how calls of these come here, when it is preloaded
  *   shim_slot.c  slots: who writes into which ring; waiting, fork, thread exit
  *   shim_link.c  the handshake with the daemon, and the shim's mappings
@@ -205,8 +206,14 @@ void slot_unloaded(void);
 /* Before a system call of ours may kill the process (seccomp): none after it. */
 void slot_guard(void);
 extern bool shim_guarded;
-/* shim_guard.c, as libc has them */
 extern void *next_syscall; /* injected: the original */
+
+/* The originals of shim_loader.c; preloaded, each is looked up when it is called first. */
+extern struct loader_functions {
+	int (*dlclose)(void *handle);
+	void *(*dlopen)(const char *file, int mode);
+	void *(*dlmopen)(long space, const char *file, int mode);
+} next_loader;
 /* From here on calls of this process, and of its forked copies, go past us: SHIM_NONE. */
 void slot_missing(int err);
 

@@ -2,6 +2,7 @@
 /*
  * What the injected shim has of its own (probe/inject.h).
  */
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,9 @@ const struct inject_function inject_functions[] = {
 		{ "cfree", (void *)cfree, NULL },
 	{ "prctl", (void *)prctl, NULL },
 	{ "syscall", (void *)syscall, &next_syscall },
+	{ "dlclose", (void *)dlclose, (void **)&next_loader.dlclose },
+	{ "dlopen", (void *)dlopen, (void **)&next_loader.dlopen },
+	{ "dlmopen", (void *)dlmopen, (void **)&next_loader.dlmopen },
 	{ NULL, NULL, NULL },
 };
 

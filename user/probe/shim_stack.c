@@ -58,7 +58,7 @@
  * Threads raise the stamp in steps of a nanosecond (slot_take_turn()), the kernel
  * by more than this. Libraries are loaded and unloaded under one lock and with
  * mmap, which raises it, so no library lies where another one was without that.
- * Where there is no module a call of dlclose() says so (shim_next.c).
+ * Where there is no module a call of dlclose() says so (shim_loader.c).
  */
 #define STAMP_STEP 100
 

@@ -20,6 +20,7 @@ struct attach {
 	char seen[PATH]; /* the socket, as the process sees it */
 	struct inject *main; /* NULL: the program that had it is gone */
 	unsigned int tries; /* to put it into the next one */
+	bool misses; /* see attach_misses() */
 	struct inject **others; /* its children */
 	size_t nr;
 };
@@ -97,6 +98,14 @@ void attach_look(struct attach *a)
 		a->main = inject_open(a->pid, a->seen, &why);
 		free(why);
 	}
+}
+
+bool attach_misses(struct attach *a)
+{
+	if (a->misses || !a->main)
+		return false;
+	a->misses = inject_totals(a->main).apart;
+	return a->misses;
 }
 
 static uint64_t silence(struct inject *in)

@@ -25,6 +25,8 @@ bool attach_place(struct attach *a, unsigned int i, const char *sock,
 int attach_inject(struct attach *a, char **why);
 /* Something newly loaded, another program by exec? Call it a few times a second. */
 void attach_look(struct attach *a);
+/* Once true: it has an allocator that the shim does not see, opened by dlmopen() before. */
+bool attach_misses(struct attach *a);
 
 /*
  * No new call comes to the shim from process pid, which is watched. Returns how many

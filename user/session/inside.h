@@ -116,6 +116,11 @@ int session_start_sources(struct session *s, char **why);
 void session_tell_taken(void *ctx);
 /* A loss of nr events in process tgid (of unknown size: of one), for model and trace. */
 void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr);
+/*
+ * What process tgid allocates is not seen, for -errno (SHIM_NONE): a loss of unknown size,
+ * told of as one event, and once to whom we serve. ctx: the session.
+ */
+void session_miss(void *ctx, uint32_t tgid, int err);
 
 /*
  * round.c: takes everything up to this moment, which is s->horizon then; `final`: what

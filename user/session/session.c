@@ -241,6 +241,8 @@ static void do_due(struct session *s)
 		session_warn_of_price(s);
 	if (s->attach && now >= s->next_look) {
 		attach_look(s->attach);
+		if (attach_misses(s->attach))
+			session_miss(s, s->o.pid, -EXDEV);
 		s->next_look = now_ns() + LOOK_MS * 1000000ull;
 	}
 	if (s->next_find && now >= s->next_find)

@@ -162,7 +162,7 @@ static void say_missing(struct session *s, uint32_t tgid, int err)
 	else if (err == -EXDEV)
 		session_say(
 			s,
-			"process %u opens a library past the preloaded shim (RTLD_DEEPBIND or dlmopen): allocator calls may be missing",
+			"process %u opens a library past the shim (RTLD_DEEPBIND or dlmopen): allocator calls may be missing",
 			tgid);
 	else
 		session_say(
@@ -171,8 +171,7 @@ static void say_missing(struct session *s, uint32_t tgid, int err)
 			tgid, strerror(-err));
 }
 
-/* What it allocates is not seen: a loss of unknown size, told of as one event. */
-static void on_no_ring(void *ctx, uint32_t tgid, int err)
+void session_miss(void *ctx, uint32_t tgid, int err)
 {
 	struct session *s = ctx;
 
@@ -248,7 +247,7 @@ static int start_shim(struct session *s, char **why)
 		.taken = on_words,
 		.taken_lost = on_lost,
 		.ended = on_ended,
-		.none = on_no_ring,
+		.none = session_miss,
 		.stack = on_stack,
 		.bye = on_bye,
 	};
