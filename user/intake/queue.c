@@ -89,20 +89,22 @@ void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx)
 bool queue_untold(const struct word_queue *q, uint64_t *ts)
 {
 	struct words_state st = { .ts = *ts };
-	struct event ev = { .kind = 0 };
 	size_t at = q->told;
-	int len = 1;
+	struct event ev;
+	int len;
 
+	if (at == q->taken)
+		return false;
 	*ts = UINT64_MAX;
-	while (at < q->taken && len > 0) {
+	do {
 		len = words_decode(&st, q->buf + at, q->taken - at, &ev);
-		if (ev.kind == EV_CALL) {
+		if (len > 0 && ev.kind == EV_CALL) {
 			*ts = ev.ts;
 			break;
 		}
 		at += (size_t)len;
-	}
-	return q->told < q->taken;
+	} while (len > 0 && at < q->taken);
+	return true;
 }
 
 const struct event *queue_peek(struct word_queue *q, bool *sure)

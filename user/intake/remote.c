@@ -15,7 +15,8 @@
  * where the thread was. It uses no stack, so that a signal handler may run at any
  * point once the mask is set, changes no flags and nothing of the FPU, and needs
  * no return that a shadow stack would mind. A system call that was interrupted
- * is begun again, as the kernel would do it.
+ * is begun again, as the kernel would do it. (A seccomp filter that was suspended is
+ * on again then, and has its say.)
  */
 #include "intake/remote.h"
 
