@@ -159,4 +159,39 @@ is $? 0 "attach -f ends with its processes"
 unlike "$(cat family.err)" 'inside|uprobes|refused|cut off' "nothing odd"
 wait $pid 2>/dev/null
 
+# waits NAME VICTIM ARGUMENT...: attached to before it begins, and until it has ended; $lost.
+waits() {
+	local name=$1 job
+	shift
+	mkfifo "$name.in"
+	VICTIM_WAIT=1 "$@" <"$name.in" >"$name.truth" 2>&1 &
+	pid=$!
+	exec 5>"$name.in"
+	until_true 30 grep -q '^0 0x0 ' /proc/$pid/syscall || fail "$name: it does not wait"
+	vmaheap attach -o "$name" -p $pid 2>"$name.err" 5>&- &
+	job=$!
+	until_true 30 grep -q watching "$name.err" || fail "$name: no attach"
+	[ "$1" = alloc_guarded ] || sleep 0.5 # a look
+	printf g >&5
+	[ "$1" != alloc_guarded ] || until_true 30 grep -q live "$name.truth" || fail "$name: it was killed"
+	exec 5>&-
+	wait $job
+	is $? 0 "$name: attach ends with it"
+	wait $pid
+	is $? 0 "$name: and it ends well"
+	lost=$(sed -n 's/.*lost: \([0-9]*\).*/\1/p' "$name.err")
+}
+
+# --- an allocator that the shim does not see is a loss, and it is said
+for how in before after deepbind; do
+	waits $how apart $how
+	is "$lost" 1 "$how: a loss"
+	like "$(cat $how.err)" 'opens a library past the shim' "$how: and why"
+done
+
+# --- a process that shuts itself in meanwhile: what its next thread does is a loss
+waits guarded alloc_guarded prctl thread
+ok "guarded: $lost events of that thread are lost, no more" test "$lost" -ge 2000 -a "$lost" -le 2010
+is "$(vmaheap report --json guarded | jq '.spaces[0].calls.calls >= 800000')" true "guarded: all others were told"
+
 done_testing
