@@ -189,23 +189,28 @@ static void start(struct run *run, char *const argv[])
 	run->out = out[0];
 }
 
-/* Until it has closed its output; the rings are read meanwhile. */
-static void finish(struct run *run)
+/* What it says within a millisecond, and what is in the rings. False: it has closed its output. */
+static bool hear(struct run *run)
 {
 	struct pollfd p = { run->out, POLLIN, 0 };
 	ssize_t n = 1;
 
-	close(run->in);
-	while (n > 0) {
-		if (poll(&p, 1, 1) == 1) {
-			run->text = realloc(run->text, run->len + 4097);
-			n = read(run->out, run->text + run->len, 4096);
-			run->len += n > 0 ? (size_t)n : 0;
-			run->text[run->len] = 0;
-		}
-		if (run->rings)
-			drain(run);
+	if (poll(&p, 1, 1) == 1) {
+		run->text = realloc(run->text, run->len + 4097);
+		n = read(run->out, run->text + run->len, 4096);
+		run->len += n > 0 ? (size_t)n : 0;
+		run->text[run->len] = 0;
 	}
+	if (run->rings)
+		drain(run);
+	return n > 0;
+}
+
+static void finish(struct run *run)
+{
+	close(run->in);
+	while (hear(run))
+		;
 	close(run->out);
 	waitpid((pid_t)run->pid, &run->status, 0);
 }
@@ -598,21 +603,11 @@ static void test_cycles(void **state)
 /* Until it has told its counts; then it waits. */
 static void await_counts(struct run *run, bool look)
 {
-	struct pollfd p = { run->out, POLLIN, 0 };
-	ssize_t n = 1;
-
-	run->text = calloc(1, 4096);
-	while (n > 0 && !strstr(run->text, "live")) {
-		if (poll(&p, 1, 10) == 1) {
-			n = read(run->out, run->text + run->len,
-				 4095 - run->len);
-			run->len += n > 0 ? (size_t)n : 0;
-		}
-		drain(run);
+	while (!run->text || !strstr(run->text, "live")) {
+		assert_true(hear(run)); /* it was not killed */
 		if (look)
 			inject_look(run->inject);
 	}
-	assert_true(n > 0); /* it was not killed */
 }
 
 static void begin_guarded(struct run *run, const char *how)

@@ -372,20 +372,34 @@ int proc_registers(pid_t tid, struct user_regs_struct *regs)
 	return iov.iov_len == sizeof(*regs) ? 0 : -ENOEXEC;
 }
 
-bool proc_filtered(pid_t tid)
+/* format: of a line of /proc/PID/status. False: there is no such line, or process. */
+static bool status_value(uint32_t pid, const char *format, unsigned int *value)
 {
 	char path[64], line[256];
-	unsigned int mode = 0;
+	bool found = false;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%d/status", tid);
+	snprintf(path, sizeof(path), "/proc/%u/status", pid);
 	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f) &&
-	       sscanf(line, "Seccomp: %u", &mode) != 1)
-		;
+	while (f && !found && fgets(line, sizeof(line), f))
+		found = sscanf(line, format, value) == 1;
 	if (f)
 		fclose(f);
-	return mode;
+	return found;
+}
+
+bool proc_filtered(pid_t tid)
+{
+	unsigned int mode;
+
+	return status_value((uint32_t)tid, "Seccomp: %u", &mode) && mode;
+}
+
+uint32_t proc_user(uint32_t pid)
+{
+	unsigned int uid;
+
+	return status_value(pid, "Uid: %*u %u", &uid) ? uid : UINT32_MAX;
 }
 
 int proc_open_pagemap(uint32_t pid)

@@ -56,6 +56,8 @@ void proc_reap(void);
 
 /* Does a seccomp filter, or its strict mode, watch the system calls of a thread? */
 bool proc_filtered(pid_t tid);
+/* The effective user of a process, as it is now; UINT32_MAX: it is gone. */
+uint32_t proc_user(uint32_t pid);
 
 /*
  * Bytes of one VMA by /proc/PID/pagemap, counted as smaps does: frames of zeroes

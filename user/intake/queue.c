@@ -86,25 +86,22 @@ void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx)
 	}
 }
 
-bool queue_untold(const struct word_queue *q, uint64_t *ts)
+uint64_t queue_untold(const struct word_queue *q, uint64_t ts)
 {
-	struct words_state st = { .ts = *ts };
+	struct words_state st = { .ts = ts };
 	size_t at = q->told;
 	struct event ev;
 	int len;
 
-	if (at == q->taken)
-		return false;
-	*ts = UINT64_MAX;
+	if (queue_all_told(q))
+		return q->st.ts;
 	do {
 		len = words_decode(&st, q->buf + at, q->taken - at, &ev);
-		if (len > 0 && ev.kind == EV_CALL) {
-			*ts = ev.ts;
-			break;
-		}
+		if (len > 0 && ev.kind == EV_CALL)
+			return ev.ts;
 		at += (size_t)len;
 	} while (len > 0 && at < q->taken);
-	return true;
+	return UINT64_MAX;
 }
 
 const struct event *queue_peek(struct word_queue *q, bool *sure)

@@ -49,10 +49,10 @@ struct queue_teller {
 };
 void queue_tell(struct word_queue *q, const struct queue_teller *t, void *ctx);
 /*
- * Is there something to be told? *ts: the stamp of what was told last; becomes that of
- * the first event that was not, UINT64_MAX when there is none.
+ * The stamp of the first event that is to be told, UINT64_MAX when that are control words
+ * alone; when all was told, of the last one. ts: what it was after the last queue_tell().
  */
-bool queue_untold(const struct word_queue *q, uint64_t *ts);
+uint64_t queue_untold(const struct word_queue *q, uint64_t ts);
 /* See struct source_ops of model/order.h. */
 const struct event *queue_peek(struct word_queue *q, bool *sure);
 void queue_pop(struct word_queue *q);
@@ -61,6 +61,11 @@ size_t queue_take(struct word_queue *q, struct call_brief *calls, size_t max);
 static inline bool queue_empty(const struct word_queue *q)
 {
 	return q->taken == q->checked && !q->ev_words;
+}
+
+static inline bool queue_all_told(const struct word_queue *q)
+{
+	return q->told == q->taken;
 }
 
 static inline size_t queue_backlog(const struct word_queue *q)

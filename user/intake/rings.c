@@ -28,6 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "intake/proc.h"
 #include "intake/queue.h"
 #include "probe/words.h"
 
@@ -77,9 +78,7 @@ struct ring {
 
 	struct words_state told; /* at q.checked: whose words are they */
 	uint32_t taken_tid; /* and at q.told */
-	uint64_t told_ts; /* the stamp there */
-	uint64_t untold; /* and of the next event (queue_untold()) */
-	bool is_told;
+	uint64_t told_ts; /* and the stamp: queue_untold() */
 	struct word_queue q;
 };
 
@@ -462,18 +461,13 @@ static bool tell_ctrl(void *ctx, const uint64_t *w, size_t nr)
 	return true;
 }
 
-static void look_what_is_untold(struct ring *r)
-{
-	r->untold = r->told_ts;
-	r->is_told = !queue_untold(&r->q, &r->untold);
-}
-
 static struct ring *first_untold(const struct rings *rs)
 {
 	struct ring *r, *first = NULL;
 
 	for (r = rs->first; r; r = r->next)
-		if (!r->is_told && (!first || r->untold < first->untold))
+		if (!queue_all_told(&r->q) &&
+		    (!first || r->told_ts < first->told_ts))
 			first = r;
 	return first;
 }
@@ -492,14 +486,12 @@ void rings_tell(struct rings *rs)
 	if (!rs->ops->taken)
 		return;
 	for (r = rs->first; r; r = r->next)
-		look_what_is_untold(r);
+		r->told_ts = queue_untold(&r->q, r->told_ts);
 	while ((r = first_untold(rs))) {
 		queue_tell(&r->q, &teller,
 			   &(struct telling){ .rs = rs, .r = r });
-		look_what_is_untold(r);
+		r->told_ts = queue_untold(&r->q, r->told_ts);
 	}
-	for (r = rs->first; r; r = r->next)
-		r->told_ts = r->q.st.ts;
 }
 
 /* ---- all rings ---- */
@@ -726,24 +718,6 @@ static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid,
 	return 0;
 }
 
-/* The effective user of a process, as it is now; -1: it is gone. */
-static uid_t user_of(uint32_t tgid)
-{
-	char path[32], line[128];
-	uid_t uid = (uid_t)-1;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%u/status", tgid);
-	f = fopen(path, "re");
-	if (!f)
-		return uid;
-	while (fgets(line, sizeof(line), f))
-		if (sscanf(line, "Uid: %*u %u", &uid) == 1)
-			break;
-	fclose(f);
-	return uid;
-}
-
 /*
  * The process that connected, 0: none that may have a ring. The socket is open to
  * everybody, for a target may be anybody. A peer is known by the number of the
@@ -762,7 +736,7 @@ static uint32_t peer_tgid(const struct rings *rs, int fd)
 	if (peer.pid <= 0) /* of a pid namespace that we cannot see into */
 		return 0;
 	if (rs->ops->admit(rs->ctx, (uint32_t)peer.pid, 0, NULL) ||
-	    user_of((uint32_t)peer.pid) != peer.uid)
+	    proc_user((uint32_t)peer.pid) != peer.uid)
 		return 0;
 	return (uint32_t)peer.pid;
 }

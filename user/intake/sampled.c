@@ -646,22 +646,12 @@ void sampled_close(struct sampled *k)
 }
 
 /* The effective user of a process; -1: it is gone. */
-static uint32_t user_of(uint32_t tgid)
-{
-	char *status = read_proc(tgid, "status");
-	uint32_t uid = status ? (uint32_t)status_number(status, "\nUid:", 1) :
-				UINT32_MAX;
-
-	free(status);
-	return uid;
-}
-
 int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec)
 {
 	struct target *t;
 	int err;
 
-	k->uid = user_of(pid);
+	k->uid = proc_user(pid);
 	t = target_new(k, pid, &err);
 	if (err)
 		return err;
@@ -691,7 +681,7 @@ static bool belongs(const struct sampled *k, uint32_t tgid)
 		if (find(k, pid))
 			return true;
 	}
-	return k->uid != UINT32_MAX && user_of(tgid) == k->uid;
+	return k->uid != UINT32_MAX && proc_user(tgid) == k->uid;
 }
 
 int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)

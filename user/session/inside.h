@@ -36,7 +36,7 @@ struct session {
 	struct rings_totals rings_were; /* when they have been closed */
 	struct attach *attach; /* the shim is in a process that ran already */
 	struct attach_cost attach_was;
-	uint64_t rings_lost; /* events that had no ring: of a program until it has the shim */
+	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */
 	unsigned int inside; /* processes that it could not be taken out of */
 	uint64_t next_look;

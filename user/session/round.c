@@ -30,7 +30,6 @@ static void want_snapshot(struct session *s, uint64_t mm)
 static void note_unseen(struct session *s, const struct event *exec)
 {
 	session_lose(s, exec->ts, exec->mm_start.owner, 1);
-	s->rings_lost++;
 }
 
 /* A flight recorder's trigger: somebody else makes a place for what it has. */
@@ -196,10 +195,11 @@ bool session_run_round(struct session *s, bool final)
 	size_t words = 0;
 
 	sync_kernel(s);
-	if (s->rings)
+	if (s->rings) {
 		words = rings_drain(s->rings);
-	if (s->rings && final)
-		rings_end(s->rings);
+		if (final)
+			rings_end(s->rings);
+	}
 	if (s->uprobes)
 		uprobes_drain(s->uprobes);
 	applied = order_run_quick(s->order, s->horizon, final, told, s);

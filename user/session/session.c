@@ -146,7 +146,6 @@ static void detach_begin(struct session *s)
 		const struct process *p = s->processes[i];
 
 		unheard = p->alive ? attach_silence(s->attach, p->tgid) : 0;
-		s->rings_lost += unheard;
 		if (unheard)
 			session_lose(s, s->horizon, p->tgid, unheard);
 	}

@@ -129,6 +129,7 @@ void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr)
 	model_apply(s->model, &ev, NULL);
 	session_tell_taken(s);
 	on_lost(s, tgid, tgid, nr);
+	s->rings_lost += nr;
 }
 
 /* A child may knock before its fork was read: ask the module first. */
@@ -175,7 +176,7 @@ void session_miss(void *ctx, uint32_t tgid, int err)
 {
 	struct session *s = ctx;
 
-	if (!s->rings_lost++)
+	if (!s->rings_lost)
 		say_missing(s, tgid, err);
 	session_run_round(s, false); /* its address space may be new */
 	session_lose(s, s->horizon, tgid, 1);
