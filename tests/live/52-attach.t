@@ -188,9 +188,12 @@ for how in before after deepbind; do
 	like "$(cat $how.err)" 'opens a library past the shim' "$how: and why"
 done
 
-# --- a process that shuts itself in meanwhile: what its next thread does is a loss
+# --- a process that shuts itself in meanwhile: what its next thread does is a loss (and what a full
+# ring drops, on a busy machine: an attached process does not wait)
 waits guarded alloc_guarded prctl thread
-ok "guarded: $lost events of that thread are lost, no more" test "$lost" -ge 2000 -a "$lost" -le 2010
-is "$(vmaheap report --json guarded | jq '.spaces[0].calls.calls >= 800000')" true "guarded: all others were told"
+told=$(vmaheap report --json guarded | jq '.spaces[0].calls.calls')
+ok "guarded: that thread's events are lost: $lost" test "$lost" -ge 2000
+all=$((told + lost))
+ok "guarded: told and lost are all there were: $all" test "$all" -ge 802000 -a "$all" -le 802020
 
 done_testing
