@@ -56,7 +56,8 @@ shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own own-sysv static stripped musl musl-static) \
-	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/moving.so
+	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/late.so \
+	build/tests/victims/moving.so build/tests/victims/stuck.so
 live := $(live_src:%.c=build/%)
 decoders := $(fuzz_src:%.c=build/%)
 
@@ -167,8 +168,16 @@ build/tests/victims/plug_%.so: tests/victims/plug/plug.c
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) -fPIC -shared -DFRAME=$(FRAME) -o $@ $<
 
-# For the shim's own test: an allocator that moves the stamp.
+# For late, in the same way.
+build/tests/victims/late: VICTIM_LIBS = -Wl,-rpath,'$$ORIGIN'
+build/tests/victims/late.so: tests/victims/late/late.c
+	@mkdir -p $(@D)
+	$(CC) $(CFLAGS) -fPIC -shared -o $@ $<
+
+# For the shims' own tests: allocators that move the stamp, and that do not come back.
 build/tests/victims/moving.so: tests/victims/moving/moving.c
+build/tests/victims/stuck.so: tests/victims/stuck/stuck.c
+build/tests/victims/moving.so build/tests/victims/stuck.so:
 	@mkdir -p $(@D)
 	$(CC) $(CFLAGS) $(DEPS) -fPIC -shared -o $@ $<
 

@@ -182,10 +182,18 @@ waits() {
 }
 
 # --- an allocator that the shim does not see is a loss, and it is said
-for how in before after deepbind; do
+for how in before after; do
 	waits $how apart $how
 	is "$lost" 1 "$how: a loss"
 	like "$(cat $how.err)" 'opens a library past the shim' "$how: and why"
+done
+
+# --- a library that comes later is seen from its first call on
+for how in later deepbind; do
+	waits $how late ${how#later}
+	is "$lost" 0 "$how: nothing lost"
+	is "$(vmaheap report --json $how | jq -c '.spaces[0] | [.calls.calls >= 2000, .doubts.unknown_frees]')" \
+		"[true,0]" "$how: each of its calls"
 done
 
 # --- a process that shuts itself in meanwhile: what its next thread does is a loss (and what a full

@@ -358,7 +358,22 @@ static void test_apart(void **state)
 	(void)state;
 	apart("before", true);
 	apart("after", false);
-	apart("deepbind", false);
+}
+
+/* What is loaded later is seen from its first call on, and nothing else looks for it here. */
+static void test_late(void **state)
+{
+	static const char *const hows[] = { NULL, "deepbind" };
+	struct run run;
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		run_victim(&run, "late", hows[i]);
+		check_counts(&run);
+		assert_int_equal(run.nones, 0);
+		end(&run);
+	}
 }
 
 /* ---- taking it out ---- */
@@ -484,6 +499,20 @@ static void test_out(void **state)
 	end(&run);
 }
 
+/* A daemon that is killed while it is in there. */
+static void orphan(uint32_t pid)
+{
+	char *why = NULL;
+	int status;
+	pid_t child;
+
+	child = fork();
+	if (!child)
+		_exit(!inject_open(pid, "/nowhere/sock", &why));
+	waitpid(child, &status, 0);
+	assert_int_equal(status, 0);
+}
+
 /*
  * One whose daemon was killed is in the way of nobody. (What had not been bound
  * yet is bound then, so that here everything is from the start.)
@@ -494,7 +523,6 @@ static void test_orphan(void **state)
 	struct memory before, after;
 	struct run run = { 0 };
 	char *why = NULL;
-	pid_t pid;
 
 	(void)state;
 	open_daemon(&run);
@@ -503,11 +531,7 @@ static void test_orphan(void **state)
 	unsetenv("LD_BIND_NOW");
 	await_read(run.pid);
 	take_memory(run.pid, &before);
-	pid = fork();
-	if (!pid)
-		_exit(!inject_open(run.pid, "/nowhere/sock", &why));
-	waitpid(pid, &run.status, 0);
-	assert_int_equal(run.status, 0);
+	orphan(run.pid);
 	run.inject = inject_open(run.pid, run.sock, &why);
 	assert_non_null(run.inject);
 	/* A second one keeps away while the first is served. */
@@ -526,6 +550,50 @@ static void test_orphan(void **state)
 	finish(&run);
 	close_rings(&run);
 	check_counts(&run);
+	free(argv[0]);
+	end(&run);
+}
+
+static bool any_pauses(uint32_t pid)
+{
+	char cmd[80];
+
+	snprintf(cmd, sizeof(cmd), "grep -q '^34 ' /proc/%u/task/*/syscall",
+		 pid);
+	return !system(cmd);
+}
+
+/*
+ * A thread that is in the image of one that was killed stays there; what the others
+ * call is seen by another image.
+ */
+static void test_inside(void **state)
+{
+	char *argv[] = { victim("inside"), NULL };
+	char *stuck = victim("stuck.so");
+	struct run run = { 0 };
+	char *why = NULL;
+	int tries = 0;
+
+	(void)state;
+	open_daemon(&run);
+	setenv("LD_PRELOAD", stuck, 1);
+	start(&run, argv);
+	unsetenv("LD_PRELOAD");
+	await_read(run.pid);
+	orphan(run.pid);
+	assert_int_equal(kill((pid_t)run.pid, SIGUSR1), 0);
+	while (!any_pauses(run.pid)) {
+		assert_true(tries++ < 1000);
+		usleep(10000);
+	}
+	run.inject = inject_open(run.pid, run.sock, &why);
+	assert_non_null(run.inject);
+	assert_int_equal(write(run.in, "g", 1), 1);
+	finish(&run);
+	close_rings(&run);
+	check_counts(&run);
+	free(stuck);
 	free(argv[0]);
 	end(&run);
 }
@@ -928,8 +996,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_apart),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_orphan),
+		cmocka_unit_test(test_inside),
 		cmocka_unit_test(test_cycles),
 		cmocka_unit_test(test_guarded),
 		cmocka_unit_test(test_killed),

@@ -481,6 +481,24 @@ static void check_counts(struct run *run)
 	assert_true(v.live >= live && v.live < live + 50);
 }
 
+/* A library that is opened later, and one that looks in the C library first. */
+static void test_late(void **state)
+{
+	static const char *const hows[] = { NULL, "deepbind" };
+	struct setup how = { 0 };
+	size_t i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		struct run run = { 0 };
+
+		victim_run(&run, &how, "late", hows[i]);
+		check_counts(&run);
+		assert_int_equal(run.nones, 0);
+		run_free(&run);
+	}
+}
+
 static void test_threads(void **state)
 {
 	struct setup how = { 0 };
@@ -872,6 +890,7 @@ int main(void)
 		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_windows),
 		cmocka_unit_test(test_allocators),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_threads),
 		cmocka_unit_test(test_still),
 		cmocka_unit_test(test_back_pressure),

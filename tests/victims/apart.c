@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Opens a library whose allocator is another one than the program's: in a namespace
- * of its own, before or after it has waited (alloc_wait.h), or by RTLD_DEEPBIND.
- * Usage: apart before|after|deepbind
+ * of its own, before or after it has waited (alloc_wait.h).
+ * Usage: apart before|after
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -23,8 +23,6 @@ int main(int argc, char **argv)
 	wait_for_start();
 	if (!strcmp(how, "after"))
 		so = dlmopen(LM_ID_NEWLM, LIBRARY, RTLD_NOW);
-	if (!strcmp(how, "deepbind"))
-		so = dlopen(LIBRARY, RTLD_NOW | RTLD_DEEPBIND);
 	free(malloc(1));
 	return !so;
 }

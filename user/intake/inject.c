@@ -45,14 +45,30 @@
 #define MADV_WIPEONFORK 18
 #endif
 
-/* A pointer that calls a function of the allocator. */
+/*
+ * A pointer that calls a function of the allocator, or the value of the symbol by
+ * which the dynamic linker will find it for what is loaded later.
+ */
 struct pointer {
 	uint64_t addr;
+	uint64_t base; /* of the symbol's object, which its value is less; or 0 */
 	uint64_t was; /* what is to be put back; 0: it is not set yet */
 	uint64_t own; /* where its object defines the function itself; or 0 */
 	uint16_t fn; /* index of functions[] */
 	bool lazy; /* it may hold the way to the linker instead of the function */
 };
+
+struct code {
+	uint64_t at, size;
+};
+
+static const struct code images = { INJECT_AREA,
+				    INJECT_PLACES *INJECT_PLACE_BYTES };
+
+static bool in_code(const struct code *c, uint64_t addr)
+{
+	return addr - c->at < c->size;
+}
 
 struct function {
 	struct image_function f;
@@ -77,6 +93,7 @@ struct inject {
 	struct pointer *pointers;
 	size_t nr, room;
 	bool no_memory;
+	bool foreign; /* symbols lead to the shim of another version */
 	struct inject_totals totals;
 };
 
@@ -246,19 +263,21 @@ static struct pointer *pointer_at(const struct inject *in, uint64_t addr)
 	return NULL;
 }
 
-static void add_pointer(struct inject *in, uint64_t addr, size_t fn, bool lazy)
+/* NULL: it is known already. */
+static struct pointer *add_pointer(struct inject *in, uint64_t addr, size_t fn,
+				   bool lazy)
 {
 	struct pointer *p;
 
 	if (pointer_at(in, addr))
-		return;
+		return NULL;
 	if (in->nr == in->room) {
 		in->room = in->room ? 2 * in->room : 256;
 		p = realloc(in->pointers, in->room * sizeof(*p));
 		if (!p) {
 			in->no_memory = true;
 			in->room = in->nr;
-			return;
+			return NULL;
 		}
 		in->pointers = p;
 	}
@@ -267,6 +286,7 @@ static void add_pointer(struct inject *in, uint64_t addr, size_t fn, bool lazy)
 	if (lazy)
 		p->own = lib_symbol(in->mem, in->reading,
 				    in->functions[fn].f.name);
+	return p;
 }
 
 /* A call from where the function is itself, which is not to be seen. */
@@ -286,6 +306,44 @@ static void found_pointer(void *ctx, const char *name, uint64_t addr, bool lazy)
 		    !strcmp(name, in->functions[i].f.name) &&
 		    !is_own_affair(in, &in->functions[i]))
 			add_pointer(in, addr, i, lazy);
+}
+
+struct definition {
+	struct inject *in;
+	size_t fn;
+};
+
+static void found_definition(void *ctx, uint64_t addr, uint64_t at)
+{
+	const struct definition *d = ctx;
+	const struct function *fn = &d->in->functions[d->fn];
+	struct pointer *p = NULL;
+
+	if (addr == fn->original || addr == fn->f.hook)
+		p = add_pointer(d->in, at, d->fn, false);
+	if (p)
+		p->base = d->in->reading->d.base;
+}
+
+/*
+ * Where the dynamic linker will find the functions, and dlsym(). Not those whose own
+ * object may call them for its own purposes.
+ */
+static void scan_symbols(struct inject *in)
+{
+	size_t i, where;
+
+	for (i = 0; i < in->nr_functions; i++) {
+		const struct function *fn = &in->functions[i];
+
+		if (!fn->original || fn->f.is_own ||
+		    !libs_symbol(in->mem, &in->libs, fn->f.name, &where))
+			continue;
+		in->reading = &in->libs.at[where];
+		lib_definitions(in->mem, in->reading, fn->f.name,
+				found_definition,
+				&(struct definition){ in, i });
+	}
 }
 
 static bool is_rtld_function(const char *name)
@@ -349,6 +407,7 @@ static int gather(struct inject *in)
 		in->reading = &in->libs.at[i];
 		lib_pointers(in->mem, in->reading, found_pointer, in);
 	}
+	scan_symbols(in);
 	scan_linker(in);
 	in->sum = in->libs.sum;
 	libs_free(&in->libs);
@@ -375,6 +434,39 @@ static bool has_names(const struct inject *in)
 	return false;
 }
 
+static bool has_text(const struct inject *in, const struct image *im)
+{
+	unsigned char *text = malloc(im->text_size);
+	bool same = text && get(in, im->at + im->text, text, im->text_size) &&
+		    !memcmp(text, im->bytes + im->text, im->text_size);
+
+	free(text);
+	return same;
+}
+
+/*
+ * What the i-th function's symbol led to before an earlier injector, which was killed,
+ * or that of the process that this one is a fork of: its image knows.
+ */
+static uint64_t unhooked(struct inject *in, size_t i, uint64_t at)
+{
+	uint64_t place = (at - INJECT_AREA) / INJECT_PLACE_BYTES, was = 0;
+	struct image_function f;
+	struct image im;
+
+	if (!in_code(&images, at))
+		return at;
+	if (!image_make(&im, INJECT_AREA + place * INJECT_PLACE_BYTES, resolve,
+			in)) {
+		if (has_text(in, &im) && image_function(&im, i, &f) &&
+		    f.hook == at)
+			was = get_word(in, im.at + f.next);
+		image_free(&im);
+	}
+	in->foreign |= !was;
+	return was;
+}
+
 /*
  * Operators of C++ that are not of the allocator's own object call malloc, by a
  * pointer that we know.
@@ -394,18 +486,23 @@ static uint64_t find_original(const struct inject *in, const char *name,
 
 static void find_originals(struct inject *in)
 {
-	size_t i, home = SIZE_MAX;
+	size_t i, home = SIZE_MAX, libc = SIZE_MAX;
 	bool names = has_names(in);
 
 	libs_symbol(in->mem, &in->libs, "malloc", &home);
+	libs_symbol(in->mem, &in->libs, "mprotect", &libc);
+	in->image.bytes[image_symbol(&in->image, "libc_hooked")] = home == libc;
+	in->foreign = false;
 	for (i = 0; i < FUNCTIONS_MAX; i++) {
 		struct function *fn = &in->functions[i];
 
 		if (!image_function(&in->image, i, &fn->f))
 			break;
-		fn->original = find_original(in, fn->f.name, fn->f.is_own, home,
-					     names);
-		if (fn->f.next && fn->original)
+		fn->original =
+			unhooked(in, i,
+				 find_original(in, fn->f.name, fn->f.is_own,
+					       home, names));
+		if (fn->original)
 			memcpy(in->image.bytes + fn->f.next, &fn->original, 8);
 	}
 	in->nr_functions = i;
@@ -539,12 +636,22 @@ static int prepare(struct inject *in, unsigned int i, char **why)
 		return refuse(why, "its libc lacks what the shim needs");
 	if (err)
 		return refuse(why, "%s", strerror(-err));
+	if (in->foreign)
+		return refuse(
+			why,
+			"the shim of another version of vmaheap, which was killed, is in it");
 	if (!in->functions[0].original || !in->functions[1].original)
 		return refuse(why, "no malloc found (allocator opaque)");
 	return 0;
 }
 
 /* ---- setting pointers; the process stands still ---- */
+
+static bool is_set(const struct inject *in, const struct pointer *p)
+{
+	return p->was &&
+	       get_word(in, p->addr) + p->base == in->functions[p->fn].f.hook;
+}
 
 /*
  * What a pointer is to be put back to; 0: leave it alone. A slot that has not
@@ -575,10 +682,10 @@ static int set_pointers(struct inject *in, const struct proc_stopped *st)
 		struct pointer *p = &in->pointers[i];
 		uint64_t hook = in->functions[p->fn].f.hook, value;
 
-		if (!get(in, p->addr, &value, 8) || (value == hook && p->was))
+		if (is_set(in, p) || !get(in, p->addr, &value, 8))
 			continue;
-		p->was = worth_setting(in, p, value);
-		if (p->was && !put_word(in, st, p->addr, hook))
+		p->was = worth_setting(in, p, value + p->base);
+		if (p->was && !put_word(in, st, p->addr, hook - p->base))
 			return -errno;
 	}
 	return 0;
@@ -592,17 +699,11 @@ static int put_back(struct inject *in, const struct proc_stopped *st)
 	for (i = 0; i < in->nr; i++) {
 		const struct pointer *p = &in->pointers[i];
 
-		if (p->was &&
-		    get_word(in, p->addr) == in->functions[p->fn].f.hook &&
-		    !put_word(in, st, p->addr, p->was))
+		if (is_set(in, p) &&
+		    !put_word(in, st, p->addr, p->was - p->base))
 			err = -EIO;
 	}
 	return err;
-}
-
-static bool is_set(const struct inject *in, const struct pointer *p)
-{
-	return p->was && get_word(in, p->addr) == in->functions[p->fn].f.hook;
 }
 
 /* Pointers that are not ours to set are looked at again when something is new. */
@@ -615,6 +716,17 @@ static void forget_unset(struct inject *in)
 			in->pointers[n++] = in->pointers[i];
 	in->nr = n;
 	in->totals.pointers = (unsigned int)n;
+}
+
+/* What leads to the image was set by one that was killed, or before a fork. */
+static void take_over(struct inject *in)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr; i++)
+		in->pointers[i].was =
+			in->functions[in->pointers[i].fn].original;
+	forget_unset(in);
 }
 
 /* ---- the image ---- */
@@ -734,36 +846,15 @@ static int map_image(struct inject *in, struct remote *r)
 /* Is our image there? 0: no; 1: yes; -EEXIST: something else is. */
 static int find_image(struct inject *in)
 {
-	const struct image *im = &in->image;
-	unsigned char *text;
-	int rc = -EEXIST;
-
 	if (read_maps(in))
 		return -ESRCH;
-	if (!map_of(in, im->at) || is_half(in))
+	if (!map_of(in, in->image.at) || is_half(in))
 		return 0;
-	text = malloc(im->text_size);
-	if (text && get(in, im->at + im->text, text, im->text_size) &&
-	    !memcmp(text, im->bytes + im->text, im->text_size))
-		rc = 1;
-	free(text);
-	in->mapped = rc == 1;
-	return rc;
+	in->mapped = has_text(in, &in->image);
+	return in->mapped ? 1 : -EEXIST;
 }
 
 /* ---- is a thread inside? ---- */
-
-struct code {
-	uint64_t at, size;
-};
-
-static const struct code images = { INJECT_AREA,
-				    INJECT_PLACES *INJECT_PLACE_BYTES };
-
-static bool in_code(const struct code *c, uint64_t addr)
-{
-	return addr - c->at < c->size;
-}
 
 /*
  * From the stack pointer to the end of its mapping, every word that could be a
@@ -1133,6 +1224,7 @@ static int reuse_image(struct inject *in, char **why)
 	if (image_state(in) != SHIM_SILENT && is_served(in))
 		return refuse(why, "another vmaheap has injected into it");
 	gather(in);
+	take_over(in);
 	if (image_state(in) != SHIM_SILENT)
 		err = while_stopped(in, act_silence);
 	if (!err)
@@ -1244,15 +1336,11 @@ struct inject *inject_adopt(uint32_t pid)
 {
 	struct inject *in = inject_new(pid);
 	char *why = NULL;
-	size_t i;
 
 	if (!in)
 		return NULL;
 	if (!study(in, &why) && find_active(in, &why) && !gather(in)) {
-		for (i = 0; i < in->nr; i++)
-			in->pointers[i].was =
-				in->functions[in->pointers[i].fn].original;
-		forget_unset(in);
+		take_over(in);
 		return in;
 	}
 	free(why);
@@ -1301,8 +1389,11 @@ void inject_look(struct inject *in)
  */
 int inject_silence(struct inject *in)
 {
-	int err = while_stopped(in, act_silence);
+	int err;
 
+	inject_look(
+		in); /* what was loaded last has pointers to put back, too */
+	err = while_stopped(in, act_silence);
 	if (err == -ETIMEDOUT)
 		write_silence(in);
 	return err;

@@ -5,7 +5,8 @@
  *   while it runs    its loaded objects are read, and the pointers by which they
  *                    call the allocator are looked up: slots of the GOT, tables
  *   stopped, once,   the shim's image is mapped and written, the pointers are set
- *   for milliseconds to it; all threads go on
+ *   for milliseconds to it, and the symbols by which what is loaded later finds
+ *                    the functions; all threads go on
  *
  * No code of the process is run for this but system calls (intake/remote.h), so
  * it does not matter where its threads are: in malloc, in the dynamic linker, in
@@ -13,12 +14,13 @@
  * dynamic linker has made pages read-only (RELRO). We may be killed at any moment:
  * the process goes on, and the next injection finds its way.
  *
- * What it cannot see: functions whose address the program itself has put
- * elsewhere (dlsym, tables filled at run time); a library loaded later, until
- * inject_look() has found it; allocators in other namespaces (dlmopen), of which it
- * tells.
+ * What it cannot see: functions whose address the program itself had put
+ * elsewhere before (dlsym, tables filled at run time); in a library loaded later,
+ * until inject_look() has found it, calls by names of one allocator alone
+ * (probe/names.h, operator new where it is the allocator's); allocators in other
+ * namespaces (dlmopen), of which it tells.
  *
- * When it is taken out each pointer holds what it held before. The shim's code,
+ * When it is taken out each of them holds what it held before. The shim's code,
  * some pages, stays in the process, silent: the program may keep a pointer to a
  * function of it that it read meanwhile. The next injection uses it again.
  */

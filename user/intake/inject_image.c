@@ -154,7 +154,7 @@ size_t image_symbol(const struct image *im, const char *name)
 
 int image_function(const struct image *im, size_t i, struct image_function *f)
 {
-	static const char *const tables[] = { "inject_functions",
+	static const char *const tables[] = { "shim_functions",
 					      "shim_operators", "shim_names" };
 	struct inject_function in;
 	size_t t, at;
@@ -173,7 +173,7 @@ int image_function(const struct image *im, size_t i, struct image_function *f)
 		return 0;
 	f->name = (const char *)im->bytes + ((uint64_t)in.name - im->at);
 	f->hook = (uint64_t)in.hook;
-	f->next = in.next ? (uint64_t)in.next - im->at : 0;
+	f->next = (uint64_t)in.next - im->at;
 	f->is_own = t > 0;
 	return 1;
 }

@@ -21,7 +21,7 @@ struct image {
 struct image_function {
 	const char *name;
 	uint64_t hook; /* address in the target */
-	size_t next; /* offset of the pointer to the original; 0: none */
+	size_t next; /* offset of the pointer to the original */
 	bool is_own; /* calls within the object that defines it are its own affair */
 };
 

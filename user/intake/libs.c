@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,79 +199,106 @@ void libs_free(struct libs *l)
 
 /* ---- symbols ---- */
 
-static bool is_definition(int mem, const struct lib *lib, uint32_t i,
-			  const char *name, uint64_t *addr)
+/* What is looked for, and who is told. */
+struct search {
+	int mem;
+	const struct lib *lib;
+	const char *name;
+	void (*found)(void *ctx, uint64_t addr, uint64_t at);
+	void *ctx;
+};
+
+static void look_at(const struct search *s, uint32_t i)
 {
+	uint64_t at = s->lib->d.symtab + (uint64_t)i * sizeof(Elf64_Sym);
+	size_t len = strlen(s->name) + 1;
 	char have[64] = "";
-	size_t len = strlen(name) + 1;
-	Elf64_Sym s;
+	Elf64_Sym sym;
 	int type;
 
-	if (!get(mem, lib->d.symtab + (uint64_t)i * sizeof(s), &s, sizeof(s)))
-		return false;
-	type = ELF64_ST_TYPE(s.st_info);
-	if (s.st_shndx == SHN_UNDEF || !s.st_value ||
+	if (!get(s->mem, at, &sym, sizeof(sym)))
+		return;
+	type = ELF64_ST_TYPE(sym.st_info);
+	if (sym.st_shndx == SHN_UNDEF || !sym.st_value ||
 	    (type != STT_FUNC && type != STT_OBJECT && type != STT_NOTYPE) ||
-	    ELF64_ST_BIND(s.st_info) == STB_LOCAL || len > sizeof(have) ||
-	    !get(mem, lib->d.strtab + s.st_name, have, len) ||
-	    memcmp(have, name, len))
-		return false;
-	*addr = lib->d.base + s.st_value;
-	return true;
+	    ELF64_ST_BIND(sym.st_info) == STB_LOCAL || len > sizeof(have) ||
+	    !get(s->mem, s->lib->d.strtab + sym.st_name, have, len) ||
+	    memcmp(have, s->name, len))
+		return;
+	s->found(s->ctx, s->lib->d.base + sym.st_value,
+		 at + offsetof(Elf64_Sym, st_value));
 }
 
 /* ELF gABI, "Hash Table" */
-static uint64_t sysv_symbol(int mem, const struct lib *lib, const char *name)
+static void sysv_search(const struct search *s)
 {
-	uint32_t h = dynamic_sysv_hash(name), head[2], i;
-	uint64_t addr;
+	uint64_t hash = s->lib->d.hash;
+	uint32_t h = dynamic_sysv_hash(s->name), head[2], i;
 	int n;
 
-	if (!get(mem, lib->d.hash, head, sizeof(head)) || !head[0] ||
-	    !get(mem, lib->d.hash + 8 + 4ull * (h % head[0]), &i, 4))
-		return 0;
+	if (!get(s->mem, hash, head, sizeof(head)) || !head[0] ||
+	    !get(s->mem, hash + 8 + 4ull * (h % head[0]), &i, 4))
+		return;
 	for (n = 0; i && n < CHAIN_MAX; n++) {
-		if (is_definition(mem, lib, i, name, &addr))
-			return addr;
-		if (!get(mem, lib->d.hash + 8 + 4ull * (head[0] + (uint64_t)i),
-			 &i, 4))
-			return 0;
+		look_at(s, i);
+		if (!get(s->mem, hash + 8 + 4ull * (head[0] + (uint64_t)i), &i,
+			 4))
+			return;
 	}
-	return 0;
 }
 
 /* binutils, "GNU Hash ELF Sections": buckets, offset, words of the filter, shift */
-static uint64_t gnu_symbol(int mem, const struct lib *lib, const char *name)
+static void gnu_search(const struct search *s)
 {
-	uint32_t h = dynamic_gnu_hash(name), head[4], i, have;
-	uint64_t buckets, chains, addr;
+	uint64_t hash = s->lib->d.gnu_hash, buckets, chains;
+	uint32_t h = dynamic_gnu_hash(s->name), head[4], i, have;
 	int n;
 
-	if (!get(mem, lib->d.gnu_hash, head, sizeof(head)) || !head[0])
-		return 0;
-	buckets = lib->d.gnu_hash + sizeof(head) + 8ull * head[2];
+	if (!get(s->mem, hash, head, sizeof(head)) || !head[0])
+		return;
+	buckets = hash + sizeof(head) + 8ull * head[2];
 	chains = buckets + 4ull * head[0];
-	if (!get(mem, buckets + 4ull * (h % head[0]), &i, 4) || i < head[1])
-		return 0;
+	if (!get(s->mem, buckets + 4ull * (h % head[0]), &i, 4) || i < head[1])
+		return;
 	for (n = 0; n < CHAIN_MAX; n++, i++) {
-		if (!get(mem, chains + 4ull * (i - head[1]), &have, 4))
-			return 0;
-		if ((have | 1) == (h | 1) &&
-		    is_definition(mem, lib, i, name, &addr))
-			return addr;
+		if (!get(s->mem, chains + 4ull * (i - head[1]), &have, 4))
+			return;
+		if ((have | 1) == (h | 1))
+			look_at(s, i);
 		if (have & 1)
-			return 0;
+			return;
 	}
-	return 0;
+}
+
+void lib_definitions(int mem, const struct lib *lib, const char *name,
+		     void (*found)(void *ctx, uint64_t addr, uint64_t at),
+		     void *ctx)
+{
+	struct search s = { mem, lib, name, found, ctx };
+
+	if (!lib->d.symtab || !lib->d.strtab)
+		return;
+	if (lib->d.gnu_hash)
+		gnu_search(&s);
+	else if (lib->d.hash)
+		sysv_search(&s);
+}
+
+static void keep_first(void *ctx, uint64_t addr, uint64_t at)
+{
+	uint64_t *first = ctx;
+
+	(void)at;
+	if (!*first)
+		*first = addr;
 }
 
 uint64_t lib_symbol(int mem, const struct lib *lib, const char *name)
 {
-	if (!lib->d.symtab || !lib->d.strtab)
-		return 0;
-	return lib->d.gnu_hash ? gnu_symbol(mem, lib, name) :
-	       lib->d.hash     ? sysv_symbol(mem, lib, name) :
-				 0;
+	uint64_t first = 0;
+
+	lib_definitions(mem, lib, name, keep_first, &first);
+	return first;
 }
 
 uint64_t libs_symbol(int mem, const struct libs *l, const char *name,

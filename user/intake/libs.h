@@ -41,7 +41,15 @@ int libs_read(int mem, uint64_t r_debug, struct libs *l);
 int libs_sum(int mem, uint64_t r_debug, uint64_t *sum);
 void libs_free(struct libs *l);
 
-/* Address of a function that the object defines; 0: it does not. */
+/*
+ * Calls found() for each symbol (there may be one a version) by which the object
+ * defines a function of that name: its address, and where the symbol's value stands,
+ * which is that less the object's base.
+ */
+void lib_definitions(int mem, const struct lib *lib, const char *name,
+		     void (*found)(void *ctx, uint64_t addr, uint64_t at),
+		     void *ctx);
+/* Address of a function that the object defines, by the first; 0: it does not. */
 uint64_t lib_symbol(int mem, const struct lib *lib, const char *name);
 /* The first of the list that defines it; *where: its index. 0: none. */
 uint64_t libs_symbol(int mem, const struct libs *l, const char *name,

@@ -32,13 +32,13 @@
 #define INJECT_HOME_BYTES (64u << INJECT_HOME_BITS)
 
 /*
- * inject_functions[], shim_operators[], shim_names[], each up to one without a
+ * shim_functions[], shim_operators[], shim_names[], each up to one without a
  * name: what the target calls by it.
  */
 struct inject_function {
 	const char *name;
 	void *hook; /* calls of the function are to come here */
-	void **next; /* here goes the original; NULL: another name has it */
+	void **next; /* here goes the original */
 };
 
 #define INJECT_SOCK_BYTES 108

@@ -12,8 +12,10 @@
  * One comparison (head < limit) stands for every reason not to go on: no ring,
  * a forked child, a full ring, a detached ring, a call inside another call.
  */
+#include <dlfcn.h>
 #include <malloc.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "probe/shim.h"
 
@@ -558,3 +560,18 @@ bool told_loud(struct slot *s)
 	quiet_end(s);
 	return s->called_us;
 }
+
+static void *next_cfree; /* free() does its work */
+
+const struct inject_function shim_functions[] = {
+#define X(ret, fn, params) { #fn, (void *)fn, (void **)&next.fn },
+	SHIM_FUNCTIONS(X)
+#undef X
+		{ "cfree", (void *)cfree, &next_cfree },
+	{ "prctl", (void *)prctl, &next_prctl },
+	{ "syscall", (void *)syscall, &next_syscall },
+	{ "dlclose", (void *)dlclose, (void **)&next_loader.dlclose },
+	{ "dlopen", (void *)dlopen, (void **)&next_loader.dlopen },
+	{ "dlmopen", (void *)dlmopen, (void **)&next_loader.dlmopen },
+	{ NULL, NULL, NULL },
+};

@@ -206,7 +206,9 @@ void slot_unloaded(void);
 /* Before a system call of ours may kill the process (seccomp): none after it. */
 void slot_guard(void);
 extern bool shim_guarded;
-extern void *next_syscall; /* injected: the original */
+/* The originals, injected; of prctl() it is only to be put back. */
+extern void *next_prctl, *next_syscall;
+EXPORT extern int prctl(int option, long a, long b, long c, long d);
 
 /* The originals of shim_loader.c; preloaded, each is looked up when it is called first. */
 extern struct loader_functions {
@@ -216,12 +218,22 @@ extern struct loader_functions {
 } next_loader;
 /* From here on calls of this process, and of its forked copies, go past us: SHIM_NONE. */
 void slot_missing(int err);
+/* Is anything recorded? The originals are known from then on. */
+bool slot_active(void);
 
-/* shim_cxx.c, shim_names.c: as inject_functions[] (probe/inject.h) */
-extern const struct inject_function shim_operators[], shim_names[];
+/* shim.c, shim_cxx.c, shim_names.c: see probe/inject.h */
+extern const struct inject_function shim_functions[], shim_operators[],
+	shim_names[];
 
 /* shim_got.c: sets the pointers to shim_names[] in what is loaded. */
 void got_set(void);
+/*
+ * What looks up shim_functions[] in the C library alone (RTLD_DEEPBIND) finds ours
+ * from here on. The originals are known, next_loader as well. False: it does not.
+ */
+bool got_hook_libc(void);
+/* Injected: the injector has done so. */
+extern bool libc_hooked;
 
 /* shim_link.c */
 

@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * The preloaded shim's way to the calls of shim_names[]: once, as early as it is
- * called, it sets the pointers to those functions in the GOTs and tables of what is
- * loaded then, if a library that has them is. What dlopen() brings later has its own,
- * and calls past us.
+ * The preloaded shim's way to the calls that do not come to it by themselves.
  *
- * The linker has made most of them read-only (RELRO). They are written through
+ * Those of shim_names[]: once, as early as it is called, it sets the pointers to those
+ * functions in the GOTs and tables of what is loaded then, if a library that has them
+ * is. What dlopen() brings later has its own, and calls past us.
+ *
+ * Those of libraries that look in the C library first (RTLD_DEEPBIND; PHP opens all its
+ * extensions so): the C library's symbols get our addresses as values.
+ *
+ * Most of this is read-only (RELRO, the symbols). It is written through
  * /proc/self/mem, which does not mind, so that no VMA of the target is split for it.
  * Where the kernel lets only a debugger write so (fs/proc/base.c 6.12,
- * proc_mem_foll_force(); Debian's since 7), or where there is no /proc, RELRO is
+ * proc_mem_foll_force(); Debian's since 7), or where there is no /proc, it is
  * writable for a moment, all of it, so that its VMA is the same again then.
  */
 #include <errno.h>
@@ -27,8 +31,9 @@ struct object {
 	struct dynamic d;
 	uint64_t lo, hi; /* [lo, hi) is mapped */
 	uint64_t data, data_end; /* what can be written, and RELRO */
-	uint64_t relro, relro_end; /* as the linker protects it: whole pages */
-	bool open; /* RELRO is writable */
+	/* What is read-only, in whole pages: RELRO, as the linker protects it. */
+	uint64_t closed, closed_end;
+	bool open; /* it is writable now */
 };
 
 static const Elf64_Sym *symbol_at(const struct object *o, uint64_t i)
@@ -59,8 +64,8 @@ static void read_object(struct object *o, const struct dl_phdr_info *info)
 		if (ph->p_type == PT_DYNAMIC)
 			dynamic = (const Elf64_Dyn *)at;
 		if (ph->p_type == PT_GNU_RELRO) {
-			o->relro = at & ~4095ull;
-			o->relro_end = (at + ph->p_memsz) & ~4095ull;
+			o->closed = at & ~4095ull;
+			o->closed_end = (at + ph->p_memsz) & ~4095ull;
 		}
 		if (ph->p_type != PT_LOAD)
 			continue;
@@ -124,11 +129,16 @@ static uint32_t gnu_index(const struct object *o, const char *name)
 }
 
 /* 0: it defines no such function. */
+static uint32_t index_of(const struct object *o, const char *name)
+{
+	return o->d.gnu_hash ? gnu_index(o, name) :
+	       o->d.hash     ? sysv_index(o, name) :
+			       0;
+}
+
 static uint64_t symbol_of(const struct object *o, const char *name)
 {
-	uint32_t i = o->d.gnu_hash ? gnu_index(o, name) :
-		     o->d.hash	   ? sysv_index(o, name) :
-				     0;
+	uint32_t i = index_of(o, name);
 
 	return i ? o->d.base + symbol_at(o, i)->st_value : 0;
 }
@@ -145,10 +155,10 @@ static const struct inject_function *find(const char *name)
 	return NULL;
 }
 
-static bool protect_relro(const struct object *o, int prot)
+static bool protect(const struct object *o, int prot)
 {
-	return !sys3(SYS_mprotect, (long)o->relro,
-		     (long)(o->relro_end - o->relro), prot);
+	return !sys3(SYS_mprotect, (long)o->closed,
+		     (long)(o->closed_end - o->closed), prot);
 }
 
 static bool is_in(uint64_t at, uint64_t lo, uint64_t hi)
@@ -165,9 +175,9 @@ static void set_pointer(int mem, struct object *o, uint64_t at,
 	if (sys6(SYS_pwrite64, mem, (long)value, sizeof(void *), (long)at, 0,
 		 0) == sizeof(void *))
 		return;
-	if (is_in(at, o->relro, o->relro_end)) {
+	if (is_in(at, o->closed, o->closed_end)) {
 		if (!o->open)
-			o->open = protect_relro(o, PROT_READ | PROT_WRITE);
+			o->open = protect(o, PROT_READ | PROT_WRITE);
 		writable = o->open;
 	}
 	if (writable)
@@ -224,7 +234,7 @@ static int set_pointers(struct dl_phdr_info *info, size_t size, void *arg)
 		look_through(*mem, &o, o.d.jmprel, o.d.jmprelsz);
 	}
 	if (o.open)
-		protect_relro(&o, PROT_READ);
+		protect(&o, PROT_READ);
 	return 0;
 }
 
@@ -269,6 +279,12 @@ static int find_own(struct dl_phdr_info *info, size_t size, void *arg)
 	return 1;
 }
 
+static int open_memory(void)
+{
+	return (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/mem",
+			 O_RDWR | O_CLOEXEC, 0, 0, 0);
+}
+
 /* A program may never call malloc, by which we are called first else. */
 __attribute__((constructor)) void got_set(void)
 {
@@ -285,9 +301,79 @@ __attribute__((constructor)) void got_set(void)
 	dl_iterate_phdr(find_originals, &found);
 	if (!found)
 		return;
-	mem = (int)sys6(SYS_openat, AT_FDCWD, (long)"/proc/self/mem",
-			O_RDWR | O_CLOEXEC, 0, 0, 0);
+	mem = open_memory();
 	dl_iterate_phdr(set_pointers, &mem);
 	if (mem >= 0)
 		sys_close(mem);
+}
+
+/* ---- the C library's symbols ---- */
+
+/* What holds them, if nothing but data does. */
+static void close_symbols(struct object *o, const struct dl_phdr_info *info)
+{
+	int i;
+
+	o->closed = o->closed_end = 0;
+	for (i = 0; i < info->dlpi_phnum; i++) {
+		const Elf64_Phdr *ph = &info->dlpi_phdr[i];
+		uint64_t at = o->d.base + ph->p_vaddr;
+
+		if (ph->p_type != PT_LOAD || ph->p_flags != PF_R ||
+		    !is_in(o->d.symtab, at, at + ph->p_memsz))
+			continue;
+		o->closed = at & ~4095ull;
+		o->closed_end = (at + ph->p_memsz + 4095) & ~4095ull;
+	}
+}
+
+/* One that is not the original (another library's was before it) stays. */
+static void hook_symbol(int mem, struct object *o,
+			const struct inject_function *f)
+{
+	uint64_t value = (uint64_t)f->hook - o->d.base;
+	uint32_t i = index_of(o, f->name);
+	const Elf64_Sym *sym = symbol_at(o, i);
+
+	if (i && (!*f->next || o->d.base + sym->st_value == (uint64_t)*f->next))
+		set_pointer(mem, o, (uint64_t)&sym->st_value, &value);
+}
+
+struct hooking {
+	int mem;
+	bool done;
+};
+
+static int hook_libc(struct dl_phdr_info *info, size_t size, void *arg)
+{
+	const struct inject_function *f;
+	struct hooking *h = arg;
+	struct object o;
+
+	(void)size;
+	read_object(&o, info);
+	if (!has_symbols(&o) || !symbol_of(&o, "__libc_start_main"))
+		return 0;
+	close_symbols(&o, info);
+	for (f = shim_functions; f->name; f++)
+		hook_symbol(h->mem, &o, f);
+	if (o.open)
+		protect(&o, PROT_READ);
+	h->done = symbol_of(&o, "malloc") == (uint64_t)shim_functions->hook;
+	return 1;
+}
+
+bool got_hook_libc(void)
+{
+	static bool done;
+	struct hooking h = { .done = __atomic_load_n(&done, __ATOMIC_ACQUIRE) };
+
+	if (h.done || shim_guarded)
+		return h.done;
+	h.mem = open_memory();
+	dl_iterate_phdr(hook_libc, &h);
+	if (h.mem >= 0)
+		sys_close(h.mem);
+	__atomic_store_n(&done, h.done, __ATOMIC_RELEASE);
+	return h.done;
 }

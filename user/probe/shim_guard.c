@@ -12,6 +12,8 @@
 #include "probe/shim.h"
 #include "probe/shim_sys.h"
 
+void *next_prctl, *next_syscall;
+
 /* What libc's wrappers make of what the kernel returns; called by syscall(). */
 long libc_result(long ret);
 long libc_result(long ret)
@@ -34,7 +36,6 @@ static long guard(long nr, long a, long b, long c, long d, long e, long f)
 	return ret;
 }
 
-EXPORT int prctl(int option, long a, long b, long c, long d);
 EXPORT int prctl(int option, long a, long b, long c, long d)
 {
 	return (int)libc_result(

@@ -2,11 +2,8 @@
 /*
  * What the injected shim has of its own (probe/inject.h).
  */
-#include <dlfcn.h>
-#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "probe/shim.h"
 
@@ -17,23 +14,7 @@ char inject_sock[INJECT_SOCK_BYTES];
 
 struct next_functions next;
 
-void *next_syscall;
-
-extern void cfree(void *p);
-extern int prctl(int option, long a, long b, long c, long d);
-
-const struct inject_function inject_functions[] = {
-#define X(ret, fn, params) { #fn, (void *)fn, (void **)&next.fn },
-	SHIM_FUNCTIONS(X)
-#undef X
-		{ "cfree", (void *)cfree, NULL },
-	{ "prctl", (void *)prctl, NULL },
-	{ "syscall", (void *)syscall, &next_syscall },
-	{ "dlclose", (void *)dlclose, (void **)&next_loader.dlclose },
-	{ "dlopen", (void *)dlopen, (void **)&next_loader.dlopen },
-	{ "dlmopen", (void *)dlmopen, (void **)&next_loader.dlmopen },
-	{ NULL, NULL, NULL },
-};
+bool libc_hooked;
 
 const uint32_t next_flags; /* it was there before us */
 

@@ -40,21 +40,39 @@ EXPORT int dlclose(void *handle)
 }
 
 /*
- * What is opened so finds its malloc without coming past us. The original looks at who
- * called it (RUNPATH, namespace: dlfcn/dlopen.c of glibc), so it must be jumped to.
+ * What is opened so looks for malloc in the C library before it comes to us; in
+ * another namespace it has a C library of its own.
+ */
+static void look_at_mode(bool other_space, int mode)
+{
+	bool past = other_space;
+
+	FIND(dlclose);
+	FIND(dlopen);
+	FIND(dlmopen);
+	if (slot_active() && (past || mode & RTLD_DEEPBIND)) {
+#ifdef SHIM_INJECTED
+		past |= !libc_hooked;
+#else
+		past |= !got_hook_libc();
+#endif
+		if (past)
+			slot_missing(-EXDEV);
+	}
+}
+
+/*
+ * The originals look at who called them (RUNPATH, namespace: dlfcn/dlopen.c of glibc),
+ * so they must be jumped to.
  */
 EXPORT void *dlopen(const char *file, int mode)
 {
-	FIND(dlopen);
-	if (mode & RTLD_DEEPBIND)
-		slot_missing(-EXDEV);
+	look_at_mode(false, mode);
 	return next_loader.dlopen(file, mode);
 }
 
 EXPORT void *dlmopen(Lmid_t space, const char *file, int mode)
 {
-	FIND(dlmopen);
-	if (space != LM_ID_BASE || mode & RTLD_DEEPBIND)
-		slot_missing(-EXDEV);
+	look_at_mode(space != LM_ID_BASE, mode);
 	return next_loader.dlmopen(space, file, mode);
 }

@@ -531,7 +531,7 @@ static void start(void)
 	set_started(now);
 }
 
-static bool is_active(void)
+bool slot_active(void)
 {
 	if (__atomic_load_n(&shim_state, __ATOMIC_ACQUIRE) == SHIM_NEW)
 		start();
@@ -543,7 +543,7 @@ void slot_missing(int err)
 	int saved = errno;
 
 	missing = err;
-	if (is_active())
+	if (slot_active())
 		tell_missing();
 	errno = saved;
 }
@@ -574,7 +574,7 @@ static struct slot *slot_find(struct slot_loan *loan)
 {
 	struct slot *s = slot_mine();
 
-	if (!is_active() || s == &dead_slot)
+	if (!slot_active() || s == &dead_slot)
 		return NULL;
 	if (!s || !s->ring) {
 		s = slot_acquire();
@@ -615,7 +615,7 @@ void slot_guard(void)
 	slot_get(&loan); /* the thread's ring, as long as it can be had */
 	slot_put(&loan);
 	/* (A vfork child has its parent's memory, and a filter of its own.) */
-	if (is_active() && is_own_process())
+	if (slot_active() && is_own_process())
 		shim_guarded = true;
 }
 
@@ -629,7 +629,7 @@ __attribute__((destructor)) static void process_exit(void)
 	bool first = shim_state == SHIM_NEW;
 	int saved = errno;
 
-	if (is_active()) {
+	if (slot_active()) {
 		tell_unheard();
 		if (!shim_guarded && (first || (process->has_rings &&
 						process->pid == sys_getpid())))

@@ -19,6 +19,7 @@ struct attach {
 	int dir; /* the socket's, if it is not among our own files; or -1 */
 	char seen[PATH]; /* the socket, as the process sees it */
 	struct inject *main; /* NULL: the program that had it is gone */
+	struct attach_cost cost; /* of those that are gone, and at last of all */
 	unsigned int tries; /* to put it into the next one */
 	bool misses; /* see attach_misses() */
 	struct inject **others; /* its children */
@@ -82,11 +83,23 @@ int attach_inject(struct attach *a, char **why)
 	return a->main ? 0 : -1;
 }
 
+static void add_cost(struct attach *a)
+{
+	struct inject_totals t = inject_totals(a->main);
+
+	a->cost.pointers = inject_alive(a->main) ? t.pointers : 0;
+	a->cost.stops += t.stops;
+	a->cost.stopped_ns += t.stopped_ns;
+	if (t.longest_ns > a->cost.longest_ns)
+		a->cost.longest_ns = t.longest_ns;
+}
+
 void attach_look(struct attach *a)
 {
 	char *why = NULL;
 
 	if (a->main && !inject_alive(a->main)) {
+		add_cost(a);
 		inject_close(a->main);
 		a->main = NULL;
 		a->tries = TRIES;
@@ -135,14 +148,6 @@ uint64_t attach_silence(struct attach *a, uint32_t pid)
 	return unheard;
 }
 
-static struct attach_cost cost_of(const struct inject *in)
-{
-	struct inject_totals t = inject_totals(in);
-
-	return (struct attach_cost){ t.pointers, t.stops, t.stopped_ns,
-				     t.longest_ns };
-}
-
 unsigned int attach_close(struct attach *a, struct attach_cost *cost)
 {
 	unsigned int inside = 0;
@@ -150,9 +155,10 @@ unsigned int attach_close(struct attach *a, struct attach_cost *cost)
 
 	if (a->main) {
 		inside += !inject_leave(a->main);
-		*cost = cost_of(a->main);
+		add_cost(a);
 		inject_free(a->main);
 	}
+	*cost = a->cost;
 	for (i = 0; i < a->nr; i++)
 		inside += !inject_close(a->others[i]);
 	if (a->dir >= 0)

@@ -33,16 +33,16 @@ bool attach_misses(struct attach *a);
  * events of it no ring tells of.
  */
 uint64_t attach_silence(struct attach *a, uint32_t pid);
-/* Of the process that it was put into. */
+/* Of the process that it was put into, in all programs that it has run. */
 struct attach_cost {
-	unsigned int pointers, stops;
+	unsigned int pointers; /* put back; 0: it is gone */
+	unsigned int stops;
 	uint64_t stopped_ns, longest_ns;
 };
 
 /*
  * Takes the shim out of all that were silenced, and frees. The socket is closed
- * already. Returns how many processes it could not be taken out of wholly. *cost
- * is set if the process is there.
+ * already. Returns how many processes it could not be taken out of wholly.
  */
 unsigned int attach_close(struct attach *a, struct attach_cost *cost);
 

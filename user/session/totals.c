@@ -73,9 +73,12 @@ static void print_stops(const struct session *s, FILE *f)
 	if (!c->stops)
 		return;
 	fprintf(f,
-		"attach: process %u was stopped %u times, %.1f ms altogether, %.1f ms at most; its pointers are put back (%u)\n",
+		"attach: process %u was stopped %u times, %.1f ms altogether, %.1f ms at most",
 		s->o.pid, c->stops, (double)c->stopped_ns / 1e6,
-		(double)c->longest_ns / 1e6, c->pointers);
+		(double)c->longest_ns / 1e6);
+	if (c->pointers)
+		fprintf(f, "; its pointers are put back (%u)", c->pointers);
+	fputc('\n', f);
 	if (s->inside)
 		fprintf(f,
 			"attach: in %u processes a thread may still be inside of the shim, did not stop, or has a seccomp filter: what is left of it there is silent\n",
