@@ -30,7 +30,7 @@
 /* How long threads may take to stop: at first, and at last; on a busy machine some do. */
 #define STOP_MS 100
 #define STOP_MAX_MS 1600
-#define TRIES 15 /* stops, for what another moment may allow: 0.6 s in all */
+#define TRIES 30 /* stops, for what another moment may allow: 1.6 s in all */
 #define LOADING_TRIES 500 /* looks at a program that is being started */
 #define TRY_NS 2000000
 #define TRY_MAX_NS (32 * TRY_NS)
