@@ -639,7 +639,7 @@ static int prepare(struct inject *in, unsigned int i, char **why)
 	if (in->foreign)
 		return refuse(
 			why,
-			"the shim of another version of vmaheap, which was killed, is in it");
+			"the shim of another version of vmaheap is still in it");
 	if (!in->functions[0].original || !in->functions[1].original)
 		return refuse(why, "no malloc found (allocator opaque)");
 	return 0;

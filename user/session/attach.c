@@ -94,7 +94,7 @@ static void add_cost(struct attach *a)
 		a->cost.longest_ns = t.longest_ns;
 }
 
-void attach_look(struct attach *a)
+char *attach_look(struct attach *a)
 {
 	char *why = NULL;
 
@@ -107,10 +107,14 @@ void attach_look(struct attach *a)
 	if (a->main) {
 		inject_look(a->main);
 	} else if (a->tries) {
-		a->tries--;
 		a->main = inject_open(a->pid, a->seen, &why);
-		free(why);
+		a->tries--;
 	}
+	if (a->tries) {
+		free(why);
+		why = NULL;
+	}
+	return why;
 }
 
 bool attach_misses(struct attach *a)

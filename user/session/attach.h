@@ -23,8 +23,11 @@ bool attach_place(struct attach *a, unsigned int i, const char *sock,
 		  char *path, size_t size);
 /* Puts the shim in; it connects to the last place. 0, or -1: *why is malloc'ed. */
 int attach_inject(struct attach *a, char **why);
-/* Something newly loaded, another program by exec? Call it a few times a second. */
-void attach_look(struct attach *a);
+/*
+ * Something newly loaded, another program by exec? Call it a few times a second.
+ * NULL; or, once, why the shim cannot be put into that program (malloc'ed).
+ */
+char *attach_look(struct attach *a);
 /* Once true: it has an allocator that the shim does not see, opened by dlmopen() before. */
 bool attach_misses(struct attach *a);
 

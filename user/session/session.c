@@ -227,6 +227,21 @@ int session_fds(const struct session *s, struct pollfd *fds)
 	return n;
 }
 
+static void look_at_target(struct session *s)
+{
+	char *why = attach_look(s->attach);
+
+	if (why)
+		session_say(
+			s,
+			"process %u executes a program that the shim cannot be put into: %s",
+			s->o.pid, why);
+	free(why);
+	if (attach_misses(s->attach))
+		session_miss(s, s->o.pid, -EXDEV);
+	s->next_look = now_ns() + LOOK_MS * 1000000ull;
+}
+
 static void do_due(struct session *s)
 {
 	uint64_t now = now_ns();
@@ -238,12 +253,8 @@ static void do_due(struct session *s)
 	session_look_at_rss(s);
 	if (s->uprobes)
 		session_warn_of_price(s);
-	if (s->attach && now >= s->next_look) {
-		attach_look(s->attach);
-		if (attach_misses(s->attach))
-			session_miss(s, s->o.pid, -EXDEV);
-		s->next_look = now_ns() + LOOK_MS * 1000000ull;
-	}
+	if (s->attach && now >= s->next_look)
+		look_at_target(s);
 	if (s->next_find && now >= s->next_find)
 		session_find_chunks(s);
 	if (s->o.alloc == ALLOC_WALK && now >= s->next_walk)
