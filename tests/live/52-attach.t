@@ -196,6 +196,23 @@ for how in later deepbind; do
 		"[true,0]" "$how: each of its calls"
 done
 
+# --- what it executes may be nothing for the shim
+mkfifo next.in
+VICTIM_WAIT=1 bash -c 'read -r; exec alloc_ops-static' <next.in >next.truth &
+pid=$!
+exec 5>next.in
+vmaheap attach -o next -p $pid 2>next.err 5>&- &
+job=$!
+until_true 30 grep -q watching next.err || fail "no attach"
+echo >&5
+until_true 60 grep -q 'cannot be put into: it is statically linked' next.err
+is $? 0 "a statically linked program is executed: it is said"
+printf g >&5
+exec 5>&-
+wait $job
+is $? 0 "attach ends with it"
+like "$(cat next.err)" 'lost: 1,' "what it calls is a loss"
+
 # --- a process that shuts itself in meanwhile: what its next thread does is a loss (and what a full
 # ring drops, on a busy machine: an attached process does not wait)
 waits guarded alloc_guarded prctl thread

@@ -376,6 +376,29 @@ static void test_late(void **state)
 	}
 }
 
+/* With another malloc before the C library's, what was opened past it is known of. */
+static void test_past(void **state)
+{
+	char *argv[] = { victim("late"), "deepbind", "early", NULL };
+	char *preload[] = { NULL, victim("stuck.so") };
+	struct run run;
+	int i;
+
+	(void)state;
+	for (i = 0; i < 2; i++) {
+		if (preload[i])
+			setenv("LD_PRELOAD", preload[i], 1);
+		begin(&run, argv);
+		unsetenv("LD_PRELOAD");
+		finish(&run);
+		assert_int_equal(run.status, 0);
+		assert_int_equal(inject_totals(run.inject).apart, i);
+		end(&run);
+	}
+	free(preload[1]);
+	free(argv[0]);
+}
+
 /* ---- taking it out ---- */
 
 /* All that the process has mapped privately from files: code, and every GOT. */
@@ -997,6 +1020,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(test_churn),
 		cmocka_unit_test(test_apart),
 		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_past),
 		cmocka_unit_test(test_out),
 		cmocka_unit_test(test_orphan),
 		cmocka_unit_test(test_inside),

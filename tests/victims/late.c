@@ -2,8 +2,8 @@
 /*
  * Opens a library that allocates as soon as it is there, as plug-ins do, and closes it
  * again. Prints the library's counts. With deepbind the library looks in the C library
- * first.
- * Usage: late [deepbind]
+ * first, with early it is opened before the wait.
+ * Usage: late [deepbind [early]]
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -21,12 +21,15 @@ int main(int argc, char **argv)
 	void *so;
 
 	(void)argv;
-	wait_for_start();
+	if (argc < 3)
+		wait_for_start();
 	so = dlopen("late.so", RTLD_NOW | (argc > 1 ? RTLD_DEEPBIND : 0));
 	if (!so) {
 		fprintf(stderr, "%s\n", dlerror());
 		return 2;
 	}
+	if (argc > 2)
+		wait_for_start();
 	*(void **)&late = dlsym(so, "late");
 	late(counts, range);
 	dlclose(so);

@@ -35,6 +35,7 @@
 #define TRY_NS 2000000
 #define TRY_MAX_NS (32 * TRY_NS)
 #define FUNCTIONS_MAX 256
+#define OTHERS_MAX 16
 #define STACK_MAX \
 	(8u << 20) /* of a thread, looked through for return addresses */
 
@@ -90,6 +91,9 @@ struct inject {
 	bool mapped; /* the image is in the process */
 	struct function functions[FUNCTIONS_MAX];
 	size_t nr_functions;
+	uint64_t others
+		[OTHERS_MAX]; /* mallocs of other objects than the one that has ours */
+	size_t nr_others;
 	struct pointer *pointers;
 	size_t nr, room;
 	bool no_memory;
@@ -283,9 +287,6 @@ static struct pointer *add_pointer(struct inject *in, uint64_t addr, size_t fn,
 	}
 	p = &in->pointers[in->nr++];
 	*p = (struct pointer){ .addr = addr, .fn = (uint16_t)fn, .lazy = lazy };
-	if (lazy)
-		p->own = lib_symbol(in->mem, in->reading,
-				    in->functions[fn].f.name);
 	return p;
 }
 
@@ -299,13 +300,18 @@ static bool is_own_affair(const struct inject *in, const struct function *fn)
 static void found_pointer(void *ctx, const char *name, uint64_t addr, bool lazy)
 {
 	struct inject *in = ctx;
+	struct pointer *p;
 	size_t i;
 
-	for (i = 0; i < in->nr_functions; i++)
-		if (in->functions[i].original &&
-		    !strcmp(name, in->functions[i].f.name) &&
-		    !is_own_affair(in, &in->functions[i]))
-			add_pointer(in, addr, i, lazy);
+	for (i = 0; i < in->nr_functions; i++) {
+		if (!in->functions[i].original ||
+		    strcmp(name, in->functions[i].f.name) ||
+		    is_own_affair(in, &in->functions[i]))
+			continue;
+		p = add_pointer(in, addr, i, lazy);
+		if (p)
+			p->own = lib_symbol(in->mem, in->reading, name);
+	}
 }
 
 struct definition {
@@ -343,6 +349,20 @@ static void scan_symbols(struct inject *in)
 		lib_definitions(in->mem, in->reading, fn->f.name,
 				found_definition,
 				&(struct definition){ in, i });
+	}
+}
+
+static void scan_others(struct inject *in)
+{
+	size_t i;
+
+	in->nr_others = 0;
+	for (i = 0; i < in->libs.nr && in->nr_others < OTHERS_MAX; i++) {
+		uint64_t at = lib_symbol(in->mem, &in->libs.at[i], "malloc");
+
+		if (at && at != in->functions->original &&
+		    at != in->functions->f.hook)
+			in->others[in->nr_others++] = at;
 	}
 }
 
@@ -408,6 +428,7 @@ static int gather(struct inject *in)
 		lib_pointers(in->mem, in->reading, found_pointer, in);
 	}
 	scan_symbols(in);
+	scan_others(in);
 	scan_linker(in);
 	in->sum = in->libs.sum;
 	libs_free(&in->libs);
@@ -674,6 +695,21 @@ static uint64_t worth_setting(const struct inject *in, const struct pointer *p,
 	return 0;
 }
 
+/*
+ * A library looked in the C library first (RTLD_DEEPBIND), and before that there is
+ * a library that has a malloc.
+ */
+static bool calls_another(const struct inject *in, const struct pointer *p,
+			  uint64_t value)
+{
+	size_t i;
+
+	for (i = 0; i < in->nr_others; i++)
+		if (value == in->others[i])
+			return !p->fn && value != p->own;
+	return false;
+}
+
 static int set_pointers(struct inject *in, const struct proc_stopped *st)
 {
 	size_t i;
@@ -685,6 +721,8 @@ static int set_pointers(struct inject *in, const struct proc_stopped *st)
 		if (is_set(in, p) || !get(in, p->addr, &value, 8))
 			continue;
 		p->was = worth_setting(in, p, value + p->base);
+		if (!p->was && calls_another(in, p, value))
+			in->totals.apart = true;
 		if (p->was && !put_word(in, st, p->addr, hook - p->base))
 			return -errno;
 	}

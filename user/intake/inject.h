@@ -77,7 +77,7 @@ struct inject_totals {
 	unsigned int stops; /* of the process */
 	uint64_t stopped_ns; /* altogether */
 	uint64_t longest_ns;
-	bool apart; /* it had an allocator in another namespace (dlmopen()) before */
+	bool apart; /* it had an allocator before that the shim does not see */
 	uint64_t unheard; /* events of threads that had no ring, found by inject_silence() */
 };
 struct inject_totals inject_totals(const struct inject *in);

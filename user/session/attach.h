@@ -28,7 +28,7 @@ int attach_inject(struct attach *a, char **why);
  * NULL; or, once, why the shim cannot be put into that program (malloc'ed).
  */
 char *attach_look(struct attach *a);
-/* Once true: it has an allocator that the shim does not see, opened by dlmopen() before. */
+/* Once true: it has an allocator that the shim does not see. */
 bool attach_misses(struct attach *a);
 
 /*
