@@ -465,25 +465,31 @@ static bool has_text(const struct inject *in, const struct image *im)
 	return same;
 }
 
+/* The image that symbols lead to. */
+struct left {
+	struct image im; /* as it would be; at 0: none was made yet */
+	bool same; /* it is so */
+};
+
 /*
  * What the i-th function's symbol led to before an earlier injector, which was killed,
  * or that of the process that this one is a fork of: its image knows.
  */
-static uint64_t unhooked(struct inject *in, size_t i, uint64_t at)
+static uint64_t unhooked(struct inject *in, size_t i, uint64_t at,
+			 struct left *l)
 {
-	uint64_t place = (at - INJECT_AREA) / INJECT_PLACE_BYTES, was = 0;
+	uint64_t place = at - (at - INJECT_AREA) % INJECT_PLACE_BYTES, was = 0;
 	struct image_function f;
-	struct image im;
 
 	if (!in_code(&images, at))
 		return at;
-	if (!image_make(&im, INJECT_AREA + place * INJECT_PLACE_BYTES, resolve,
-			in)) {
-		if (has_text(in, &im) && image_function(&im, i, &f) &&
-		    f.hook == at)
-			was = get_word(in, im.at + f.next);
-		image_free(&im);
+	if (l->im.at != place) {
+		image_free(&l->im);
+		l->same = !image_make(&l->im, place, resolve, in) &&
+			  has_text(in, &l->im);
 	}
+	if (l->same && image_function(&l->im, i, &f) && f.hook == at)
+		was = get_word(in, place + f.next);
 	in->foreign |= !was;
 	return was;
 }
@@ -509,6 +515,7 @@ static void find_originals(struct inject *in)
 {
 	size_t i, home = SIZE_MAX, libc = SIZE_MAX;
 	bool names = has_names(in);
+	struct left left = { 0 };
 
 	libs_symbol(in->mem, &in->libs, "malloc", &home);
 	libs_symbol(in->mem, &in->libs, "mprotect", &libc);
@@ -522,11 +529,13 @@ static void find_originals(struct inject *in)
 		fn->original =
 			unhooked(in, i,
 				 find_original(in, fn->f.name, fn->f.is_own,
-					       home, names));
+					       home, names),
+				 &left);
 		if (fn->original)
 			memcpy(in->image.bytes + fn->f.next, &fn->original, 8);
 	}
 	in->nr_functions = i;
+	image_free(&left.im);
 }
 
 static bool is_code(const struct proc_map *m)
