@@ -321,7 +321,7 @@ static const struct command commands[] = {
 	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--stacks[=BYTES]] [--faults] [--verify[=MS]] [--max-size=SIZE | --flight-recorder=SIZE [--trigger=COND]...] -- COMMAND [ARG]...",
 	  "Runs COMMAND and writes all VMA changes and allocator calls to the trace DIR.\n"
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
-	  "  -f               follow the children that it forks; ends when all have exited\n"
+	  "  -f               follow the children that it forks; ends when all have exited, or by ^C\n"
 	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none;\n"
 	  "                   walk[:MS]: no calls, but which chunks glibc's own books have in\n"
 	  "                   use, every MS milliseconds (1000), read as it runs\n"

@@ -70,6 +70,25 @@ as_nobody vmaheap record --kernel=none -o alone -- family >alone.truth 2>alone.e
 read -r _ pid addr size < <(grep '^child ' alone.truth)
 exits 125 "without -f: the child is not watched" vmaheap maps -p "$pid" alone
 
+# --- a daemon, whose parents are gone before it calls malloc; and one that stays until we are told to go
+as_nobody env PYTHONMALLOC=malloc vmaheap record --kernel=none -f -o daemon -- python3 -Sc 'import os, time
+if os.fork(): os._exit(0)
+os.setsid()
+if os.fork(): os._exit(0)
+time.sleep(0.5)
+kept = [str(i) for i in range(20000)]' 2>daemon.err
+is $? 0 "daemon: exit status"
+is "$(vmaheap report --json daemon | jq -c '.spaces | [length, .[-1].calls.calls >= 20000]')" "[3,true]" "daemon: all that it did"
+as_nobody vmaheap record --kernel=none -f -o stays -- sh -c 'sleep 300 & echo $!' >stays.out 2>stays.err &
+job=$!
+until_true 30 grep -q 'still watched, ^C ends it' stays.err
+is $? 0 "what was started is waited for, and that is said"
+pkill -INT -f 'record .*-o stays'
+wait $job
+is $? 0 "until ^C"
+kill "$(cat stays.out)"
+is $? 0 "which it does not notice"
+
 # --- live questions, and a kill
 as_nobody vmaheap record --kernel=none -o live -- churn 1 100 >churn.out 2>live.err &
 until_true 30 grep -q running churn.out || bail "the victim does not run"

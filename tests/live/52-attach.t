@@ -151,12 +151,12 @@ until_true 30 pgrep -P $pid >/dev/null || fail "no child"
 child=$(pgrep -P $pid)
 until_true 30 sees "$child" 10 || fail "no calls of the child come"
 kill -INT $job
-# -f ends when all have exited
-until_true 30 sh -c "grep -q . family.err"
-kill $pid "$child"
 wait $job
-is $? 0 "attach -f ends with its processes"
+is $? 0 "attach -f ends on ^C"
 unlike "$(cat family.err)" 'inside|uprobes|refused|cut off' "nothing odd"
+is "$(mapped $pid)$(mapped "$child")" "" "both are rid of the rings"
+kill $pid "$child"
+is $? 0 "and live"
 wait $pid 2>/dev/null
 
 # waits NAME VICTIM ARGUMENT...: attached to before it begins, and until it has ended; $lost.

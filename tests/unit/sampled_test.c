@@ -86,7 +86,7 @@ static uint64_t tick(struct watch *w)
 static void begin(struct watch *w, bool follow)
 {
 	*w = (struct watch){ .m = model_new() };
-	w->k = sampled_open(&ops, w, follow, true);
+	w->k = sampled_open(&ops, w, follow, true, NULL);
 	assert_non_null(w->m);
 	assert_non_null(w->k);
 }

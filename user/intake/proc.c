@@ -709,14 +709,34 @@ static int read_malloc_env(FILE *f, char *buf, size_t size)
 	return err;
 }
 
-int proc_malloc_env(uint32_t pid, char *buf, size_t size)
+static FILE *open_environ(uint32_t pid)
 {
-	char path[64];
-	FILE *f;
-	int err;
+	char path[48];
 
 	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
-	f = fopen(path, "re");
+	return fopen(path, "re");
+}
+
+bool proc_has_env(uint32_t pid, const char *var)
+{
+	FILE *f = open_environ(pid);
+	char *have = NULL;
+	bool found = false;
+	size_t room = 0;
+
+	while (f && !found && getdelim(&have, &room, 0, f) > 0)
+		found = !strcmp(have, var);
+	free(have);
+	if (f)
+		fclose(f);
+	return found;
+}
+
+int proc_malloc_env(uint32_t pid, char *buf, size_t size)
+{
+	FILE *f = open_environ(pid);
+	int err;
+
 	if (!f)
 		return -errno;
 	err = read_malloc_env(f, buf, size);

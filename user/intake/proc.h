@@ -101,6 +101,8 @@ int proc_open_pagemap(uint32_t pid); /* descriptor or -errno */
  * As it was when the program was started. 0; -E2BIG: it does not fit; -errno.
  */
 int proc_malloc_env(uint32_t pid, char *buf, size_t size);
+/* Was its program started with "NAME=VALUE" in the environment? False: or not known. */
+bool proc_has_env(uint32_t pid, const char *var);
 /* Does an entry of it stand for a page that counts as resident, as above? */
 bool proc_entry_resident(uint64_t entry, uint32_t vma_flags);
 /* Of one that is not present: is the page in a swap file? */

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "intake/sampled.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -24,6 +25,7 @@
 #define TASK_END (1ull << 47)
 #define ANCESTORS 64 /* how far to look for a watched one */
 #define GAP_NS 4000000
+#define EXPECT_NS 100000000 /* between two searches for who is unknown yet */
 #define TRIES 3 /* to read maps that change under the hand */
 #define FILES_MAX \
 	4096 /* known as told; a look compares each with all of them */
@@ -60,6 +62,9 @@ struct sampled {
 	const struct sampled_ops *ops;
 	void *ctx;
 	bool follow, stamps;
+	char *env; /* see sampled_open() */
+	int expected_fd; /* pidfd of one that may be unknown yet; -1 */
+	uint64_t expect_at; /* ns: not before this the next is looked for */
 	uint32_t uid; /* of the first process */
 	struct target **targets;
 	size_t nr;
@@ -539,9 +544,9 @@ static void tell_unseen(struct sampled *k, struct target *t)
 		tell_exec(k, t);
 }
 
-static bool has_exited(const struct target *t)
+static bool has_exited(int pid_fd)
 {
-	struct pollfd p = { .fd = t->pid_fd, .events = POLLIN };
+	struct pollfd p = { .fd = pid_fd, .events = POLLIN };
 
 	return poll(&p, 1, 0) > 0;
 }
@@ -567,7 +572,7 @@ static bool check(struct sampled *k, struct target *t)
 	uint32_t tgid = t->tgid;
 	size_t i;
 
-	if (!has_exited(t)) {
+	if (!has_exited(t->pid_fd)) {
 		if (t->attached)
 			tell_begin(k, t, VMAHEAP_MM_ATTACH, t->checked);
 		t->attached = false;
@@ -619,12 +624,17 @@ static int make_stamp(struct target *t)
 /* ---- what others call ---- */
 
 struct sampled *sampled_open(const struct sampled_ops *ops, void *ctx,
-			     bool follow, bool stamps)
+			     bool follow, bool stamps, const char *env)
 {
 	struct sampled *k = calloc(1, sizeof(*k));
 
-	if (!k)
+	if (k && env)
+		k->env = strdup(env);
+	if (!k || (env && !k->env)) {
+		free(k);
 		return NULL;
+	}
+	k->expected_fd = -1;
 	k->ops = ops;
 	k->ctx = k->queue.ctx = ctx;
 	k->queue.taken = ops->taken;
@@ -639,8 +649,11 @@ void sampled_close(struct sampled *k)
 		return;
 	while (k->nr)
 		target_free(k->targets[--k->nr]);
+	if (k->expected_fd >= 0)
+		close(k->expected_fd);
 	free(k->targets);
 	free(k->files);
+	free(k->env);
 	record_queue_free(&k->queue);
 	free(k);
 }
@@ -714,6 +727,43 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 	advance(t, next_ts(k));
 	*stamp_fd = t->stamp_fd;
 	return err;
+}
+
+/* A pidfd of the first that has our environment; -1. */
+static int find_expected(const struct sampled *k)
+{
+	DIR *dir = opendir("/proc");
+	struct dirent *d;
+	int fd = -1;
+
+	while (dir && fd < 0 && (d = readdir(dir))) {
+		uint32_t pid = (uint32_t)strtoul(d->d_name, NULL, 10);
+
+		if (pid && proc_user(pid) == k->uid &&
+		    proc_has_env(pid, k->env))
+			fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	}
+	if (dir)
+		closedir(dir);
+	return fd;
+}
+
+bool sampled_expects(struct sampled *k)
+{
+	uint64_t now = now_ns();
+
+	if (k->expected_fd >= 0) {
+		if (!has_exited(k->expected_fd))
+			return true;
+		close(k->expected_fd);
+		k->expected_fd = -1;
+	} else if (now < k->expect_at) {
+		return false;
+	}
+	if (k->follow && k->env)
+		k->expected_fd = find_expected(k);
+	k->expect_at = now + EXPECT_NS;
+	return k->expected_fd >= 0;
 }
 
 void sampled_tick(struct sampled *k, uint64_t *ts)

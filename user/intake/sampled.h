@@ -34,10 +34,11 @@ struct sampled_ops {
  * follow: processes that have the shim and descend from a watched one, or belong
  * to the user of the first one, are watched too. stamps: allocator events bear
  * stamps of our page, so what is older than an exec does (else they bear the time).
- * NULL: no memory.
+ * env: what those that have the shim have in their environment (sampled_expects()), NULL:
+ * nothing. NULL: no memory.
  */
 struct sampled *sampled_open(const struct sampled_ops *ops, void *ctx,
-			     bool follow, bool stamps);
+			     bool follow, bool stamps, const char *env);
 /* NULL is allowed. */
 void sampled_close(struct sampled *k);
 
@@ -52,6 +53,12 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec);
  * stamp page, which stays ours. 0 or -ESRCH, -ENOMEM.
  */
 int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd);
+/*
+ * Is there a process to follow that we may not know yet? A daemon's parents have exited
+ * before it calls malloc for the first time. Found by its environment; looked for when no
+ * process is known any more.
+ */
+bool sampled_expects(struct sampled *k);
 /*
  * The tick: stamps advance, execs and exits are told of. *ts: as of
  * kernel_sync(). Call it about every 5 ms.

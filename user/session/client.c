@@ -41,6 +41,7 @@ struct run {
 	int go; /* the child waits for this pipe before it calls exec */
 	char *taken; /* PATH_MAX bytes: text goes there, not to standard output; NULL */
 	bool quiet, gone; /* do not tell that the daemon is gone; it is */
+	bool done; /* all that was watched has exited */
 	int exec_error; /* and tells an exec that failed through this one */
 	sigset_t awake; /* the signals that are blocked but while we wait */
 	/* The flight recorder: what has fired, and how often it was emptied. */
@@ -107,6 +108,7 @@ static int read_message(struct run *r, int *status)
 		fwrite(buf + 1, 1, (size_t)len - 1, stderr);
 	else if (buf[0] == WIRE_EXIT)
 		*status = atoi(buf + 1);
+	r->done |= buf[0] == WIRE_DONE;
 	if (buf[0] == WIRE_FIRED && !r->fired[0])
 		snprintf(r->fired, sizeof(r->fired), "%.199s", buf + 1);
 	v = wire_value(buf + 1, (size_t)len - 1, "shim_sock");
@@ -356,9 +358,10 @@ static void tell_runs(struct run *r)
 		read_answer(r, WIRE_EXIT);
 }
 
+/* The watch ends, whoever is watched still. */
 static int request_finish(struct run *r)
 {
-	static const char *const args[] = { "finish", NULL };
+	static const char *const args[] = { "finish", "now=1", NULL };
 
 	if (wire_request(r->fd, args, -1))
 		return STATUS_FAILED;
@@ -554,6 +557,48 @@ static int wait_child(struct run *r)
 	return WEXITSTATUS(status);
 }
 
+/* --- ^C ------------------------------------------------------------------------ */
+
+static volatile sig_atomic_t interrupted;
+
+static void on_interrupt(int sig)
+{
+	(void)sig;
+	interrupted = 1;
+}
+
+/* It is taken while we wait (r->awake), from here on. */
+static void catch_interrupt(void)
+{
+	struct sigaction sa = { .sa_handler = on_interrupt };
+	sigset_t block;
+
+	sigemptyset(&block);
+	sigaddset(&block, SIGINT);
+	sigaddset(&block, SIGTERM);
+	sigprocmask(SIG_BLOCK, &block, NULL);
+	sigaction(SIGINT, &sa, NULL);
+	sigaction(SIGTERM, &sa, NULL);
+}
+
+/*
+ * Prints what the daemon says until it says this, or that it ends, or is gone, or
+ * somebody says ^C. Returns what it said last; 0: it is gone.
+ */
+static int await(struct run *r, enum wire_kind until, int *status)
+{
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	int kind = -EINTR;
+
+	while (!interrupted && kind && kind != (int)until &&
+	       kind != WIRE_EXIT) {
+		dump_if_asked(r);
+		if (ppoll(&p, 1, NULL, &r->awake) > 0)
+			kind = read_message(r, status);
+	}
+	return kind;
+}
+
 /* --- record ------------------------------------------------------------------ */
 
 static void clean_up(struct run *r)
@@ -646,6 +691,23 @@ static int prepare(struct run *r)
 	return 0;
 }
 
+/* What the target started is watched until it has exited, too. */
+static int finish_family(struct run *r)
+{
+	static const char *const args[] = { "finish", NULL };
+	struct pollfd p = { .fd = r->fd, .events = POLLIN };
+	int status = STATUS_FAILED, kind;
+
+	if (wire_request(r->fd, args, -1))
+		return STATUS_FAILED;
+	catch_interrupt();
+	if (!r->done && !poll(&p, 1, 1000))
+		fprintf(stderr,
+			"vmaheap: what it started is still watched, ^C ends it\n");
+	kind = await(r, WIRE_EXIT, &status);
+	return kind && kind != WIRE_EXIT ? request_finish(r) : status;
+}
+
 /* The target's own exit status, unless there is something to tell. */
 static int record_run(struct run *r)
 {
@@ -671,7 +733,7 @@ static int record_run(struct run *r)
 	privilege_client();
 	status = wait_child(r);
 	dump_if_asked(r);
-	rc = request_finish(r);
+	rc = r->o->follow ? finish_family(r) : request_finish(r);
 	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);
 	return rc && (!status || rc == STATUS_MISMATCH) ? rc : status;
 }
@@ -687,39 +749,6 @@ int client_record(const struct record_opts *o)
 
 /* --- attach ------------------------------------------------------------------ */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int sig)
-{
-	(void)sig;
-	interrupted = 1;
-}
-
-/* Until the process is gone, the daemon is, or somebody says ^C. */
-static int attach_wait(struct run *r)
-{
-	struct sigaction sa = { .sa_handler = on_interrupt };
-	struct pollfd p = { .fd = r->fd, .events = POLLIN };
-	sigset_t block, old;
-	int kind = -EINTR, status = 0;
-
-	sigaction(SIGINT, &sa, NULL);
-	sigaction(SIGTERM, &sa, NULL);
-	sigemptyset(&block);
-	sigaddset(&block, SIGINT);
-	sigaddset(&block, SIGTERM);
-	sigprocmask(SIG_BLOCK, &block, &old);
-	while (!interrupted && kind && kind != WIRE_DONE && kind != WIRE_EXIT) {
-		dump_if_asked(r);
-		if (ppoll(&p, 1, NULL, &r->awake) > 0)
-			kind = read_message(r, &status);
-	}
-	sigprocmask(SIG_SETMASK, &old, NULL);
-	if (kind == WIRE_DONE)
-		fprintf(stderr, "vmaheap: process %u has exited\n", r->o->pid);
-	return status;
-}
-
 static int attach_run(struct run *r)
 {
 	int rc = request_start(r, r->o->pid);
@@ -732,7 +761,9 @@ static int attach_run(struct run *r)
 	catch_dump(r);
 	fprintf(stderr, "vmaheap: watching process %u, ^C ends it\n",
 		r->o->pid);
-	rc = attach_wait(r);
+	catch_interrupt();
+	if (await(r, WIRE_DONE, &rc) == WIRE_DONE)
+		fprintf(stderr, "vmaheap: process %u has exited\n", r->o->pid);
 	if (!rc)
 		rc = request_finish(r);
 	fprintf(stderr, "vmaheap: trace in %s\n", r->dir);

@@ -39,7 +39,7 @@ struct client {
 	struct peer peer;
 	struct session *session;
 	bool follow;
-	bool finishing; /* "finish" was asked, the answer is due at the end */
+	bool finishing; /* "finish" was asked */
 	bool told_done;
 	uint64_t due; /* ms: when the session's next round is due */
 };
@@ -606,6 +606,9 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 	}
 	if (!strcmp(buf, "finish") && c->session) {
 		c->finishing = true;
+		/* else the answer is due when all that is watched has exited */
+		if (wire_value(buf, len, "now"))
+			c->follow = false;
 		return;
 	}
 	if (!strcmp(buf, "list")) {

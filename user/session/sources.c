@@ -319,10 +319,15 @@ static int start_sampled(struct session *s, char **why)
 		.blind = on_blind,
 		.taken = on_taken,
 	};
+	bool shim = s->o.alloc == ALLOC_SHIM;
+	char *env = NULL;
 	int err;
 
-	s->sampled =
-		sampled_open(&ops, s, s->o.follow, s->o.alloc == ALLOC_SHIM);
+	if (shim && s->o.on_exec &&
+	    asprintf(&env, SHIM_SOCK_ENV "=%s", s->o.shim_sock) < 0)
+		return -1;
+	s->sampled = sampled_open(&ops, s, s->o.follow, shim, env);
+	free(env);
 	if (!s->sampled)
 		return -1;
 	s->kernel_source =

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "intake/rings.h"
+#include "intake/sampled.h"
 #include "session/inside.h"
 
 struct process *session_process_find(const struct session *s, uint32_t tgid)
@@ -87,7 +88,9 @@ bool session_alive(const struct session *s)
 	for (i = 0; i < s->nr_processes; i++)
 		if (s->processes[i]->alive)
 			return true;
-	return !s->somebody; /* the first record is still to come */
+	if (!s->somebody)
+		return true; /* the first record is still to come */
+	return s->sampled && sampled_expects(s->sampled);
 }
 
 struct space *session_living_space(const struct session *s, uint32_t tgid)
