@@ -763,6 +763,12 @@ static void test_not_mapped(void **state)
 	record(&run, &plain, argv);
 	check_unheard(&run, -ENOMEM);
 	run_free(&run);
+	run = (struct run){ 0 };
+	/* One descriptor is to be had, and a ring has two. */
+	argv[1] = (char *)(uintptr_t) "--nofile=4";
+	record(&run, &plain, argv);
+	check_unheard(&run, -EMFILE);
+	run_free(&run);
 	free(argv[2]);
 }
 

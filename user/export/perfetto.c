@@ -103,6 +103,7 @@ static struct process *process_of(struct perfetto *p, const struct space *s)
 	return pr;
 }
 
+/* tid 0: of no thread, so the process's own. */
 static uint64_t thread_track(struct perfetto *p, const struct space *s,
 			     uint32_t tid)
 {
@@ -111,6 +112,8 @@ static uint64_t thread_track(struct perfetto *p, const struct space *s,
 
 	if (track || !pr)
 		return track;
+	if (!tid)
+		return pr->track;
 	track = ++p->tracks;
 	if (hash_put(&p->threads, s->owner, tid, (void *)(uintptr_t)track))
 		fail(p, -ENOMEM);

@@ -438,9 +438,8 @@ static void text_body(const struct output *o, const struct outcome *out)
 		break;
 	case EV_CALLS_LOST:
 		fprintf(o->f,
-			"--- lost: %" PRIu64
-			" allocator events of this thread ---",
-			ev->calls_lost.count);
+			"--- lost: %" PRIu64 " allocator events of this %s ---",
+			ev->calls_lost.count, ev->tid ? "thread" : "process");
 		break;
 	case EV_RESIDENT:
 		text_resident(o, ev);

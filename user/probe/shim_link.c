@@ -129,9 +129,12 @@ static int link_take_fds(struct msghdr *msg, int fds[2])
 {
 	struct cmsghdr *c = CMSG_FIRSTHDR(msg);
 
+	if (!c && msg->msg_flags & MSG_CTRUNC) /* our table is full */
+		return -EMFILE;
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return -EPROTO;
-	if (c->cmsg_len == CMSG_LEN(sizeof(int))) { /* our table was full */
+	if (c->cmsg_len ==
+	    CMSG_LEN(sizeof(int))) { /* there was place for one */
 		memcpy(fds, CMSG_DATA(c), sizeof(int));
 		sys_close(fds[0]);
 		return -EMFILE;

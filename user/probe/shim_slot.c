@@ -62,6 +62,7 @@ static struct process *process;
 static char sock_path[108];
 static int
 	missing; /* -errno: as slot_missing() was told, here or before a fork */
+static int no_ring; /* -errno: why the last one that was asked for was not had */
 
 #ifndef SHIM_INJECTED
 __thread struct slot *my_slot __attribute__((tls_model("initial-exec")));
@@ -237,6 +238,7 @@ static struct slot *slot_acquire(void)
 	if (!err)
 		return s;
 	slot_release(s);
+	no_ring = err;
 	if (is_passing(err))
 		process->retry = RETRY_EVENTS;
 	else
@@ -568,6 +570,8 @@ static void tell_unheard(void)
 
 	if (process->slots[0].ring)
 		ring_lose(process->slots[0].ring, lost);
+	else if (lost && !shim_guarded && is_own_process())
+		link_none(sock_path, no_ring);
 }
 
 static struct slot *slot_find(struct slot_loan *loan)

@@ -122,13 +122,12 @@ void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr)
 {
 	struct event ev = { .kind = EV_CALLS_LOST,
 			    .ts = ts,
-			    .tgid = tgid,
-			    .tid = tgid,
+			    .tgid = tgid, /* of no thread */
 			    .calls_lost = { nr } };
 
 	model_apply(s->model, &ev, NULL);
 	session_tell_taken(s);
-	on_lost(s, tgid, tgid, nr);
+	on_lost(s, tgid, 0, nr); /* as new as the last record */
 	s->rings_lost += nr;
 }
 
@@ -178,7 +177,7 @@ void session_miss(void *ctx, uint32_t tgid, int err)
 
 	if (!s->rings_lost)
 		say_missing(s, tgid, err);
-	session_run_round(s, false); /* its address space may be new */
+	session_catch_up(s); /* its address space may be new */
 	session_lose(s, s->horizon, tgid, 1);
 }
 
