@@ -13,13 +13,14 @@
  *   arenas: [ arena (index), addr, attached (threads, by its own count), threads:
  *     [ tid ], live { chunks, bytes }, free (bins, fastbins and top), cached (in
  *     threads' caches), system_mem, heaps: [ start, end (of what is used), committed
- *     (end of what is accessible), reserved (end), resident, made (cause), grown
- *     (cause of the last change; null: none after `made`), commits ] ]
+ *     (end of what is accessible), reserved (end), resident, made (cause; both null: not
+ *     known), grown (cause of the last change; null: none after `made`), commits ] ]
  *   commits: null (there is no module: not known), or { calls, bytes, last (cause, null:
  *     none), callers: [ op (null: outside of any allocator call), caller, calls, bytes ],
  *     most bytes first }: the mprotect calls by which what is accessible now became so
- *   others: { arenas, resident, live, idle }  of all but the main arena: resident
- *     bytes, bytes of chunks in use, and what is resident and not of chunks in use
+ *   others (null: not known): { arenas, resident, live, idle }  of all but the main
+ *     arena: resident bytes, bytes of chunks in use, and what is resident and not of
+ *     chunks in use
  */
 #include <errno.h>
 #include <inttypes.h>
