@@ -483,6 +483,19 @@ static size_t mapped_by_shim(const struct memory *m)
 	return bytes;
 }
 
+/* Puts it into a victim that waits: all that the victim does then is seen. */
+static void see_all(struct run *run)
+{
+	char *why = NULL;
+
+	run->inject = inject_open(run->pid, run->sock, &why);
+	assert_non_null(run->inject);
+	assert_int_equal(write(run->in, "g", 1), 1);
+	finish(run);
+	close_rings(run);
+	check_counts(run);
+}
+
 /* Out again, everything is as it was; in again, it works as the first time. */
 static void test_out(void **state)
 {
@@ -511,12 +524,7 @@ static void test_out(void **state)
 		free_memory(&during);
 		free_memory(&after);
 	}
-	run.inject = inject_open(run.pid, run.sock, &why);
-	assert_non_null(run.inject);
-	assert_int_equal(write(run.in, "g", 1), 1);
-	finish(&run);
-	close_rings(&run);
-	check_counts(&run);
+	see_all(&run);
 	free_memory(&before);
 	free(argv[0]);
 	end(&run);
@@ -567,12 +575,7 @@ static void test_orphan(void **state)
 	assert_int_equal(differences(&before, &after), 0);
 	free_memory(&before);
 	free_memory(&after);
-	run.inject = inject_open(run.pid, run.sock, &why);
-	assert_non_null(run.inject);
-	assert_int_equal(write(run.in, "g", 1), 1);
-	finish(&run);
-	close_rings(&run);
-	check_counts(&run);
+	see_all(&run);
 	free(argv[0]);
 	end(&run);
 }
@@ -595,7 +598,6 @@ static void test_inside(void **state)
 	char *argv[] = { victim("inside"), NULL };
 	char *stuck = victim("stuck.so");
 	struct run run = { 0 };
-	char *why = NULL;
 	int tries = 0;
 
 	(void)state;
@@ -610,12 +612,7 @@ static void test_inside(void **state)
 		assert_true(tries++ < 1000);
 		usleep(10000);
 	}
-	run.inject = inject_open(run.pid, run.sock, &why);
-	assert_non_null(run.inject);
-	assert_int_equal(write(run.in, "g", 1), 1);
-	finish(&run);
-	close_rings(&run);
-	check_counts(&run);
+	see_all(&run);
 	free(stuck);
 	free(argv[0]);
 	end(&run);

@@ -91,8 +91,8 @@ struct inject {
 	bool mapped; /* the image is in the process */
 	struct function functions[FUNCTIONS_MAX];
 	size_t nr_functions;
-	uint64_t others
-		[OTHERS_MAX]; /* mallocs of other objects than the one that has ours */
+	/* Mallocs of other objects than the one that has ours. */
+	uint64_t others[OTHERS_MAX];
 	size_t nr_others;
 	struct pointer *pointers;
 	size_t nr, room;
@@ -1438,8 +1438,8 @@ int inject_silence(struct inject *in)
 {
 	int err;
 
-	inject_look(
-		in); /* what was loaded last has pointers to put back, too */
+	/* What was loaded last has pointers to put back, too. */
+	inject_look(in);
 	err = while_stopped(in, act_silence);
 	if (err == -ETIMEDOUT)
 		write_silence(in);

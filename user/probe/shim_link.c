@@ -133,8 +133,7 @@ static int link_take_fds(struct msghdr *msg, int fds[2])
 		return -EMFILE;
 	if (!c || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS)
 		return -EPROTO;
-	if (c->cmsg_len ==
-	    CMSG_LEN(sizeof(int))) { /* there was place for one */
+	if (c->cmsg_len == CMSG_LEN(sizeof(int))) { /* one had place */
 		memcpy(fds, CMSG_DATA(c), sizeof(int));
 		sys_close(fds[0]);
 		return -EMFILE;

@@ -13,7 +13,10 @@ struct loader_functions next_loader;
 
 #ifdef SHIM_INJECTED
 #define FIND(fn) ((void)0) /* the injector has */
+#define LIBC_HOOKED libc_hooked
 #else
+#define LIBC_HOOKED (slot_active() && got_hook_libc())
+
 /* pointer: to one to a function */
 static void find(void *pointer, const char *name)
 {
@@ -45,20 +48,11 @@ EXPORT int dlclose(void *handle)
  */
 static void look_at_mode(bool other_space, int mode)
 {
-	bool past = other_space;
-
 	FIND(dlclose);
 	FIND(dlopen);
 	FIND(dlmopen);
-	if (slot_active() && (past || mode & RTLD_DEEPBIND)) {
-#ifdef SHIM_INJECTED
-		past |= !libc_hooked;
-#else
-		past |= !got_hook_libc();
-#endif
-		if (past)
-			slot_missing(-EXDEV);
-	}
+	if (other_space || (mode & RTLD_DEEPBIND && !LIBC_HOOKED))
+		slot_missing(-EXDEV);
 }
 
 /*
