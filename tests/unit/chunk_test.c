@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "model/chunk.h"
+#include "model/model.h"
 #include "seed.h"
 
 #define PAGE 4096ull
@@ -40,6 +41,29 @@ static int insert(struct chunk_table *t, uint64_t addr, uint64_t size)
 }
 
 /* --- hand cases */
+
+/*
+ * Who died may be known before anybody has lived, when lives were put in order. The
+ * first of all: a later table has the memory of one before.
+ */
+static void test_run_of_dead(void **state)
+{
+	const struct call_brief call = { .addr = 0x1000,
+					 .op = CALL_FREE,
+					 .phase = CALL_FREED };
+	const struct call_run calls = { .ts = 5000, .nr = 1, .calls = &call };
+	struct op_tally ops[CALL_OP_MAX] = { 0 };
+	struct chunk_table *t = chunk_table_new();
+	struct chunk_run run = { .ops = ops };
+
+	(void)state;
+	assert_int_equal(chunk_die(t, 0x1000, 3000, NULL), -ENOENT);
+	chunk_mark_died(t, 0x1000, 4000);
+	assert_int_equal(chunk_run(t, &calls, 0, &run), 0);
+	assert_true(chunk_died(t, 0x1000, 4000, 4000));
+	assert_int_equal(ops[CALL_FREE].calls, 0);
+	chunk_table_free(t);
+}
 
 static void test_one(void **state)
 {
@@ -505,6 +529,7 @@ static void test_many(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_run_of_dead),
 		cmocka_unit_test(test_one),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),

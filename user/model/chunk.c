@@ -994,8 +994,10 @@ static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
 	unsigned int from = addr >> 4 & 255;
 	uint32_t nr = living(*at);
 
+	if (!nr)
+		return false;
 	*size = q->chunks[nr].size;
-	if (!nr || *size > QUICK_BYTES || from + granules(*size) > 256)
+	if (*size > QUICK_BYTES || from + granules(*size) > 256)
 		return false;
 	if (old)
 		*old = q->chunks[nr];
