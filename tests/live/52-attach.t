@@ -131,6 +131,13 @@ pid=$!
 attach perl $pid 5000
 kill $pid
 
+# --- no call is made in a thread that is io_uring's, nor is it taken for being inside
+uring >uring.out 2>&1 &
+pid=$!
+until_true 30 grep -q running uring.out || bail "no io_uring: $(cat uring.out)"
+attach uring $pid 5000
+kill $pid
+
 # --- a child forked while it is watched has the shim as well, and is rid of it again
 cat >family.py <<-'END'
 	import os, time

@@ -934,9 +934,10 @@ static bool stack_enters(const struct inject *in, const struct code *c,
 static bool is_inside(const struct inject *in, const struct code *c, pid_t tid)
 {
 	struct user_regs_struct regs;
+	int err = proc_registers(tid, &regs);
 
-	if (ptrace(PTRACE_GETREGS, tid, 0, &regs))
-		return true;
+	if (err)
+		return err != -ENODATA;
 	return in_code(c, regs.rip) || stack_enters(in, c, regs.rsp);
 }
 

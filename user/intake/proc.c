@@ -369,7 +369,9 @@ int proc_registers(pid_t tid, struct user_regs_struct *regs)
 
 	if (ptrace(PTRACE_GETREGSET, tid, NT_PRSTATUS, &iov))
 		return -errno;
-	return iov.iov_len == sizeof(*regs) ? 0 : -ENOEXEC;
+	if (iov.iov_len != sizeof(*regs))
+		return -ENOEXEC;
+	return regs->rip || regs->rsp ? 0 : -ENODATA;
 }
 
 /* format: of a line of /proc/PID/status. False: there is no such line, or process. */

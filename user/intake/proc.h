@@ -48,7 +48,10 @@ int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s);
 void proc_go(struct proc_stopped *s);
 /*
  * Of a thread that is stopped under ptrace(2), by proc_stop() or otherwise. 0 or
- * -errno; -ENOEXEC: a 32-bit one.
+ * -errno; -ENOEXEC: a 32-bit one; -ENODATA: one that the kernel has made for itself
+ * (io_uring, vhost), which never comes to user mode and says so by having neither
+ * stack nor instruction pointer (arch/x86/kernel/process.c, copy_thread()). No call
+ * must be made in such a thread: it would not begin.
  */
 int proc_registers(pid_t tid, struct user_regs_struct *regs);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
