@@ -23,6 +23,7 @@
 #include "intake/libs.h"
 #include "intake/proc.h"
 #include "intake/remote.h"
+#include "intake/unwind.h"
 #include "probe/inject.h"
 #include "probe/names.h"
 
@@ -906,7 +907,8 @@ static int find_image(struct inject *in)
 /*
  * From the stack pointer to the end of its mapping, every word that could be a
  * return address into that code counts, so "no" is sure and "yes" is not: there
- * may be words that nobody has written since.
+ * may be words that nobody has written since, most of all where a thread waits. Then
+ * it takes an unwinder to tell.
  */
 static bool stack_enters(const struct inject *in, const struct code *c,
 			 uint64_t sp)
@@ -938,7 +940,10 @@ static bool is_inside(const struct inject *in, const struct code *c, pid_t tid)
 
 	if (err)
 		return err != -ENODATA;
-	return in_code(c, regs.rip) || stack_enters(in, c, regs.rsp);
+	return in_code(c, regs.rip) ||
+	       (stack_enters(in, c, regs.rsp) &&
+		!unwind_avoids(in->pid, tid, in->maps, in->nr_maps, c->at,
+			       c->at + c->size));
 }
 
 /* May any of them be? */
