@@ -166,6 +166,40 @@ kill $pid "$child"
 is $? 0 "and live"
 wait $pid 2>/dev/null
 
+# --- what a child executes has the shim soon, and what it allocated until then is found
+bash -c 'until [ -e go2 ]; do sleep 0.01; done; PYTHONMALLOC=malloc python3 held.py <more >held.out; sleep 60' &
+pid=$!
+vmaheap attach -f -o execs -p $pid 2>execs.err &
+job=$!
+until_true 30 grep -q watching execs.err || fail "no attach"
+rm -f held.out
+touch go2
+exec 4>more
+until_true 60 grep -qs ready held.out || bail "python does not run"
+child=$(pgrep -P $pid -x python3)
+python() { vmaheap report --json -p "$child" | jq "[.spaces[] | select(.comm == \"python3\")][0] | $1"; }
+held() { [ "$(python .found.at)" != null ]; }
+until_true 30 held || fail "nothing is found in what a child executes"
+heap() { vmaheap heap --json -p "$child" | jq '([.arenas[].used.chunks] | add) + .mmapped.chunks'; }
+is "$(python .live.chunks)" "$(heap)" "execs: as many chunks are live as malloc has in use"
+printf x >&4
+until_true 30 grep -q freed held.out
+is "$(python .live.chunks)" "$(heap)" "execs: and after half of them were freed"
+is "$(python '.calls.calls > 10000 and .doubts.double_allocs == 0 and .doubts.calls_lost == 1')" true \
+	"execs: what was called before is a loss, the rest is seen"
+kill -INT $job
+wait $job
+is $? 0 "execs: attach -f ends on ^C"
+like "$(cat execs.err)" 'and 1 that came from it were stopped .*; their pointers are put back \([1-9]' \
+	"execs: it says that the pointers are put back"
+unlike "$(cat execs.err)" 'inside|uprobes|refused|cut off' "execs: nothing odd"
+is "$(mapped $pid)$(mapped "$child")" "" "execs: both are rid of the rings"
+exec 4>&-
+until_true 30 sh -c "! kill -0 $child" || fail "python does not end"
+pkill -P $pid
+kill $pid
+wait $pid 2>/dev/null
+
 # waits NAME VICTIM ARGUMENT...: attached to before it begins, and until it has ended; $lost.
 waits() {
 	local name=$1 job

@@ -21,12 +21,18 @@
 
 #define GONE_MAX (1u << 20)
 
+/* Of a program that is executed under an attach nothing is heard at first. */
+static bool may_be_looked_at(const struct space *s)
+{
+	return s->cause == MM_ATTACH || (s->cause == MM_EXEC && s->calls_lost);
+}
+
 /* A free found no chunk at addr. */
 void found_gone(struct book *b, uint64_t addr)
 {
 	struct space *s = &b->s;
 
-	if (s->cause != MM_ATTACH || s->found.at)
+	if (!may_be_looked_at(s) || s->found.at)
 		return;
 	if (b->gone.nr >= GONE_MAX || hash_put(&b->gone, addr, 0, b))
 		s->found.too_many = true;

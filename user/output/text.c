@@ -361,8 +361,9 @@ void put_found(const struct output *o, const struct space *s, FILE *f)
 	if (!s->found.at || s->found.walked)
 		return;
 	fprintf(f,
-		"Found as the attach began: %" PRIu64 " chunk%s, %" PRIu64
+		"Found as the %s: %" PRIu64 " chunk%s, %" PRIu64
 		" bytes that can be used; who allocated them is not known.\n",
+		s->cause == MM_EXEC ? "shim came" : "attach began",
 		s->found.chunks, plural(s->found.chunks), s->found.bytes);
 	if (s->found.undecided)
 		fprintf(f,

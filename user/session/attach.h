@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
- * The shim in a process that runs already, and in the children that it forks
- * meanwhile: where it finds the daemon's socket, and how it gets out again.
+ * The shim in a process that runs already, in the children that it forks meanwhile
+ * and in the programs that all these execute: where it finds the daemon's socket,
+ * and how it gets out again.
  */
 #ifndef SESSION_ATTACH_H
 #define SESSION_ATTACH_H
@@ -21,24 +22,35 @@ struct attach *attach_new(uint32_t pid); /* NULL: no memory */
  */
 bool attach_place(struct attach *a, unsigned int i, const char *sock,
 		  char *path, size_t size);
-/* Puts the shim in; it connects to the last place. 0, or -1: *why is malloc'ed. */
+/* Puts the shim into pid; it connects to the last place. 0, or -1: *why is malloc'ed. */
 int attach_inject(struct attach *a, char **why);
+/* Process pid, which is watched, executes another program: it is put in there, too. */
+void attach_exec(struct attach *a, uint32_t pid);
+void attach_gone(struct attach *a, uint32_t pid); /* it has exited */
 /*
- * Something newly loaded, another program by exec? Call it a few times a second.
- * NULL; or, once, why the shim cannot be put into that program (malloc'ed).
+ * Something newly loaded, another program by exec? now, and what it returns: ns of
+ * CLOCK_MONOTONIC; by then it is to be called again, and after attach_exec() at once.
  */
-char *attach_look(struct attach *a);
-/* Once true: it has an allocator that the shim does not see. */
-bool attach_misses(struct attach *a);
+uint64_t attach_look(struct attach *a, uint64_t now);
+/* What the looks have found in process pid; not told twice of a program. */
+struct attach_news {
+	uint32_t pid;
+	bool entered; /* the shim is in the program that it executes */
+	bool misses; /* it has an allocator that the shim does not see */
+	char *why; /* malloc'ed: the shim cannot be put into that program */
+};
+/* False: there are no (more) news. */
+bool attach_next(struct attach *a, struct attach_news *news);
 
 /*
  * No new call comes to the shim from process pid, which is watched. Returns how many
  * events of it no ring tells of.
  */
 uint64_t attach_silence(struct attach *a, uint32_t pid);
-/* Of the process that it was put into, in all programs that it has run. */
+/* Of all that it was put into, in all programs that they have run. */
 struct attach_cost {
-	unsigned int pointers; /* put back; 0: it is gone */
+	unsigned int others; /* processes, beside the one that was attached to */
+	unsigned int pointers; /* put back; 0: all are gone */
 	unsigned int stops;
 	uint64_t stopped_ns, longest_ns;
 };

@@ -22,6 +22,8 @@ struct process {
 	struct found_list walked; /* chunks in use, at the last walk ... */
 	uint64_t walked_mm; /* ... of this address space */
 	bool walk_failed; /* and it was said */
+	uint64_t find_at; /* ns: chunks from before its calls are looked for; 0: not (any more) */
+	unsigned int find_tries;
 };
 
 struct session {
@@ -71,9 +73,8 @@ struct session {
 	unsigned int tick_ms;
 	uint64_t next_verify, next_sample, next_flush; /* ns */
 	uint64_t next_walk; /* ns */
-	uint64_t next_find; /* ns; 0: chunks from before are not looked for (any more) */
-	unsigned int find_tries;
-	uint64_t found_took; /* ns: it stood still so long for that */
+	uint64_t next_find; /* ns: when struct process of o.pid is told its find_at; or 0 */
+	uint64_t found_took; /* ns: they stood still so long for that */
 	uint64_t skipped;
 	uint64_t last_gaps;
 	struct vmaheap_stats stats; /* as last heard */
@@ -140,8 +141,8 @@ void session_sample_all(struct session *s, uint64_t now);
 void session_walk_all(struct session *s, uint64_t now);
 /* What malloc's books have in use in a watched process; what fails is said. */
 void session_walk(struct session *s, uint32_t tgid);
-/* Those from before the attach; sets s->next_find if it is to be tried again. */
-void session_find_chunks(struct session *s);
+/* Chunks from before calls were told, where they are due (struct process). now: now_ns(). */
+void session_find_chunks(struct session *s, uint64_t now);
 
 /* verify.c: session_verify(), mismatches to session_say(); of all that live. */
 void session_verify_one(struct session *s, uint32_t tgid);

@@ -30,6 +30,8 @@ static void want_snapshot(struct session *s, uint64_t mm)
 static void note_unseen(struct session *s, const struct event *exec)
 {
 	session_lose(s, exec->ts, exec->mm_start.owner, 1);
+	attach_exec(s->attach, exec->mm_start.owner);
+	s->next_look = 0;
 }
 
 /* A flight recorder's trigger: somebody else makes a place for what it has. */

@@ -17,7 +17,6 @@
 #define TICK_MS 5 /* something came; or less: next_tick() */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
-#define LOOK_MS 200 /* for what an attached process has loaded */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 /*
  * What the model keeps of processes that have ended. Where only the end of a trace
@@ -227,19 +226,30 @@ int session_fds(const struct session *s, struct pollfd *fds)
 	return n;
 }
 
-static void look_at_target(struct session *s)
+static void take_news(struct session *s, const struct attach_news *n)
 {
-	char *why = attach_look(s->attach);
+	struct process *p = session_process_find(s, n->pid);
 
-	if (why)
+	if (n->entered && p)
+		p->find_at = now_ns() + FIND_MS * 1000000ull;
+	if (n->why)
 		session_say(
 			s,
 			"process %u executes a program that the shim cannot be put into: %s",
-			s->o.pid, why);
-	free(why);
-	if (attach_misses(s->attach))
-		session_miss(s, s->o.pid, -EXDEV);
-	s->next_look = now_ns() + LOOK_MS * 1000000ull;
+			n->pid, n->why);
+	if (n->misses)
+		session_miss(s, n->pid, -EXDEV);
+}
+
+static void look_at_targets(struct session *s, uint64_t now)
+{
+	struct attach_news news;
+
+	s->next_look = attach_look(s->attach, now);
+	while (attach_next(s->attach, &news)) {
+		take_news(s, &news);
+		free(news.why);
+	}
 }
 
 static void do_due(struct session *s)
@@ -254,9 +264,8 @@ static void do_due(struct session *s)
 	if (s->uprobes)
 		session_warn_of_price(s);
 	if (s->attach && now >= s->next_look)
-		look_at_target(s);
-	if (s->next_find && now >= s->next_find)
-		session_find_chunks(s);
+		look_at_targets(s, now);
+	session_find_chunks(s, now);
 	if (s->o.alloc == ALLOC_WALK && now >= s->next_walk)
 		session_walk_all(s, now);
 	if (now >= s->next_sample)
@@ -273,6 +282,13 @@ static unsigned int until(uint64_t due, uint64_t now, unsigned int ms)
 	uint64_t left = due <= now ? 0 : (due - now) / 1000000;
 
 	return left < ms ? (unsigned int)left : ms;
+}
+
+static uint64_t next_due(const struct session *s)
+{
+	uint64_t due = s->o.verify_ms ? s->next_verify : UINT64_MAX;
+
+	return s->attach && s->next_look < due ? s->next_look : due;
 }
 
 /* What fills half a ring in the time that we sleep would soon have its writer wait. */
@@ -298,8 +314,7 @@ unsigned int session_tick(struct session *s)
 	s->tick_ms = next_tick(s, came);
 	do_due(s);
 	proc_reap();
-	return s->o.verify_ms ? until(s->next_verify, now_ns(), s->tick_ms) :
-				s->tick_ms;
+	return until(next_due(s), now_ns(), s->tick_ms);
 }
 
 const struct model *session_model(const struct session *s)

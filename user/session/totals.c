@@ -62,22 +62,34 @@ void session_print_checks(struct session *s, FILE *f)
 			"verify: the target ended before it could be compared\n");
 }
 
+/* Who was attached to, and whoever had the shim because of that. */
+static void print_attached(const struct session *s, FILE *f)
+{
+	unsigned int others = s->attach_was.others;
+
+	fprintf(f, "attach: process %u ", s->o.pid);
+	if (others)
+		fprintf(f, "and %u that came from it ", others);
+}
+
 static void print_stops(const struct session *s, FILE *f)
 {
 	const struct attach_cost *c = &s->attach_was;
 
-	if (s->found_took)
-		fprintf(f,
-			"attach: process %u stood still for %.1f ms while its heap was read\n",
-			s->o.pid, (double)s->found_took / 1e6);
+	if (s->found_took) {
+		print_attached(s, f);
+		fprintf(f, "stood still for %.1f ms while its heap was read\n",
+			(double)s->found_took / 1e6);
+	}
 	if (!c->stops)
 		return;
-	fprintf(f,
-		"attach: process %u was stopped %u times, %.1f ms altogether, %.1f ms at most",
-		s->o.pid, c->stops, (double)c->stopped_ns / 1e6,
-		(double)c->longest_ns / 1e6);
+	print_attached(s, f);
+	fprintf(f, "%s stopped %u times, %.1f ms altogether, %.1f ms at most",
+		c->others ? "were" : "was", c->stops,
+		(double)c->stopped_ns / 1e6, (double)c->longest_ns / 1e6);
 	if (c->pointers)
-		fprintf(f, "; its pointers are put back (%u)", c->pointers);
+		fprintf(f, "; %s pointers are put back (%u)",
+			c->others ? "their" : "its", c->pointers);
 	fputc('\n', f);
 	if (s->inside)
 		fprintf(f,

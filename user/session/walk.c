@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0
-/* Chunks that nobody told of: from before the attach, and those of --alloc=walk. */
+/* Chunks that nobody told of: from before the shim came, and those of --alloc=walk. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,19 +58,28 @@ static void tell_found(struct session *s, const struct space *sp,
 	} while (at < l->nr);
 }
 
+/* Said of the process that was attached to: of others there may be many. */
+static void say_unfound(struct session *s, uint32_t tgid, const char *who,
+			const char *why)
+{
+	if (tgid == s->o.pid)
+		session_say(s,
+			    "chunks from before the attach are not known: %s%s",
+			    who, why);
+}
+
 /* Not of another allocator, whose chunks are not those that glibc knows of. */
-static bool has_books(struct session *s)
+static bool has_books(struct session *s, uint32_t tgid)
 {
 	struct allocator a;
-	int err = allocator_find(s->o.pid, &a);
+	int err = allocator_find(tgid, &a);
+	char who[sizeof(a.kind) + 16];
 
 	if (!err && !strcmp(a.kind, "glibc"))
 		return true;
-	session_say(
-		s,
-		"chunks from before the attach are not known: %s%s keeps no books that can be read",
-		err || !a.kind[0] ? "what allocates in it" : "its allocator, ",
-		err ? "" : a.kind);
+	snprintf(who, sizeof(who), "its allocator, %s", err ? "" : a.kind);
+	say_unfound(s, tgid, err || !a.kind[0] ? "what allocates in it" : who,
+		    " keeps no books that can be read");
 	return false;
 }
 
@@ -78,31 +87,54 @@ static bool has_books(struct session *s)
  * After the calls began to be told: then everything is heard that was told until
  * the look was over (model/found.c says why).
  */
-void session_find_chunks(struct session *s)
+static void find_chunks(struct session *s, struct process *p)
 {
-	struct space *sp = session_living_space(s, s->o.pid);
+	uint32_t tgid = p->tgid;
+	struct space *sp = session_living_space(s, tgid);
+	uint64_t mm = sp ? sp->mm : 0;
 	struct found_list l = { 0 };
 	const char *why = NULL;
 	int err;
 
-	s->next_find = 0;
-	if (!sp || sp->cause != MM_ATTACH || !has_books(s))
+	p->find_at = 0;
+	if (!sp || !has_books(s, tgid))
 		return;
-	err = found_walk(s->o.pid, true, &l, &why);
+	err = found_walk(tgid, true, &l, &why);
 	s->found_took += l.took;
-	if (err == -EAGAIN && ++s->find_tries < FIND_TRIES) {
-		s->next_find = now_ns() + FIND_MS * 1000000ull;
+	if (err == -EAGAIN && ++p->find_tries < FIND_TRIES) {
+		p->find_at = now_ns() + FIND_MS * 1000000ull;
 		return;
 	}
-	session_catch_up(s);
-	sp = session_living_space(s, s->o.pid);
-	if (sp && sp->cause == MM_ATTACH)
+	p->find_tries = 0;
+	session_catch_up(s); /* the process may be buried */
+	sp = session_living_space(s, tgid);
+	if (sp && sp->mm == mm)
 		tell_found(s, sp, &l, err ? FOUND_UNREAD : 0);
 	if (err && err != -ESRCH)
-		session_say(s,
-			    "chunks from before the attach are not known: %s",
-			    why ? why : strerror(-err));
+		say_unfound(s, tgid, "", why ? why : strerror(-err));
 	found_free(&l);
+}
+
+static struct process *next_to_find(struct session *s, uint64_t now)
+{
+	size_t i;
+
+	for (i = 0; i < s->nr_processes; i++)
+		if (s->processes[i]->find_at && now >= s->processes[i]->find_at)
+			return s->processes[i];
+	return NULL;
+}
+
+void session_find_chunks(struct session *s, uint64_t now)
+{
+	struct process *p = session_process_find(s, s->o.pid);
+
+	if (p && s->next_find && now >= s->next_find) {
+		p->find_at = now;
+		s->next_find = 0;
+	}
+	while ((p = next_to_find(s, now)))
+		find_chunks(s, p);
 }
 
 /* Said once, until a walk succeeds again. */

@@ -124,6 +124,8 @@ void session_bury(struct session *s)
 		}
 		if (s->rings)
 			rings_gone(s->rings, p->tgid);
+		if (s->attach)
+			attach_gone(s->attach, p->tgid);
 		session_process_free(p);
 	}
 	s->nr_processes = nr;
