@@ -9,13 +9,11 @@
 
 #include <elf.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
+
+#include "intake/proc.h"
 
 #define SEGMENTS_MAX 64
 #define NOTES_MAX 4096 /* bytes of a segment that are looked at */
@@ -94,46 +92,14 @@ int build_id_read(int fd, uint8_t id[BUILD_ID_BYTES])
 	return len;
 }
 
-/*
- * As its path leads to it, and only if that is the inode that is mapped. (The
- * device says nothing: it differs in overlays.)
- */
-static int open_by_path(uint32_t tgid, const char *link, uint64_t ino)
-{
-	char path[4200], target[4096];
-	ssize_t len = readlink(link, target, sizeof(target) - 1);
-	struct stat st;
-	int fd;
-
-	if (len < 0)
-		return -errno;
-	target[len] = 0;
-	snprintf(path, sizeof(path), "/proc/%u/root%s", tgid, target);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -errno;
-	if (!fstat(fd, &st) && st.st_ino == ino)
-		return fd;
-	close(fd);
-	return -ENOENT;
-}
-
 int build_id_of(uint32_t tgid, const struct vma_desc *vma,
 		uint8_t id[BUILD_ID_BYTES])
 {
-	struct stat st;
-	char link[80];
-	int fd, ret;
+	int fd = proc_open_mapped(tgid, vma), ret;
 
-	snprintf(link, sizeof(link), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
-		 tgid, vma->start, vma->end);
-	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		fd = open_by_path(tgid, link, vma->ino);
 	if (fd < 0)
 		return fd;
-	ret = fstat(fd, &st) || !S_ISREG(st.st_mode) ? -ENOEXEC :
-						       build_id_read(fd, id);
+	ret = build_id_read(fd, id);
 	close(fd);
 	return ret;
 }

@@ -230,12 +230,7 @@ static int check_program(uint32_t pid, char **why)
 
 static const struct proc_map *map_of(const struct inject *in, uint64_t addr)
 {
-	size_t i;
-
-	for (i = 0; i < in->nr_maps; i++)
-		if (addr >= in->maps[i].d.start && addr < in->maps[i].d.end)
-			return &in->maps[i];
-	return NULL;
+	return proc_map_at(in->maps, in->nr_maps, addr);
 }
 
 static bool same_file(const struct proc_map *a, const struct proc_map *b)
@@ -933,29 +928,36 @@ static bool stack_enters(const struct inject *in, const struct code *c,
 	return false;
 }
 
-static bool is_inside(const struct inject *in, const struct code *c, pid_t tid)
+/* *u: opened when it is needed first. */
+static bool is_inside(const struct inject *in, const struct code *c, pid_t tid,
+		      struct unwind **u)
 {
 	struct user_regs_struct regs;
 	int err = proc_registers(tid, &regs);
 
 	if (err)
 		return err != -ENODATA;
-	return in_code(c, regs.rip) ||
-	       (stack_enters(in, c, regs.rsp) &&
-		!unwind_avoids(in->pid, tid, in->maps, in->nr_maps, c->at,
-			       c->at + c->size));
+	if (in_code(c, regs.rip))
+		return true;
+	if (!stack_enters(in, c, regs.rsp))
+		return false;
+	if (!*u)
+		*u = unwind_open(in->pid, in->maps, in->nr_maps);
+	return !*u || !unwind_avoids(*u, tid, c->at, c->at + c->size);
 }
 
 /* May any of them be? */
 static bool any_inside(const struct inject *in, const struct code *c,
 		       const struct proc_stopped *st)
 {
+	struct unwind *u = NULL;
+	bool inside = false;
 	size_t i;
 
-	for (i = 0; i < st->nr; i++)
-		if (is_inside(in, c, st->tids[i]))
-			return true;
-	return false;
+	for (i = 0; i < st->nr && !inside; i++)
+		inside = is_inside(in, c, st->tids[i], &u);
+	unwind_close(u);
+	return inside;
 }
 
 /* ---- stops ---- */

@@ -3,6 +3,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <linux/kernel-page-flags.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,6 +11,7 @@
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
@@ -101,6 +103,58 @@ long proc_maps(uint32_t pid, struct proc_map **maps)
 	free(*maps);
 	*maps = NULL;
 	return err;
+}
+
+/*
+ * As its path leads to it, and only if that is the inode that is mapped. (The
+ * device says nothing: it differs in overlays.)
+ */
+static int open_by_path(uint32_t tgid, const char *link, uint64_t ino)
+{
+	char path[4200], target[4096];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+	struct stat st;
+	int fd;
+
+	if (len < 0)
+		return -errno;
+	target[len] = 0;
+	snprintf(path, sizeof(path), "/proc/%u/root%s", tgid, target);
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		return -errno;
+	if (!fstat(fd, &st) && st.st_ino == ino)
+		return fd;
+	close(fd);
+	return -ENOENT;
+}
+
+int proc_open_mapped(uint32_t pid, const struct vma_desc *vma)
+{
+	struct stat st;
+	char link[80];
+	int fd;
+
+	snprintf(link, sizeof(link), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
+		 pid, vma->start, vma->end);
+	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		fd = open_by_path(pid, link, vma->ino);
+	if (fd < 0 || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
+		return fd;
+	close(fd);
+	return -ENOEXEC;
+}
+
+const struct proc_map *proc_map_at(const struct proc_map *maps, size_t nr,
+				   uint64_t addr)
+{
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		if (addr >= maps[i].d.start && addr < maps[i].d.end)
+			return &maps[i];
+	return NULL;
 }
 
 static uint64_t now_ms(void)

@@ -32,6 +32,15 @@ int proc_map_line(const char *line, struct proc_map *m, const char **name);
  */
 long proc_maps(uint32_t pid, struct proc_map **maps);
 
+/* That of them which contains addr; NULL: none. */
+const struct proc_map *proc_map_at(const struct proc_map *maps, size_t nr,
+				   uint64_t addr);
+/*
+ * A descriptor of the file that pid has mapped as `vma`, and of no other one of its
+ * name. -errno; -ENOEXEC: it is no regular file.
+ */
+int proc_open_mapped(uint32_t pid, const struct vma_desc *vma);
+
 /* A process whose threads are all stopped (PTRACE_SEIZE, PTRACE_INTERRUPT). */
 struct proc_stopped {
 	pid_t *tids;

@@ -3,65 +3,37 @@
 
 #include <elfutils/libdw.h>
 #include <elfutils/libdwfl.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
-struct walk {
+struct unwind {
+	Dwfl *dwfl;
 	uint32_t pid;
 	const struct proc_map *maps;
 	size_t nr_maps;
+};
+
+/* Of one thread. */
+struct walk {
 	uint64_t start, end;
 	bool unsure;
 };
 
-static const struct proc_map *map_at(const struct walk *w, uint64_t addr)
-{
-	size_t i;
-
-	for (i = 0; i < w->nr_maps; i++)
-		if (addr >= w->maps[i].d.start && addr < w->maps[i].d.end)
-			return &w->maps[i];
-	return NULL;
-}
-
-/* The file that is mapped, and not another one of its name. */
-static int open_mapped(const struct walk *w, const char *name, uint64_t base)
-{
-	const struct proc_map *m = map_at(w, base);
-	char path[4096];
-	struct stat st;
-	int fd;
-
-	if (!m || snprintf(path, sizeof(path), "/proc/%u/root%s", w->pid,
-			   name) >= (int)sizeof(path))
-		return -1;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-	if (fd < 0)
-		return -1;
-	if (!fstat(fd, &st) && S_ISREG(st.st_mode) && st.st_ino == m->d.ino)
-		return fd;
-	close(fd);
-	return -1;
-}
-
-/* A Dwfl_Callbacks.find_elf, which has no other context: one thread walks at a time. */
-static struct walk *current;
+/* A Dwfl_Callbacks.find_elf, which has no other context. */
+static const struct unwind *current;
 
 static int find_elf(Dwfl_Module *mod, void **unused, const char *name,
 		    Dwarf_Addr base, char **file, Elf **elf)
 {
-	int fd = name[0] == '/' ? open_mapped(current, name, base) : -1;
+	const struct proc_map *m =
+		proc_map_at(current->maps, current->nr_maps, base);
+	int fd = m && m->d.ino ? proc_open_mapped(current->pid, &m->d) : -1;
 
 	(void)mod;
 	(void)unused;
 	(void)elf;
 	*file = fd < 0 ? NULL : strdup(name);
-	return fd;
+	return fd < 0 ? -1 : fd;
 }
 
 static int no_debuginfo(Dwfl_Module *mod, void **unused, const char *name,
@@ -109,25 +81,39 @@ static int visit(Dwfl_Frame *frame, void *arg)
 	return DWARF_CB_OK;
 }
 
-bool unwind_avoids(uint32_t pid, pid_t tid, const struct proc_map *maps,
-		   size_t nr_maps, uint64_t start, uint64_t end)
+struct unwind *unwind_open(uint32_t pid, const struct proc_map *maps,
+			   size_t nr_maps)
 {
 	static const Dwfl_Callbacks callbacks = {
 		.find_elf = find_elf, .find_debuginfo = no_debuginfo
 	};
-	struct walk w = { pid, maps, nr_maps, start, end, true };
-	Dwfl *dwfl = dwfl_begin(&callbacks);
-	bool ended = false;
+	struct unwind *u = malloc(sizeof(*u));
 
-	if (!dwfl)
-		return false;
-	current = &w;
+	if (!u)
+		return NULL;
+	*u = (struct unwind){ dwfl_begin(&callbacks), pid, maps, nr_maps };
+	current = u;
 	/* Its threads are stopped and ours already: true. */
-	if (!dwfl_linux_proc_report(dwfl, (pid_t)pid) &&
-	    !dwfl_report_end(dwfl, NULL, NULL) &&
-	    !dwfl_linux_proc_attach(dwfl, (pid_t)pid, true))
-		ended = !dwfl_getthread_frames(dwfl, tid, visit, &w);
-	dwfl_end(dwfl);
+	if (u->dwfl && !dwfl_linux_proc_report(u->dwfl, (pid_t)pid) &&
+	    !dwfl_report_end(u->dwfl, NULL, NULL) &&
+	    !dwfl_linux_proc_attach(u->dwfl, (pid_t)pid, true))
+		return u;
+	unwind_close(u);
+	return NULL;
+}
+
+void unwind_close(struct unwind *u)
+{
+	if (!u)
+		return;
+	dwfl_end(u->dwfl);
 	current = NULL;
-	return ended && !w.unsure;
+	free(u);
+}
+
+bool unwind_avoids(struct unwind *u, pid_t tid, uint64_t start, uint64_t end)
+{
+	struct walk w = { start, end, true };
+
+	return !dwfl_getthread_frames(u->dwfl, tid, visit, &w) && !w.unsure;
 }

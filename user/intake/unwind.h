@@ -10,13 +10,21 @@
 
 #include "intake/proc.h"
 
+struct unwind;
+
 /*
- * Is it sure that thread tid of process pid, which are stopped under our ptrace(2),
- * will not return into any of [start, end)? False as well when some frame is of code
- * that says nothing of its frames (made at run time), or whose file cannot be read
- * any more. maps: of the process as it is (proc_maps()).
+ * Of process pid, whose threads are stopped under our ptrace(2), until
+ * unwind_close(); one at a time. maps: of the process as it is (proc_maps()), they
+ * stay the caller's. NULL: it cannot be read, or no memory.
  */
-bool unwind_avoids(uint32_t pid, pid_t tid, const struct proc_map *maps,
-		   size_t nr_maps, uint64_t start, uint64_t end);
+struct unwind *unwind_open(uint32_t pid, const struct proc_map *maps,
+			   size_t nr_maps);
+void unwind_close(struct unwind *u); /* may be NULL */
+/*
+ * Is it sure that thread tid of it will not return into any of [start, end)? False as
+ * well when some frame is of code that says nothing of its frames (made at run time),
+ * or whose file cannot be read any more.
+ */
+bool unwind_avoids(struct unwind *u, pid_t tid, uint64_t start, uint64_t end);
 
 #endif

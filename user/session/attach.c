@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "intake/inject.h"
+#include "session/inside.h"
 
 #define PATH 108 /* struct sockaddr_un */
 /* From one look at a program that has been executed to the next, doubled each time. */
@@ -38,14 +38,6 @@ struct attach {
 	struct member *members;
 	size_t nr;
 };
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
-}
 
 struct attach *attach_new(uint32_t pid)
 {
