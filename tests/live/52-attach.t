@@ -167,13 +167,14 @@ is $? 0 "and live"
 wait $pid 2>/dev/null
 
 # --- what a child executes has the shim soon, and what it allocated until then is found
-bash -c 'until [ -e go2 ]; do sleep 0.01; done; PYTHONMALLOC=malloc python3 held.py <more >held.out; sleep 60' &
+mkfifo go2
+bash -c 'read -r <go2; PYTHONMALLOC=malloc python3 held.py <more >held.out; sleep 60' &
 pid=$!
 vmaheap attach -f -o execs -p $pid 2>execs.err &
 job=$!
 until_true 30 grep -q watching execs.err || fail "no attach"
 rm -f held.out
-touch go2
+echo >go2
 exec 4>more
 until_true 60 grep -qs ready held.out || bail "python does not run"
 child=$(pgrep -P $pid -x python3)
