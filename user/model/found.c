@@ -10,7 +10,9 @@
  * watch, and is alive.
  *
  * One whose free was under way before calls were told is alive here for good, or
- * until another one is born in its place; that is counted, as `wrong`.
+ * until another one is born in its place; that is counted, as `wrong`. And where
+ * threads freed and allocated at one address within a stamp, nothing says whether
+ * there was a chunk before all that (life.h): as far as it fits, there was none.
  *
  * Without any calls (--alloc=walk) each look says what came and went since the
  * one before.

@@ -30,6 +30,7 @@ struct lane {
 	struct lane *next;
 	struct waiting *first, *last;
 	uint32_t tid;
+	bool lived; /* a whole life of its own, behind the death that waits first */
 };
 
 /* At `addr` a birth waits for the death of a chunk here. */
@@ -215,10 +216,14 @@ static int do_death(struct book *b, struct life *e)
 static void cancel_life(struct knot *k, struct lane *n, struct waiting *prev,
 			struct waiting *birth, struct life *death)
 {
-	chunk_mark_died(k->book->s.chunks, k->addr, birth->e.ts);
 	tell_born(k->book, &birth->c);
 	tell_fate(k->book, death, &birth->c);
 	dequeue(n, prev, birth);
+}
+
+static void mark_lived(const struct knot *k, const struct waiting *w)
+{
+	chunk_mark_died(k->book->s.chunks, k->addr, w->e.ts);
 }
 
 /* The thread's last event here, and the one before it. */
@@ -239,6 +244,11 @@ static bool ends_own_birth(struct knot *k, struct life *death)
 
 	if (!last || !last->birth)
 		return false;
+	/* Not what the death before it could be a half of. */
+	if (n->first->birth)
+		mark_lived(k, last);
+	else
+		n->lived = true;
 	cancel_life(k, n, prev, last, death);
 	return true;
 }
@@ -332,6 +342,7 @@ static bool cancel_across(struct knot *k)
 	}
 	if (!birth || !death)
 		return false;
+	mark_lived(k, birth->first);
 	cancel_life(k, birth, NULL, birth->first, &death->first->e);
 	dequeue(death, NULL, death->first);
 	return true;
@@ -466,13 +477,19 @@ static bool cancel_halves(struct knot *k, struct lane *n)
 }
 
 /*
- * Has a life at this address been lived, of which a waiting death could be a
- * half? Not one of long ago: there are programs in which we miss a malloc, but
- * see its free.
+ * Has a life at this address been lived, of which the death that waits first in the
+ * lane could be a half? Not one of long ago: there are programs in which we miss a
+ * malloc, but see its free. Nor one that came behind that death.
  */
-static bool was_alive(const struct lives *l, const struct knot *k)
+static bool was_alive(const struct lives *l, const struct knot *k,
+		      const struct lane *n)
 {
-	return chunk_died(k->book->s.chunks, k->addr, k->since, l->newest);
+	const struct lane *other = k->lanes;
+
+	while (other && (other == n || !other->lived))
+		other = other->next;
+	return other ||
+	       chunk_died(k->book->s.chunks, k->addr, k->since, l->newest);
 }
 
 /* The chunk ends where the next one begins. */
@@ -537,6 +554,8 @@ static int force(struct lives *l, struct knot *k, struct lane *n)
 	} else {
 		k->book->s.unknown_frees++;
 		found_gone(k->book, k->addr);
+		if (n->lived)
+			mark_lived(k, w);
 		l->in_vain++;
 		if (w->e.fate)
 			w->e.fate->addr = 0;
@@ -556,10 +575,9 @@ static struct lane *first_lane(const struct knot *k)
 
 static bool cancel_any(const struct lives *l, struct knot *k)
 {
-	if (!was_alive(l, k))
-		return false;
 	for (struct lane *n = k->lanes; n; n = n->next) {
-		if (n->first && !n->first->birth && cancel_halves(k, n))
+		if (n->first && !n->first->birth && was_alive(l, k, n) &&
+		    cancel_halves(k, n))
 			return true;
 	}
 	return false;
