@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "intake/probe_point.h"
+#include "intake/proc.h"
 #include "probe/operators.h"
 
 /*
@@ -418,6 +419,7 @@ int allocator_find(uint32_t pid, struct allocator *a)
 	FILE *f;
 
 	*a = (struct allocator){ .kind = "" };
+	pid = proc_number(pid);
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	if (stat(path, &exe)) /* ENOENT: no process, or a kernel thread */
 		return errno == ENOENT ? -ESRCH : -errno;

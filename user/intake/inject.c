@@ -181,7 +181,7 @@ static int check_status(uint32_t pid, char **why)
 	char path[64], line[256], state = 0;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	snprintf(path, sizeof(path), "/proc/%u/status", proc_number(pid));
 	f = fopen(path, "re");
 	if (!f)
 		return refuse(why, "there is no such process");
@@ -211,7 +211,7 @@ static int check_program(uint32_t pid, char **why)
 	ssize_t n;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	snprintf(path, sizeof(path), "/proc/%u/exe", proc_number(pid));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return refuse(why, "%s",
@@ -1220,7 +1220,7 @@ static struct inject *inject_new(uint32_t pid)
 	if (!in)
 		return NULL;
 	in->pid = pid;
-	snprintf(path, sizeof(path), "/proc/%u/mem", pid);
+	snprintf(path, sizeof(path), "/proc/%u/mem", proc_number(pid));
 	in->mem = open(path, O_RDWR | O_CLOEXEC);
 	if (in->mem >= 0)
 		return in;

@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "intake/proc.h"
+
 #define LIBS_MAX 8192
 #define TABLE_MAX (256u << 20) /* bytes of relocations or names of one object */
 #define DYNAMIC_MAX 256
@@ -42,7 +44,7 @@ static int read_auxv(uint32_t pid, uint64_t *phdr, uint64_t *phnum)
 	int fd;
 
 	*phdr = *phnum = 0;
-	snprintf(path, sizeof(path), "/proc/%u/auxv", pid);
+	snprintf(path, sizeof(path), "/proc/%u/auxv", proc_number(pid));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;

@@ -53,7 +53,7 @@ struct memory *memory_open(uint32_t pid)
 
 	if (!m)
 		return NULL;
-	m->pid = pid;
+	m->pid = pid = proc_number(pid);
 	m->pagemap = open_proc(pid, "pagemap");
 	m->mem = open_proc(pid, "mem");
 	m->data = malloc(WINDOW);

@@ -76,6 +76,35 @@ static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 	return err;
 }
 
+static bool has_program(uint32_t tid)
+{
+	char path[32], byte;
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", tid);
+	return readlink(path, &byte, 1) > 0 || errno != ENOENT;
+}
+
+uint32_t proc_number(uint32_t pid)
+{
+	struct dirent *d;
+	uint32_t tid = 0;
+	char path[32];
+	DIR *dir;
+
+	if (has_program(pid))
+		return pid;
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	while (dir && !tid && (d = readdir(dir))) {
+		tid = (uint32_t)atol(d->d_name);
+		if (tid == pid || (tid && !has_program(tid)))
+			tid = 0;
+	}
+	if (dir)
+		closedir(dir);
+	return tid ? tid : pid;
+}
+
 long proc_maps(uint32_t pid, struct proc_map **maps)
 {
 	size_t nr = 0, room = 0, len = 0;
@@ -84,7 +113,7 @@ long proc_maps(uint32_t pid, struct proc_map **maps)
 	FILE *f;
 
 	*maps = NULL;
-	snprintf(path, sizeof(path), "/proc/%u/maps", pid);
+	snprintf(path, sizeof(path), "/proc/%u/maps", proc_number(pid));
 	f = fopen(path, "re");
 	if (!f)
 		return -errno;
@@ -109,7 +138,7 @@ long proc_maps(uint32_t pid, struct proc_map **maps)
  * As its path leads to it, and only if that is the inode that is mapped. (The
  * device says nothing: it differs in overlays.)
  */
-static int open_by_path(uint32_t tgid, const char *link, uint64_t ino)
+static int open_by_path(uint32_t pid, const char *link, uint64_t ino)
 {
 	char path[4200], target[4096];
 	ssize_t len = readlink(link, target, sizeof(target) - 1);
@@ -119,7 +148,7 @@ static int open_by_path(uint32_t tgid, const char *link, uint64_t ino)
 	if (len < 0)
 		return -errno;
 	target[len] = 0;
-	snprintf(path, sizeof(path), "/proc/%u/root%s", tgid, target);
+	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, target);
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
@@ -135,6 +164,7 @@ int proc_open_mapped(uint32_t pid, const struct vma_desc *vma)
 	char link[80];
 	int fd;
 
+	pid = proc_number(pid);
 	snprintf(link, sizeof(link), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
 		 pid, vma->start, vma->end);
 	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -380,7 +410,7 @@ static int stop_listed(uint32_t pid, struct proc_stopped *s, uint64_t deadline,
 		if (tid <= 0 || is_stopped(s, tid))
 			continue;
 		err = stop_one(s, pid, tid, deadline);
-		if (err == -ESRCH && (uint32_t)tid != pid)
+		if (err == -ESRCH)
 			err = 0; /* this thread is exiting, the others count */
 		else
 			++*found;
@@ -463,7 +493,7 @@ int proc_open_pagemap(uint32_t pid)
 	char path[64];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/pagemap", pid);
+	snprintf(path, sizeof(path), "/proc/%u/pagemap", proc_number(pid));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }
@@ -769,7 +799,7 @@ static FILE *open_environ(uint32_t pid)
 {
 	char path[48];
 
-	snprintf(path, sizeof(path), "/proc/%u/environ", pid);
+	snprintf(path, sizeof(path), "/proc/%u/environ", proc_number(pid));
 	return fopen(path, "re");
 }
 
@@ -821,7 +851,7 @@ uint64_t proc_rss(uint32_t pid)
 	char path[40];
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/statm", pid);
+	snprintf(path, sizeof(path), "/proc/%u/statm", proc_number(pid));
 	f = fopen(path, "re");
 	if (!f)
 		return 0;

@@ -25,6 +25,15 @@ struct proc_map {
 int proc_map_line(const char *line, struct proc_map *m, const char **name);
 
 /*
+ * What /proc is to be asked by about the memory of process pid: its own number, or,
+ * where the main thread has ended before the others (pthread_exit(3)), that of one of
+ * them. A thread that has ended has no memory (fs/proc/base.c, get_task_mm()): its
+ * maps are empty, its exe and root are not there. The functions below see to it
+ * themselves.
+ */
+uint32_t proc_number(uint32_t pid);
+
+/*
  * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
  * the process (arch/x86/entry/vsyscall: a gate VMA). *maps is malloc'ed. The
  * number of lines, or -errno (ENOENT, ESRCH: no such process, or it has no memory

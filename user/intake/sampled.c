@@ -254,7 +254,7 @@ static char *read_proc(uint32_t tgid, const char *file)
 	char path[48], *text;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/%s", tgid, file);
+	snprintf(path, sizeof(path), "/proc/%u/%s", proc_number(tgid), file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
@@ -410,7 +410,7 @@ static int open_maps(uint32_t tgid)
 	char path[48];
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/maps", tgid);
+	snprintf(path, sizeof(path), "/proc/%u/maps", proc_number(tgid));
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	return fd < 0 ? -errno : fd;
 }

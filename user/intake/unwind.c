@@ -91,6 +91,7 @@ struct unwind *unwind_open(uint32_t pid, const struct proc_map *maps,
 
 	if (!u)
 		return NULL;
+	pid = proc_number(pid);
 	*u = (struct unwind){ dwfl_begin(&callbacks), pid, maps, nr_maps };
 	current = u;
 	/* Its threads are stopped and ours already: true. */

@@ -25,6 +25,7 @@
 #include <unistd.h>
 
 #include "intake/allocator.h"
+#include "intake/proc.h"
 #include "intake/queue.h"
 #include "probe/alloc.h"
 #include "probe/alloc.skel.h"
@@ -489,6 +490,11 @@ static bool start(struct uprobes *u, const char *file, char **why)
 			    u->pid);
 	if (err)
 		return fail(why, "process %u: %s", u->pid, strerror(-err));
+	if (proc_number(u->pid) != u->pid)
+		return fail(
+			why,
+			"process %u: its main thread has ended, by which uprobes would know it",
+			u->pid);
 	if (!load(u, why))
 		return false;
 	/* First: to take its probes away again may take seconds, unread by us. */
@@ -575,7 +581,7 @@ static void find_trampoline(struct uprobes *u)
 	uint64_t start;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/maps", u->pid);
+	snprintf(path, sizeof(path), "/proc/%u/maps", proc_number(u->pid));
 	f = fopen(path, "re");
 	if (!f)
 		return;

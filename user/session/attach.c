@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "intake/inject.h"
+#include "intake/proc.h"
 #include "session/inside.h"
 
 #define PATH 108 /* struct sockaddr_un */
@@ -58,7 +59,8 @@ static bool sees_folder(uint32_t pid, const char *sock)
 
 	snprintf(ours, sizeof(ours), "%s", sock);
 	dirname(ours);
-	snprintf(theirs, sizeof(theirs), "/proc/%u/root%s", pid, ours);
+	snprintf(theirs, sizeof(theirs), "/proc/%u/root%s", proc_number(pid),
+		 ours);
 	return !stat(ours, &a) && !stat(theirs, &b) && a.st_dev == b.st_dev &&
 	       a.st_ino == b.st_ino;
 }
@@ -82,7 +84,8 @@ bool attach_place(struct attach *a, unsigned int i, const char *sock,
 	if (i >= sizeof(folders) / sizeof(*folders))
 		return false;
 	folder = folders[i];
-	snprintf(root, sizeof(root), "/proc/%u/root%s", a->pid, folder);
+	snprintf(root, sizeof(root), "/proc/%u/root%s", proc_number(a->pid),
+		 folder);
 	a->dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	snprintf(path, size, "/proc/self/fd/%d/vmaheap-%s", a->dir, slash + 1);
 	snprintf(a->seen, sizeof(a->seen), "%s/vmaheap-%.60s",

@@ -40,6 +40,7 @@ struct session {
 	struct attach_cost attach_was;
 	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */
+	bool deaf; /* the main thread that the probes are for has ended */
 	unsigned int inside; /* processes that it could not be taken out of */
 	uint64_t next_look;
 	struct uprobes *uprobes;

@@ -138,6 +138,7 @@ static void read_symbols(struct sight *s, uint32_t pid)
 
 	if (!m)
 		return;
+	pid = proc_number(pid);
 	snprintf(path, sizeof(path), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
 		 pid, m->d.start, m->d.end);
 	if (libc_symbols(path, &s->symbols) == -EPERM) {
@@ -290,7 +291,7 @@ static int64_t read_number(uint32_t pid, const char *file, const char *key)
 	int64_t n = -1;
 	FILE *f;
 
-	snprintf(path, sizeof(path), "/proc/%u/%s", pid, file);
+	snprintf(path, sizeof(path), "/proc/%u/%s", proc_number(pid), file);
 	f = fopen(path, "re");
 	if (!f)
 		return -1;

@@ -252,6 +252,15 @@ static void look_at_targets(struct session *s, uint64_t now)
 	}
 }
 
+/* Perf events know an address space by the task that they were made for. */
+static void look_for_main_thread(struct session *s)
+{
+	if (s->deaf || proc_number(s->o.pid) == s->o.pid)
+		return;
+	s->deaf = true;
+	session_miss(s, s->o.pid, -EOWNERDEAD);
+}
+
 static void do_due(struct session *s)
 {
 	uint64_t now = now_ns();
@@ -261,8 +270,10 @@ static void do_due(struct session *s)
 		s->next_verify = now_ns() + s->o.verify_ms * 1000000ull;
 	}
 	session_look_at_rss(s);
-	if (s->uprobes)
+	if (s->uprobes) {
 		session_warn_of_price(s);
+		look_for_main_thread(s);
+	}
 	if (s->attach && now >= s->next_look)
 		look_at_targets(s, now);
 	session_find_chunks(s, now);

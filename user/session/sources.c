@@ -164,6 +164,11 @@ static void say_missing(struct session *s, uint32_t tgid, int err)
 			s,
 			"process %u opens a library past the shim (RTLD_DEEPBIND or dlmopen): allocator calls may be missing",
 			tgid);
+	else if (err == -EOWNERDEAD)
+		session_say(
+			s,
+			"the main thread of process %u has ended, by which uprobes know it: allocator calls are missing",
+			tgid);
 	else
 		session_say(
 			s,
