@@ -278,7 +278,7 @@ static void test_refused(void **state)
 		{ word_ctrl(CTRL_STACK, STACK_TRUNCATED) },
 		{ word_ctrl(CTRL_STACK, STACK_FRAMES_MAX + 1) },
 		{ word_ctrl(CTRL_STACK, 2 * STACK_TRUNCATED + 1) },
-		{ word_ctrl(CTRL_TID, WORD_TID_MAX + 1) },
+		{ word_ctrl(CTRL_TID, 2 * WORD_TID_MAX + 1) },
 		{ word_body(WORD_FREE, 1, 16) },
 		{ word_body(WORD_REALLOC, 1, 16) },
 		{ word_body(WORD_LEAVE, 0, 16) },

@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "intake/proc.h"
+#include "intake/threads.h"
 #include "intake/queue.h"
 #include "probe/words.h"
 
@@ -55,7 +56,7 @@
  * kernel may differ by is far less than this.
  */
 #define FUTURE_NS 100000000
-/* Of a process whose thread ids mean nothing to us. */
+/* Of a process, for what is no thread of it. */
 #define ANONYMOUS_RINGS 1024
 
 struct ring {
@@ -67,7 +68,7 @@ struct ring {
 	unsigned int level;
 	uint64_t head, tail; /* ours; everything below tail was copied out */
 	uint32_t tgid;
-	bool foreign; /* thread ids of another pid namespace: told as 0 */
+	bool foreign; /* thread ids of another pid namespace */
 	bool gone; /* its process is: free it when all is taken */
 	bool retired; /* as if gone, unless more words come */
 	bool broken;
@@ -95,6 +96,7 @@ struct rings {
 	uint32_t populate; /* RING_POPULATE or 0 */
 	bool block, busy;
 	struct ring *first;
+	struct threads *threads;
 	bool over; /* rings_end() */
 	const struct rings_ops *ops;
 	void *ctx;
@@ -234,12 +236,27 @@ static void ring_break(struct rings *rs, struct ring *r)
 	ring_lost(rs, r, 1);
 }
 
+/*
+ * One that is gone by now keeps the number that it gave itself, in a range of its
+ * own: its events must not be taken for another one's.
+ */
+static uint32_t foreign_thread(struct rings *rs, uint32_t tgid, uint32_t tid)
+{
+	bool foreign;
+	uint32_t ours = threads_find(&rs->threads, tgid, tid, &foreign);
+
+	return ours || !tid ? ours : WORD_TID_MAX + tid;
+}
+
 static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w, size_t nr)
 {
+	uint64_t value = word_get_value(*w);
 	struct event ev;
 
-	if (r->foreign && (word_get_value(*w) & 15) == CTRL_TID)
-		*w = word_ctrl(CTRL_TID, 0);
+	if (r->foreign && (value & 15) == CTRL_TID)
+		*w = word_ctrl(CTRL_TID,
+			       foreign_thread(rs, r->told.tgid,
+					      (uint32_t)(value >> 4)));
 	words_decode(&r->told, w, nr, &ev);
 	if (ev.kind == EV_STACK && rs->ops->stack)
 		rs->ops->stack(rs->ctx, &ev);
@@ -609,6 +626,7 @@ void rings_gone(struct rings *rs, uint32_t tgid)
 		ring_drain(rs, r);
 		r->gone = true;
 	}
+	threads_forget(&rs->threads, tgid);
 }
 
 struct rings_totals rings_totals(const struct rings *rs)
@@ -617,14 +635,6 @@ struct rings_totals rings_totals(const struct rings *rs)
 }
 
 /* ---- the handshake ---- */
-
-static bool is_thread_of(uint32_t tgid, uint32_t tid)
-{
-	char path[64];
-
-	snprintf(path, sizeof(path), "/proc/%u/task/%u", tgid, tid);
-	return !access(path, F_OK);
-}
 
 /*
  * A thread writes into one ring. When it asks for another one, its first one is
@@ -636,7 +646,7 @@ static void rings_retire(struct rings *rs, uint32_t tgid, uint32_t tid)
 	struct ring *r;
 
 	for (r = rs->first; r; r = r->next) {
-		if (r->q.st.tgid != tgid || r->foreign || r->gone)
+		if (r->q.st.tgid != tgid || r->gone)
 			continue;
 		ring_drain(rs, r);
 		if (!r->behind && r->told.tid == tid)
@@ -645,15 +655,15 @@ static void rings_retire(struct rings *rs, uint32_t tgid, uint32_t tid)
 }
 
 /*
- * So no process has more rings than threads, however it behaves; where thread
- * ids are not comparable a fixed number limits it.
+ * So no process has more rings than threads, however it behaves; a fixed number
+ * limits those for threads that it has not.
  */
-static bool rings_may_add(const struct rings *rs, uint32_t tgid, bool foreign)
+static bool rings_may_add(const struct rings *rs, uint32_t tgid, uint32_t tid)
 {
 	const struct ring *r;
 	unsigned int nr = 0;
 
-	for (r = rs->first; r && foreign; r = r->next)
+	for (r = rs->first; r && !tid; r = r->next)
 		nr += r->q.st.tgid == tgid;
 	return nr < ANONYMOUS_RINGS;
 }
@@ -685,26 +695,27 @@ static void send_reply(int fd, int error, uint64_t bytes, const int *fds)
 static int serve_ring(struct rings *rs, int fd, uint32_t tgid, uint32_t tid,
 		      uint32_t flags)
 {
-	bool foreign = !is_thread_of(tgid, tid);
 	int fds[2] = { -1, -1 }, err;
+	bool foreign;
 	struct ring *r;
 
 	err = rs->ops->admit(rs->ctx, tgid, flags, &fds[1]);
 	if (err)
 		return err;
-	if (!foreign)
+	tid = threads_find(&rs->threads, tgid, tid, &foreign);
+	if (tid)
 		rings_retire(rs, tgid, tid);
 	errno = ENOSPC;
-	r = rings_may_add(rs, tgid, foreign) ? ring_new(rs, &fds[0]) : NULL;
+	r = rings_may_add(rs, tgid, tid) ? ring_new(rs, &fds[0]) : NULL;
 	if (!r) {
 		err = -errno;
 		if (rs->ops->none)
 			rs->ops->none(rs->ctx, tgid, err);
 		return err;
 	}
-	r->foreign = foreign;
+	r->foreign = foreign || !tid;
 	r->q.st.tgid = tgid;
-	r->q.st.tid = foreign ? 0 : tid;
+	r->q.st.tid = tid;
 	r->told = r->q.st;
 	r->taken_tid = r->told.tid;
 	r->next = rs->first;
@@ -979,6 +990,7 @@ void rings_close(struct rings *rs)
 	}
 	while (rs->nr_peers)
 		peer_drop(rs, 0);
+	threads_free(&rs->threads);
 	close(rs->listen_fd);
 	close(rs->epoll_fd);
 	unlink(rs->path);

@@ -87,7 +87,7 @@ static int ctrl_words(const uint64_t *w, size_t nr)
 {
 	switch (word_get_value(w[0]) & 15) {
 	case CTRL_TID:
-		return ctrl_value(w[0]) <= WORD_TID_MAX ? 1 : -EINVAL;
+		return ctrl_value(w[0]) <= 2 * WORD_TID_MAX ? 1 : -EINVAL;
 	case CTRL_LOST:
 		return 1;
 	case CTRL_STACK:

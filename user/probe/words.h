@@ -78,7 +78,8 @@ enum word_id {
 /* value of a control word */
 enum word_ctrl {
 	/*
-	 * From here on the thread with this id writes (at most WORD_TID_MAX). Its
+	 * From here on the thread with this id writes (at most WORD_TID_MAX; behind
+	 * that, less WORD_TID_MAX, what one of another pid namespace calls itself). Its
 	 * first events carry the sticky values anew, so what follows can be read
 	 * without what came before.
 	 */

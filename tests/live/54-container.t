@@ -1,0 +1,55 @@
+#!/bin/bash
+# Processes of another pid namespace, whose threads call themselves by other numbers than ours.
+set -u
+. "$(dirname "$0")/lib.sh"
+
+PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
+load
+cd "$tmp" || bail "no $tmp"
+space() { vmaheap report --json "$1" | jq -c "[.spaces[] | select(.comm == \"$2\")][0] | $3"; }
+# Which threads of it told of a malloc.
+tellers() { vmaheap script "$1" | grep -w 'malloc(.*' | awk '{print $2}' | grep "^$(space "$1" alloc_threads .pid)/" | sort -u; }
+
+# eight NAME COMMAND...: alloc_threads, recorded as COMMAND has it, told in $name
+eight() {
+	local name=$1
+	shift
+	ok "$name: record" "$@" alloc_threads 2000
+	truth=$(sed -n 's/^allocs.* live \([0-9]*\)$/\1/p' "$tmp/said")
+	vmaheap export --format=sqlite -o "$name.db" "$name"
+	is "$(sqlite3 "$name.db" "SELECT count(*) FROM live WHERE symbol LIKE '%(alloc_threads)'")" "$truth" \
+		"$name: as many chunks live as it says"
+	is "$(space "$name" alloc_threads '[.doubts[] | select(. != null)] | add')" 0 "$name: no doubts"
+	is "$(tellers "$name" | grep -c "/[1-9][0-9]\{0,6\}$")" 9 "$name: all threads are known, each by itself"
+}
+
+eight none vmaheap record --kernel=none -f -o none -- unshare -pf --mount-proc
+eight module vmaheap record -f --verify=50 -o module -- unshare -pf --mount-proc
+like "$(cat "$tmp/said")" ' 0 mismatch' "module: the model is what /proc has"
+is "$(space module alloc_threads '[.functions[].to_kernel] | add > 100')" true "module: calls have what the kernel did"
+eight inside unshare -pf --mount-proc vmaheap record -o inside --
+is "$(space inside alloc_threads '[.functions[].to_kernel] | add > 100')" true "inside: calls have what the kernel did"
+
+# --- threads that begin and end all the time, attached to
+mkfifo in
+unshare -pf --mount-proc alloc_storm 4 10 <in >storm.out 2>storm.err &
+job=$!
+exec 3>in
+until_true 30 grep -q running storm.out || bail "the victim does not run"
+pid=$(pgrep -P $job)
+for kernel in module none; do
+	vmaheap attach --kernel=$kernel -o storm-$kernel -p "$pid" 2>err &
+	attach=$!
+	sees() { [ "$(vmaheap report --json -p "$pid" | jq '.spaces[0].calls.calls > 20000 and .spaces[0].found.at > 0')" = true ]; }
+	until_true 60 sees || fail "$kernel: no calls are seen: $(cat err)"
+	kill -INT $attach
+	wait $attach
+	is $? 0 "$kernel: attach ends on ^C"
+	is "$(space storm-$kernel alloc_storm '[.doubts.double_allocs, .doubts.clipped, .doubts.calls_lost]')" "[0,0,0]" \
+		"$kernel: no thread's calls are taken for another one's"
+	diag "$(tail -4 err)"
+done
+exec 3>&-
+wait $job
+is $? 0 "the victim has found nothing wrong"
+done_testing

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: GPL-2.0
+#include "intake/threads.h"
+
+#include <dirent.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct thread {
+	uint32_t ours, theirs;
+};
+
+/* One process. */
+struct threads {
+	struct threads *next;
+	uint32_t tgid;
+	struct thread *at; /* in the order of /proc/PID/task */
+	size_t nr;
+};
+
+/* What a thread of ours calls itself, 0: it is gone. *nested: not as we do. */
+static uint32_t own_number(uint32_t tid, bool *nested)
+{
+	char path[32], line[256], *number = NULL, *save;
+	uint32_t own = 0;
+	int levels = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/status", tid);
+	f = fopen(path, "re");
+	while (f && !number && fgets(line, sizeof(line), f))
+		if (!strncmp(line, "NSpid:", 6))
+			number = strtok_r(line + 6, "\t\n", &save);
+	for (; number; number = strtok_r(NULL, "\t\n", &save), levels++)
+		own = (uint32_t)strtoul(number, NULL, 10);
+	if (f)
+		fclose(f);
+	*nested = levels > 1;
+	return own;
+}
+
+static bool is_thread_of(uint32_t tgid, uint32_t tid)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u", tgid, tid);
+	return !access(path, F_OK);
+}
+
+static struct threads *process_of(struct threads *t, uint32_t tgid)
+{
+	while (t && t->tgid != tgid)
+		t = t->next;
+	return t;
+}
+
+static struct threads *process_add(struct threads **t, uint32_t tgid)
+{
+	struct threads *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return NULL;
+	p->tgid = tgid;
+	p->next = *t;
+	return *t = p;
+}
+
+/* *from: where the search begins; new ones come last. */
+static uint32_t known(const struct threads *p, uint32_t ours, size_t *from)
+{
+	size_t i;
+
+	for (i = *from; i < p->nr; i++)
+		if (p->at[i].ours == ours) {
+			*from = i + 1;
+			return p->at[i].theirs;
+		}
+	return 0;
+}
+
+/* Those that are there now; only who was not known yet is looked at. */
+static void look(struct threads *p)
+{
+	struct thread *now = NULL, *more;
+	size_t nr = 0, room = 0, from = 0;
+	struct dirent *d;
+	char path[32];
+	bool nested;
+	DIR *dir;
+
+	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
+	dir = opendir(path);
+	while (dir && (d = readdir(dir))) {
+		struct thread t = { .ours = (uint32_t)atol(d->d_name) };
+
+		if (!t.ours)
+			continue;
+		t.theirs = known(p, t.ours, &from);
+		if (!t.theirs)
+			t.theirs = own_number(t.ours, &nested);
+		if (nr == room) {
+			room = room ? 2 * room : 16;
+			more = realloc(now, room * sizeof(*now));
+			if (!more)
+				break;
+			now = more;
+		}
+		now[nr++] = t;
+	}
+	if (dir)
+		closedir(dir);
+	free(p->at);
+	p->at = now;
+	p->nr = nr;
+}
+
+static uint32_t find(const struct threads *p, uint32_t theirs)
+{
+	size_t i;
+
+	for (i = 0; i < p->nr; i++)
+		if (p->at[i].theirs == theirs)
+			return p->at[i].ours;
+	return 0;
+}
+
+uint32_t threads_find(struct threads **t, uint32_t tgid, uint32_t tid,
+		      bool *foreign)
+{
+	struct threads *p = process_of(*t, tgid);
+	uint32_t before, now;
+	bool nested;
+
+	*foreign = p;
+	if (!p) {
+		own_number(tgid, foreign);
+		if (!*foreign)
+			return is_thread_of(tgid, tid) ? tid : 0;
+		p = process_add(t, tgid);
+		if (!p)
+			return 0;
+	}
+	before = find(p, tid);
+	if (before && own_number(before, &nested) == tid &&
+	    is_thread_of(tgid, before))
+		return before;
+	look(p);
+	now = find(p, tid);
+	return now ? now : before;
+}
+
+void threads_forget(struct threads **t, uint32_t tgid)
+{
+	struct threads *p;
+
+	for (; (p = *t); t = &p->next) {
+		if (p->tgid != tgid)
+			continue;
+		*t = p->next;
+		free(p->at);
+		free(p);
+		return;
+	}
+}
+
+void threads_free(struct threads **t)
+{
+	while (*t)
+		threads_forget(t, (*t)->tgid);
+}
