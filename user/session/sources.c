@@ -229,15 +229,23 @@ static void on_uprobe_closing(void *ctx, struct uprobe_thread *t)
 }
 
 /* errno EOPNOTSUPP: this process does not take it. */
+static int refuse_shim(struct session *s, char **why, const char *reason,
+		       const char *more)
+{
+	if (asprintf(why, "the shim cannot be put into process %u: %s%s%s",
+		     s->o.pid, reason, more ? ": " : "", more ? more : "") < 0)
+		*why = NULL;
+	errno = EOPNOTSUPP;
+	return -1;
+}
+
 static int start_inject(struct session *s, char **why)
 {
 	char *reason = NULL;
 
 	if (!attach_inject(s->attach, &reason))
 		return 0;
-	if (asprintf(why, "the shim cannot be put into process %u: %s",
-		     s->o.pid, reason ? reason : "no memory") < 0)
-		*why = NULL;
+	refuse_shim(s, why, reason ? reason : "no memory", NULL);
 	free(reason);
 	errno = EOPNOTSUPP;
 	return -1;
@@ -276,6 +284,10 @@ static int start_shim(struct session *s, char **why)
 		rings_set_stacks(s->rings, s->o.stack_bytes);
 		return s->attach ? start_inject(s, why) : 0;
 	}
+	if (stamp && s->attach)
+		return refuse_shim(s, why,
+				   "no folder that it sees takes a socket",
+				   strerror(errno));
 	if (asprintf(why, "%s: %s", stamp ? s->o.shim_sock : VMAHEAP_STAMP_PATH,
 		     strerror(errno)) < 0)
 		*why = NULL;
