@@ -95,6 +95,11 @@ is $? 0 "the same as any user: exit status"
 like "$(cat own-user.err)" 'allocator opaque \(uprobes need root\)' "the same as any user: it is said"
 is "$(vmaheap report --json own-user | jq -c '.spaces[-1].calls')" null "and not that there was new without malloc"
 # What is executed later has the shim, which sees the C++ library's calls at best.
+vmaheap record --kernel=none -f -o own-child -- sh -c '"$0"; :' "$victims/alloc_ops-own" >own-child.truth 2>own-child.err
+is "$(vmaheap report --json own-child | jq -c '.spaces[-1] | [.comm, .doubts.calls_lost > 0]')" '["alloc_ops-own",true]' \
+	"a child without the module: it is there, and that its calls are missing"
+like "$(vmaheap maps own-child -p "$(vmaheap report --json own-child | jq '.spaces[-1].pid')")" 'alloc_ops-own' "its VMAs are seen"
+
 for p in own own-sysv; do
 	vmaheap record -o $p-later -f -- sh -c "exec '$victims/alloc_ops-$p'" >$p-later.truth 2>$p-later.err
 	is "$? $(grep -o 'lost: [0-9]*' $p-later.err)" "0 lost: 1" "$p, executed by another program: a loss"

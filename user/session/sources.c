@@ -179,9 +179,13 @@ static void say_missing(struct session *s, uint32_t tgid, int err)
 void session_miss(void *ctx, uint32_t tgid, int err)
 {
 	struct session *s = ctx;
+	int stamp_fd;
 
 	if (!s->rings_lost)
 		say_missing(s, tgid, err);
+	/* Its VMAs are seen all the same. One with a malloc of its own says so at once. */
+	if (s->sampled)
+		sampled_admit(s->sampled, tgid, err == -EEXIST, &stamp_fd);
 	session_catch_up(s); /* its address space may be new */
 	session_lose(s, s->horizon, tgid, 1);
 }
