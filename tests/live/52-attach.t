@@ -7,7 +7,7 @@ PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/build/tests/victims
 load
 cd "$tmp" || bail "no $tmp"
 # The shim's region, less its image.
-mapped() { awk -F'[- ]' '$1 >= "100000000000" && $1 < "10fffc000000" && length($1) == 12' "/proc/$1/maps"; }
+mapped() { awk -F'[- ]' '$1 >= "480000000000" && $1 < "48fffc000000" && length($1) == 12' "/proc/$1/maps"; }
 calls_of() { vmaheap report --json -p "$1" | jq '[.spaces[] | select(.pid == '"$1"')] | .[0].calls.calls'; }
 sees() { [ "$(calls_of "$1")" -gt "$2" ]; }
 

@@ -263,7 +263,7 @@ static void mapped_chunk(struct story *st)
 /* A thread: its stack, its arena, and the shim's ring for it. */
 static void thread(struct story *st)
 {
-	const uint64_t ours = 0x100000000000ull;
+	const uint64_t ours = 0x480000000000ull;
 	struct vma_desc stack[] = { anon_vma(TSTACK, TSTACK + 0x801000, 0) };
 	struct vma_desc guarded[] = { anon_vma(TSTACK, TSTACK + 0x1000, 0),
 				      anon_vma(TSTACK + 0x1000,

@@ -75,8 +75,8 @@ struct rss {
  * begins a place and can be read and written, or is of an image, at the end of
  * the region. As in probe/words.h and inject.h (checked in intake/words.c).
  */
-#define OURS_START 0x100000000000ull
-#define OURS_END 0x110000000000ull
+#define OURS_START 0x480000000000ull
+#define OURS_END 0x490000000000ull
 #define OURS_PLACE (1ull << 26)
 #define OURS_IMAGE_PLACE (1ull << 22)
 #define OURS_IMAGE (1ull << 20)

@@ -325,12 +325,15 @@ struct shim_reply {
 
 /*
  * Where the shim puts its own mappings: far from the brk heap and from
- * mmap_base, so that they cannot keep the target's own VMAs from merging.
+ * mmap_base, so that they cannot keep the target's own VMAs from merging; and where
+ * others have no favourite addresses: ZGC has its heap at 4, 8 and 16 TiB (seen with
+ * JDK 17), V8 draws its own below 64 TiB (GetRandomMmapAddr()), MemorySanitizer has
+ * no use for what is from there to 80 TiB (msan.h).
  * The region is [SHIM_REGION, SHIM_REGION + SHIM_REGION_BYTES). The process may
  * have memory of its own there; each mapping of the shim begins a place, none is
  * larger than one, and all but images (probe/inject.h) can be read and written.
  */
-#define SHIM_REGION 0x100000000000ull
+#define SHIM_REGION 0x480000000000ull
 #define SHIM_REGION_BYTES 0x010000000000ull
 #define SHIM_PLACE_BYTES (1ull << 26) /* larger than any ring */
 #define SHIM_WIPED_PLACES 16u /* by fork: the first ones */
