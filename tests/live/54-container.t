@@ -38,6 +38,9 @@ job=$!
 exec 3>in
 until_true 30 grep -q running storm.out || bail "the victim does not run"
 pid=$(pgrep -P $job)
+vmaheap heap --stop --json -p "$pid" | jq '.threads[].tid | select(.)' >threads
+is "$(while read -r tid; do [ -d "/proc/$pid/task/$tid" ] && echo yes; done <threads | wc -l | jq '. >= 4')" true \
+	"heap knows its threads by our numbers"
 for kernel in module none; do
 	vmaheap attach --kernel=$kernel -o storm-$kernel -p "$pid" 2>err &
 	attach=$!

@@ -19,8 +19,7 @@ struct threads {
 	size_t nr;
 };
 
-/* What a thread of ours calls itself, 0: it is gone. *nested: not as we do. */
-static uint32_t own_number(uint32_t tid, bool *nested)
+uint32_t threads_own(uint32_t tid, bool *foreign)
 {
 	char path[32], line[256], *number = NULL, *save;
 	uint32_t own = 0;
@@ -36,7 +35,7 @@ static uint32_t own_number(uint32_t tid, bool *nested)
 		own = (uint32_t)strtoul(number, NULL, 10);
 	if (f)
 		fclose(f);
-	*nested = levels > 1;
+	*foreign = levels > 1;
 	return own;
 }
 
@@ -98,7 +97,7 @@ static void look(struct threads *p)
 			continue;
 		t.theirs = known(p, t.ours, &from);
 		if (!t.theirs)
-			t.theirs = own_number(t.ours, &nested);
+			t.theirs = threads_own(t.ours, &nested);
 		if (nr == room) {
 			room = room ? 2 * room : 16;
 			more = realloc(now, room * sizeof(*now));
@@ -134,7 +133,7 @@ uint32_t threads_find(struct threads **t, uint32_t tgid, uint32_t tid,
 
 	*foreign = p;
 	if (!p) {
-		own_number(tgid, foreign);
+		threads_own(tgid, foreign);
 		if (!*foreign)
 			return is_thread_of(tgid, tid) ? tid : 0;
 		p = process_add(t, tgid);
@@ -142,7 +141,7 @@ uint32_t threads_find(struct threads **t, uint32_t tgid, uint32_t tid,
 			return 0;
 	}
 	before = find(p, tid);
-	if (before && own_number(before, &nested) == tid &&
+	if (before && threads_own(before, &nested) == tid &&
 	    is_thread_of(tgid, before))
 		return before;
 	look(p);

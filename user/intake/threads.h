@@ -10,6 +10,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* What a thread of ours calls itself; 0: it is gone. *foreign: not as we do. */
+uint32_t threads_own(uint32_t tid, bool *foreign);
+
 /* Of the processes of other namespaces; NULL: none yet. */
 struct threads;
 

@@ -10,6 +10,7 @@
 
 #include "intake/libc.h"
 #include "intake/proc.h"
+#include "intake/threads.h"
 #include "session/look.h"
 
 #define STOP_MS 100
@@ -25,7 +26,8 @@ struct sight {
 	size_t nr;
 	struct pt_range *ranges, *data, *anon;
 	size_t nr_ranges, nr_data, nr_anon;
-	uint32_t *tids;
+	uint32_t *tids,
+		*theirs; /* what they call themselves, and so does libc */
 	size_t nr_tids;
 	struct pt_range brk;
 	struct libc_symbols symbols;
@@ -179,6 +181,31 @@ static int read_tids(struct sight *s, uint32_t pid)
 	return 0;
 }
 
+static int read_theirs(struct sight *s, uint32_t pid)
+{
+	bool foreign;
+	size_t i;
+
+	s->theirs = calloc(s->nr_tids + 1, sizeof(*s->theirs));
+	if (!s->theirs)
+		return -ENOMEM;
+	threads_own(pid, &foreign);
+	for (i = 0; i < s->nr_tids; i++)
+		s->theirs[i] = foreign ? threads_own(s->tids[i], &foreign) :
+					 s->tids[i];
+	return 0;
+}
+
+static uint32_t ours(const struct sight *s, uint32_t theirs)
+{
+	size_t i;
+
+	for (i = 0; theirs && i < s->nr_tids; i++)
+		if (s->theirs[i] == theirs)
+			return s->tids[i];
+	return 0;
+}
+
 /* Of a process that stands still: those with a control block, which points at itself. */
 static int read_threads(struct look *l, const struct proc_stopped *st)
 {
@@ -219,6 +246,8 @@ static int gather(struct sight *s, uint32_t pid, bool by_symbol,
 		err = -ENOMEM;
 	if (!err)
 		err = read_tids(s, pid);
+	if (!err)
+		err = read_theirs(s, pid);
 	if (err) {
 		*why = err == -EACCES || err == -EPERM ?
 			       "it may not be read by you: run as root (sudo)" :
@@ -239,6 +268,7 @@ static void drop(struct sight *s)
 	free(s->data);
 	free(s->anon);
 	free(s->tids);
+	free(s->theirs);
 }
 
 static int keep_vmas(struct look *l, const struct sight *s)
@@ -264,7 +294,7 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 		.nr_data = s->nr_data,
 		.anon = s->anon,
 		.nr_anon = s->nr_anon,
-		.tids = s->tids,
+		.tids = s->theirs,
 		.nr_tids = s->nr_tids,
 		.at = l->at,
 		.nr_at = l->nr_at,
@@ -275,13 +305,18 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 		.mp = s->symbols.mp ? s->bias + s->symbols.mp : 0,
 	};
 	uint8_t byte;
+	size_t i;
+	int err;
 
 	if (s->nr_data &&
 	    memory_read(l->memory, s->data[0].start, &byte, 1) == -EPERM) {
 		*why = "it may not be read by you: run as root (sudo)";
 		return -EPERM;
 	}
-	return pt_read(&t, &l->book, why);
+	err = pt_read(&t, &l->book, why);
+	for (i = 0; !err && i < l->book.nr_threads; i++)
+		l->book.threads[i].tid = ours(s, l->book.threads[i].tid);
+	return err;
 }
 
 /* The number behind key in /proc/PID/FILE; -1: there is none. */
