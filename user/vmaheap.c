@@ -242,7 +242,8 @@ static int run_heap(const struct command *c, const struct args *a)
 	if (!a->pid || a->nr_rest)
 		return usage_of(c, stderr);
 	proc_comm(a->pid, comm);
-	err = look_open(&l, a->pid, a->stop, !a->no_symbols, &why);
+	err = look_open(&l, a->pid, a->stop ? LOOK_TRY_STOP : LOOK_RUNNING,
+			!a->no_symbols, &why);
 	if (err) {
 		look_close(&l);
 		return fail("process %u: %s", a->pid,

@@ -315,30 +315,21 @@ static int seize_error(uint32_t pid, pid_t tid, int err)
 	return state == 'X' || state == 'Z' ? -ESRCH : -err;
 }
 
-static int stop_thread(uint32_t pid, pid_t tid, uint64_t deadline)
+/*
+ * Asks a thread to stop. -EAGAIN: not now: one that would stop only later is not
+ * seized at all, and one that we still trace from an earlier attempt is to be let
+ * go first.
+ */
+static int begin_stop(uint32_t pid, pid_t tid)
 {
-	bool seized = true;
-	int rc;
-
-	/*
-	 * Such a thread would stop only later: then it is not seized at all. One
-	 * that we still trace from an earlier attempt is to be let go first.
-	 */
-	while (is_held(tid) || in_kernel_sleep(pid, tid)) {
-		if (now_ms() > deadline)
-			return -ETIMEDOUT;
-		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
-		proc_reap();
-	}
+	if (is_held(tid) || in_kernel_sleep(pid, tid))
+		return -EAGAIN;
 	if (ptrace(PTRACE_SEIZE, tid, 0, 0))
 		return seize_error(pid, tid, errno);
-	if (ptrace(PTRACE_INTERRUPT, tid, 0, 0))
-		rc = -errno; /* it has been killed meanwhile */
-	else
-		rc = wait_stop(tid, deadline, &seized);
-	if (rc < 0 && seized)
-		hold(tid);
-	return rc;
+	if (!ptrace(PTRACE_INTERRUPT, tid, 0, 0))
+		return 0;
+	hold(tid);
+	return -ESRCH; /* it has been killed meanwhile */
 }
 
 static bool is_stopped(const struct proc_stopped *s, pid_t tid)
@@ -367,32 +358,30 @@ static int keep_thread(struct proc_stopped *s, pid_t tid)
 }
 
 /*
- * One thread: stop it. A thread caught while a signal is being delivered is let
- * go with the signal and caught again, so that the signal is not lost and the
- * handler runs while nobody looks.
+ * A thread caught while a signal is being delivered is let go with the signal, to
+ * be caught again, so that the signal is not lost and the handler runs while nobody
+ * looks.
  */
-static int stop_one(struct proc_stopped *s, uint32_t pid, pid_t tid,
-		    uint64_t deadline)
+static int end_stop(struct proc_stopped *s, pid_t tid, uint64_t deadline)
 {
-	int rc, sig;
+	bool seized = true;
+	int rc = wait_stop(tid, deadline, &seized), sig;
 
-	do {
-		rc = stop_thread(pid, tid, deadline);
-		if (rc < 0)
-			return rc;
-		sig = pending_signal(rc);
-		if (sig)
-			let_go(tid, sig);
-	} while (sig);
-	rc = keep_thread(s, tid);
-	if (rc)
-		let_go(tid, 0);
-	return rc;
+	if (rc < 0) {
+		if (seized)
+			hold(tid);
+		return rc;
+	}
+	sig = pending_signal(rc);
+	if (!sig && !keep_thread(s, tid))
+		return 0;
+	let_go(tid, sig);
+	return sig ? 0 : -ENOMEM;
 }
 
-/* Stops the threads that are listed now; *found counts those that were new. */
-static int stop_listed(uint32_t pid, struct proc_stopped *s, uint64_t deadline,
-		       size_t *found)
+/* Asks all that are listed now and not stopped yet; *wait: some can only later. */
+static int begin_all(uint32_t pid, const struct proc_stopped *s,
+		     struct proc_stopped *begun, bool *wait)
 {
 	char path[64];
 	struct dirent *d;
@@ -403,32 +392,64 @@ static int stop_listed(uint32_t pid, struct proc_stopped *s, uint64_t deadline,
 	dir = opendir(path);
 	if (!dir)
 		return -ESRCH;
-	*found = 0;
 	while (!err && (d = readdir(dir))) {
 		pid_t tid = (pid_t)atol(d->d_name);
 
 		if (tid <= 0 || is_stopped(s, tid))
 			continue;
-		err = stop_one(s, pid, tid, deadline);
-		if (err == -ESRCH)
-			err = 0; /* this thread is exiting, the others count */
-		else
-			++*found;
+		err = begin_stop(pid, tid);
+		if (!err) {
+			err = keep_thread(begun, tid);
+			if (err)
+				hold(tid);
+			continue;
+		}
+		*wait |= err == -EAGAIN;
+		if (err == -EAGAIN || err == -ESRCH)
+			err = 0; /* it is exiting, the others count */
 	}
 	closedir(dir);
+	return err;
+}
+
+/*
+ * Stops the threads that are listed now, all at once: one by one, of a thousand
+ * each would have to be waited for. *more: there were some.
+ */
+static int stop_listed(uint32_t pid, struct proc_stopped *s, uint64_t deadline,
+		       bool *more)
+{
+	struct proc_stopped begun = { 0 };
+	bool wait = false;
+	int err = begin_all(pid, s, &begun, &wait), rc;
+	size_t i;
+
+	for (i = 0; i < begun.nr; i++) {
+		rc = end_stop(s, begun.tids[i], err ? 0 : deadline);
+		if (rc && rc != -ESRCH && !err)
+			err = rc;
+	}
+	*more = begun.nr || wait;
+	free(begun.tids);
+	if (!err && wait && now_ms() > deadline)
+		return -ETIMEDOUT;
+	if (!err && wait) {
+		nanosleep(&(struct timespec){ .tv_nsec = 500000 }, NULL);
+		proc_reap();
+	}
 	return err;
 }
 
 int proc_stop(uint32_t pid, unsigned int ms, struct proc_stopped *s)
 {
 	uint64_t deadline = now_ms() + ms;
-	size_t found = 1;
+	bool more = true;
 	int err = 0;
 
 	memset(s, 0, sizeof(*s));
 	/* Until a round finds no new thread: a running one may make more. */
-	while (!err && found)
-		err = stop_listed(pid, s, deadline, &found);
+	while (!err && more)
+		err = stop_listed(pid, s, deadline, &more);
 	if (!err && !s->nr)
 		err = -ESRCH;
 	if (err)

@@ -54,14 +54,12 @@ static int walk_once(uint32_t pid, bool stop, struct found_list *l,
 		     const char **why)
 {
 	struct look look;
-	int err = look_open(&look, pid, stop, true, why);
+	int err = look_open(&look, pid, stop ? LOOK_STOP : LOOK_RUNNING, true,
+			    why);
 
 	if (err && !look.opaque)
 		return err;
-	if (!err && stop && !look.stopped) {
-		*why = "a thread of it does not stop";
-		err = -EAGAIN;
-	} else if (!err && !is_consistent(&look.book)) {
+	if (!err && !is_consistent(&look.book)) {
 		*why = "it changes too fast";
 		err = -EAGAIN;
 	}

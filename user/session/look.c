@@ -377,19 +377,27 @@ static bool is_32(const struct look *l)
 	return l->vmas[l->nr_vmas - 1].end <= 1ull << 32;
 }
 
-int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
+int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 	      const char **why)
 {
 	struct proc_stopped st = { 0 };
 	struct sight s = { 0 };
-	int err;
+	int err = 0;
 
 	*why = NULL;
 	*l = (struct look){ .pid = pid, .ts = now_ns() };
 	l->memory = memory_open(pid);
 	if (!l->memory)
 		return -ENOMEM;
-	l->stopped = stop && !proc_stop(pid, STOP_MS, &st);
+	if (stop != LOOK_RUNNING)
+		err = proc_stop(pid, STOP_MS, &st);
+	l->stopped = stop != LOOK_RUNNING && !err;
+	if (stop == LOOK_STOP && err) {
+		*why = err == -ESRCH ? "no such process" :
+				       "a thread of it does not stop";
+		look_close(l);
+		return err == -ESRCH ? err : -EAGAIN;
+	}
 	err = gather(&s, pid, by_symbol, why);
 	if (!err)
 		err = keep_vmas(l, &s);

@@ -29,13 +29,20 @@ struct look {
 	size_t nr_at;
 };
 
+/* Does the process stand still meanwhile? */
+enum look_stop {
+	LOOK_RUNNING,
+	LOOK_TRY_STOP, /* where that cannot be, it is read as it runs */
+	LOOK_STOP, /* where that cannot be, it is not read: -EAGAIN */
+};
+
 /*
  * 0 or -errno; *why is a sentence that says so, or what is incomplete (static;
  * NULL: nothing is). Where the allocator is another (-ENOENT, -EBADMSG: `opaque`)
- * all but the book is there, and to be closed. `stop`: hold the process still meanwhile; where that cannot
- * be, it is read as it runs. `by_symbol` false: do not ask any symbol table.
+ * all but the book is there, and to be closed. `by_symbol` false: do not ask any
+ * symbol table.
  */
-int look_open(struct look *l, uint32_t pid, bool stop, bool by_symbol,
+int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 	      const char **why);
 void look_close(struct look *l);
 
