@@ -40,7 +40,8 @@ struct session {
 	struct attach_cost attach_was;
 	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */
-	bool deaf; /* the main thread that the probes are for has ended */
+	uint64_t headless; /* ns: since when the probes' main thread is gone; or 0 */
+	bool deaf; /* and that is said */
 	unsigned int inside; /* processes that it could not be taken out of */
 	uint64_t next_look;
 	struct uprobes *uprobes;

@@ -17,6 +17,7 @@
 #define TICK_MS 5 /* something came; or less: next_tick() */
 #define TICK_IDLE_MS 50 /* nothing comes: back off to this */
 #define TICK_STAMP_MS 8 /* but to this where the stamps are ours */
+#define HEADLESS_MS 200 /* longer than the threads of a process take to end */
 #define FLUSH_MS 1000 /* partial packets of the trace */
 /*
  * What the model keeps of processes that have ended. Where only the end of a trace
@@ -252,10 +253,19 @@ static void look_at_targets(struct session *s, uint64_t now)
 	}
 }
 
-/* Perf events know an address space by the task that they were made for. */
-static void look_for_main_thread(struct session *s)
+/*
+ * Perf events know an address space by the task that they were made for. Where the
+ * whole process ends, the main thread may do so a moment before the others.
+ */
+static void look_for_main_thread(struct session *s, uint64_t now)
 {
-	if (s->deaf || proc_number(s->o.pid) == s->o.pid)
+	if (s->deaf)
+		return;
+	if (proc_number(s->o.pid) == s->o.pid)
+		s->headless = 0;
+	else if (!s->headless)
+		s->headless = now;
+	if (!s->headless || now - s->headless < HEADLESS_MS * 1000000ull)
 		return;
 	s->deaf = true;
 	session_miss(s, s->o.pid, -EOWNERDEAD);
@@ -272,7 +282,7 @@ static void do_due(struct session *s)
 	session_look_at_rss(s);
 	if (s->uprobes) {
 		session_warn_of_price(s);
-		look_for_main_thread(s);
+		look_for_main_thread(s, now);
 	}
 	if (s->attach && now >= s->next_look)
 		look_at_targets(s, now);
