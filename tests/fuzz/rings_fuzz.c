@@ -37,7 +37,7 @@ static void words(void *ctx, uint32_t tgid, uint32_t tid, const uint64_t *w,
 	int n;
 
 	(void)ctx;
-	MUST(tgid == 1 && tid <= WORD_TID_MAX && nr);
+	MUST(tgid == 1 && tid <= 2 * WORD_TID_MAX && nr);
 	for (; nr; w += n, nr -= (size_t)n) {
 		n = words_decode(&st, w, nr, &ev);
 		MUST(n > 0 && (size_t)n <= nr && ev.kind == EV_CALL);
@@ -70,7 +70,7 @@ static void take(struct ring *r, unsigned int nr)
 
 	while (nr-- && (ev = ring_peek(r, &sure))) {
 		MUST(ev->kind == EV_CALL || ev->kind == EV_CALLS_LOST);
-		MUST(ev->tgid == 1 && ev->tid <= WORD_TID_MAX);
+		MUST(ev->tgid == 1 && ev->tid <= 2 * WORD_TID_MAX);
 		ring_pop(r);
 	}
 }

@@ -960,6 +960,12 @@ static void test_foreign(void **state)
 	publish(&p);
 	rings_drain(f->rs);
 	assert_int_equal(ring_peek(p.ring, &sure)->tid, WORD_TID_MAX + 2);
+	ring_pop(p.ring);
+	put(&p, word_ctrl(CTRL_TID, 2 * WORD_TID_MAX)); /* nobody's number */
+	put(&p, word_body(WORD_FREE, 0, 0x20));
+	publish(&p);
+	rings_drain(f->rs);
+	assert_int_equal(ring_peek(p.ring, &sure)->tid, 0);
 	for (i = 1; i < 1024; i++) {
 		a = ask(f, SHIM_RING, 1, fds);
 		assert_int_equal(a.error, 0);

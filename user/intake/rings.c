@@ -243,9 +243,12 @@ static void ring_break(struct rings *rs, struct ring *r)
 static uint32_t foreign_thread(struct rings *rs, uint32_t tgid, uint32_t tid)
 {
 	bool foreign;
-	uint32_t ours = threads_find(&rs->threads, tgid, tid, &foreign);
+	uint32_t ours;
 
-	return ours || !tid ? ours : WORD_TID_MAX + tid;
+	if (!tid || tid > WORD_TID_MAX)
+		return 0;
+	ours = threads_find(&rs->threads, tgid, tid, &foreign);
+	return ours ? ours : WORD_TID_MAX + tid;
 }
 
 static void ring_ctrl(struct rings *rs, struct ring *r, uint64_t *w, size_t nr)
