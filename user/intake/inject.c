@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "intake/inject.h"
 
-#include <dirent.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -160,17 +159,13 @@ __attribute__((format(printf, 2, 3))) static int refuse(char **why,
 /* Filters are a thread's. */
 static bool any_filtered(uint32_t pid)
 {
+	uint32_t *tids;
+	long i, nr = proc_tids(pid, &tids);
 	bool any = false;
-	struct dirent *d;
-	char path[64];
-	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%u/task", pid);
-	dir = opendir(path);
-	while (dir && !any && (d = readdir(dir)))
-		any = proc_filtered((pid_t)atol(d->d_name));
-	if (dir)
-		closedir(dir);
+	for (i = 0; i < nr && !any; i++)
+		any = proc_filtered((pid_t)tids[i]);
+	free(tids);
 	return any;
 }
 

@@ -76,6 +76,40 @@ static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 	return err;
 }
 
+long proc_tids(uint32_t pid, uint32_t **tids)
+{
+	size_t nr = 0, room = 0;
+	uint32_t tid, *more;
+	struct dirent *d;
+	char path[32];
+	DIR *dir;
+
+	*tids = NULL;
+	snprintf(path, sizeof(path), "/proc/%u/task", pid);
+	dir = opendir(path);
+	if (!dir)
+		return -errno;
+	while ((d = readdir(dir))) {
+		tid = (uint32_t)atol(d->d_name);
+		if (!tid) /* . and .. */
+			continue;
+		if (nr == room) {
+			room = room ? 2 * room : 16;
+			more = realloc(*tids, room * sizeof(*more));
+			if (!more)
+				break;
+			*tids = more;
+		}
+		(*tids)[nr++] = tid;
+	}
+	closedir(dir);
+	if (!d)
+		return (long)nr;
+	free(*tids);
+	*tids = NULL;
+	return -ENOMEM;
+}
+
 static bool has_program(uint32_t tid)
 {
 	char path[32], byte;
@@ -86,23 +120,17 @@ static bool has_program(uint32_t tid)
 
 uint32_t proc_number(uint32_t pid)
 {
-	struct dirent *d;
-	uint32_t tid = 0;
-	char path[32];
-	DIR *dir;
+	uint32_t *tids, number = pid;
+	long i, nr;
 
 	if (has_program(pid))
 		return pid;
-	snprintf(path, sizeof(path), "/proc/%u/task", pid);
-	dir = opendir(path);
-	while (dir && !tid && (d = readdir(dir))) {
-		tid = (uint32_t)atol(d->d_name);
-		if (tid == pid || (tid && !has_program(tid)))
-			tid = 0;
-	}
-	if (dir)
-		closedir(dir);
-	return tid ? tid : pid;
+	nr = proc_tids(pid, &tids);
+	for (i = 0; i < nr && number == pid; i++)
+		if (tids[i] != pid && has_program(tids[i]))
+			number = tids[i];
+	free(tids);
+	return number;
 }
 
 long proc_maps(uint32_t pid, struct proc_map **maps)
@@ -383,19 +411,16 @@ static int end_stop(struct proc_stopped *s, pid_t tid, uint64_t deadline)
 static int begin_all(uint32_t pid, const struct proc_stopped *s,
 		     struct proc_stopped *begun, bool *wait)
 {
-	char path[64];
-	struct dirent *d;
+	uint32_t *tids;
+	long i, nr = proc_tids(pid, &tids);
 	int err = 0;
-	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%u/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		return -ESRCH;
-	while (!err && (d = readdir(dir))) {
-		pid_t tid = (pid_t)atol(d->d_name);
+	if (nr < 0)
+		return nr == -ENOMEM ? -ENOMEM : -ESRCH;
+	for (i = 0; i < nr && !err; i++) {
+		pid_t tid = (pid_t)tids[i];
 
-		if (tid <= 0 || is_stopped(s, tid))
+		if (is_stopped(s, tid))
 			continue;
 		err = begin_stop(pid, tid);
 		if (!err) {
@@ -408,7 +433,7 @@ static int begin_all(uint32_t pid, const struct proc_stopped *s,
 		if (err == -EAGAIN || err == -ESRCH)
 			err = 0; /* it is exiting, the others count */
 	}
-	closedir(dir);
+	free(tids);
 	return err;
 }
 

@@ -34,6 +34,12 @@ int proc_map_line(const char *line, struct proc_map *m, const char **name);
 uint32_t proc_number(uint32_t pid);
 
 /*
+ * The threads of process pid, in the order of /proc/PID/task: new ones come last. *tids
+ * is malloc'ed. Their number, or -errno (ENOENT: no such process; ENOMEM), and NULL.
+ */
+long proc_tids(uint32_t pid, uint32_t **tids);
+
+/*
  * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
  * the process (arch/x86/entry/vsyscall: a gate VMA). *maps is malloc'ed. The
  * number of lines, or -errno (ENOENT, ESRCH: no such process, or it has no memory

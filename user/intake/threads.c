@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0
 #include "intake/threads.h"
 
-#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "intake/proc.h"
 
 struct thread {
 	uint32_t ours, theirs;
@@ -81,37 +82,21 @@ static uint32_t known(const struct threads *p, uint32_t ours, size_t *from)
 /* Those that are there now; only who was not known yet is looked at. */
 static void look(struct threads *p)
 {
-	struct thread *now = NULL, *more;
-	size_t nr = 0, room = 0, from = 0;
-	struct dirent *d;
-	char path[32];
+	uint32_t *tids;
+	long i, nr = proc_tids(p->tgid, &tids);
+	struct thread *now = nr > 0 ? calloc((size_t)nr, sizeof(*now)) : NULL;
+	size_t from = 0;
 	bool nested;
-	DIR *dir;
 
-	snprintf(path, sizeof(path), "/proc/%u/task", p->tgid);
-	dir = opendir(path);
-	while (dir && (d = readdir(dir))) {
-		struct thread t = { .ours = (uint32_t)atol(d->d_name) };
-
-		if (!t.ours)
-			continue;
-		t.theirs = known(p, t.ours, &from);
-		if (!t.theirs)
-			t.theirs = threads_own(t.ours, &nested);
-		if (nr == room) {
-			room = room ? 2 * room : 16;
-			more = realloc(now, room * sizeof(*now));
-			if (!more)
-				break;
-			now = more;
-		}
-		now[nr++] = t;
+	for (i = 0; now && i < nr; i++) {
+		now[i] = (struct thread){ tids[i], known(p, tids[i], &from) };
+		if (!now[i].theirs)
+			now[i].theirs = threads_own(tids[i], &nested);
 	}
-	if (dir)
-		closedir(dir);
+	free(tids);
 	free(p->at);
 	p->at = now;
-	p->nr = nr;
+	p->nr = now ? (size_t)nr : 0;
 }
 
 static uint32_t find(const struct threads *p, uint32_t theirs)

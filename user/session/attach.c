@@ -188,9 +188,9 @@ static void try_in(struct attach *a, struct member *m)
 
 static void look_at(struct attach *a, struct member *m)
 {
+	/* attach_exec() or attach_gone() comes, or has come. */
 	if (m->in && !inject_alive(m->in))
-		drop(a,
-		     m); /* attach_exec() or attach_gone() comes, or has come */
+		drop(a, m);
 	if (m->in)
 		inject_look(m->in);
 	else if (m->tries)

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -154,38 +152,13 @@ static void read_symbols(struct sight *s, uint32_t pid)
 
 static int read_tids(struct sight *s, uint32_t pid)
 {
-	char path[64];
-	size_t room = 0;
-	struct dirent *d;
-	DIR *dir;
-
-	snprintf(path, sizeof(path), "/proc/%u/task", pid);
-	dir = opendir(path);
-	if (!dir)
-		return -errno;
-	while ((d = readdir(dir))) {
-		if (!isdigit((unsigned char)d->d_name[0]))
-			continue;
-		if (s->nr_tids == room) {
-			uint32_t *t =
-				realloc(s->tids, (room * 2 + 16) * sizeof(*t));
-
-			if (!t)
-				break;
-			s->tids = t;
-			room = room * 2 + 16;
-		}
-		s->tids[s->nr_tids++] = (uint32_t)atol(d->d_name);
-	}
-	closedir(dir);
-	return 0;
-}
-
-static int read_theirs(struct sight *s, uint32_t pid)
-{
+	long nr = proc_tids(pid, &s->tids);
 	bool foreign;
 	size_t i;
 
+	if (nr < 0)
+		return (int)nr;
+	s->nr_tids = (size_t)nr;
 	s->theirs = calloc(s->nr_tids + 1, sizeof(*s->theirs));
 	if (!s->theirs)
 		return -ENOMEM;
@@ -246,8 +219,6 @@ static int gather(struct sight *s, uint32_t pid, bool by_symbol,
 		err = -ENOMEM;
 	if (!err)
 		err = read_tids(s, pid);
-	if (!err)
-		err = read_theirs(s, pid);
 	if (err) {
 		*why = err == -EACCES || err == -EPERM ?
 			       "it may not be read by you: run as root (sudo)" :
