@@ -431,7 +431,7 @@ static void put_lost(struct trace_writer *w, uint32_t tid, uint64_t nr)
 	if (t->nr && !t->words.ts)
 		return; /* without a stamp its events are older than the loss */
 	t->lost += nr;
-	assert_int_equal(trace_lost(w, TGID, tid, nr), 0);
+	assert_int_equal(trace_lost(w, TGID, tid, nr, 0), 0);
 }
 
 static void put_anything(struct trace_writer *w, unsigned int times)
@@ -938,7 +938,7 @@ static void test_threads_come_and_go(void **state)
 		assert_int_equal(trace_words(w, 1, i, words, 3), 0);
 		assert_int_equal(trace_words(w, 1, i, words + 2, 1), 0);
 		if (i % 100 == 50)
-			assert_int_equal(trace_lost(w, 1, i, 3), 0);
+			assert_int_equal(trace_lost(w, 1, i, 3, 0), 0);
 		if (i >= AT_ONCE && i % 2)
 			assert_int_equal(trace_gone(w, 1, i - AT_ONCE), 0);
 		if (!(i % AT_ONCE))
@@ -965,6 +965,39 @@ static void test_threads_come_and_go(void **state)
 	for (uint32_t i = 0; i < THREADS; i++)
 		assert_int_equal(seen[i], 1);
 	assert_int_equal(lost, 3 * (THREADS / 100));
+	assert_int_equal(trace_damage(r), 0);
+	trace_reader_free(r);
+}
+
+/* No event of the process says when its losses were: each is told at its time. */
+static void test_losses_of_a_process(void **state)
+{
+	static const uint64_t at[] = { 5000, 9000, 9000, 12000 };
+	struct trace_writer *w;
+	struct trace_reader *r;
+	struct trace_block b;
+	unsigned int n = 0;
+
+	(void)state;
+	w = create(NULL);
+	for (unsigned int i = 0; i < 4; i++) {
+		assert_int_equal(trace_lost(w, 7, 0, i + 1, at[i]), 0);
+		if (i == 2)
+			assert_int_equal(trace_flush(w), 0);
+	}
+	assert_int_equal(trace_close(w), 0);
+	r = open_trace();
+	for (size_t i = 0; i < trace_streams(r); i++) {
+		while (trace_next(r, i, &b) == 1) {
+			if (!b.lost)
+				continue;
+			assert_int_equal(b.tgid, 7);
+			assert_int_equal(b.tid, 0);
+			assert_int_equal(b.lost, n + 1);
+			assert_int_equal(b.ts, at[n++]);
+		}
+	}
+	assert_int_equal(n, 4);
 	assert_int_equal(trace_damage(r), 0);
 	trace_reader_free(r);
 }
@@ -1555,6 +1588,7 @@ int main(void)
 		test(test_packed_nonsense),
 		test(test_stamps_never_run_back),
 		test(test_many_threads),
+		test(test_losses_of_a_process),
 		test(test_threads_come_and_go),
 		test(test_full_disk),
 		test(test_full_from_the_start),

@@ -68,7 +68,7 @@ static void on_lost(void *ctx, uint32_t tgid, uint32_t tid, uint64_t nr)
 	struct session *s = ctx;
 
 	if (s->trace)
-		trace_lost(s->trace, tgid, tid, nr);
+		trace_lost(s->trace, tgid, tid, nr, 0);
 }
 
 static void on_ended(void *ctx, uint32_t tgid, uint32_t tid)
@@ -126,8 +126,8 @@ void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr)
 			    .calls_lost = { nr } };
 
 	model_apply(s->model, &ev, NULL);
-	session_tell_taken(s);
-	on_lost(s, tgid, 0, nr); /* as new as the last record */
+	if (s->trace)
+		trace_lost(s->trace, tgid, 0, nr, ts);
 	s->rings_lost += nr;
 }
 

@@ -137,9 +137,12 @@ int trace_table(struct trace_writer *w, const struct vmaheap_record *entry);
  */
 int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 		const uint64_t *words, size_t nr);
-/* That many events of the thread were lost at this point. */
-int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid,
-	       uint64_t nr);
+/*
+ * That many events of the thread were lost at this point; or at time ts, of a
+ * process (tid 0) of which no later event says when that was.
+ */
+int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr,
+	       uint64_t ts);
 /*
  * After a write error (full disk) the packet that did not fit is dropped whole,
  * its events are counted in events_discarded, what was written before stays

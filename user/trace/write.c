@@ -573,19 +573,6 @@ int trace_words(struct trace_writer *w, uint32_t tgid, uint32_t tid,
 	return err;
 }
 
-int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr)
-{
-	struct source *s = get_source(w, TRACE_ALLOC, tgid, tid);
-	int err;
-
-	if (!s)
-		return -ENOMEM;
-	err = end_packet(w, s);
-	s->lost += nr;
-	s->fresh = true;
-	return err;
-}
-
 /* --- the whole */
 
 /* When the module told something last: all that is known of a silent thread. */
@@ -597,7 +584,7 @@ static uint64_t kernel_ts(const struct trace_writer *w)
 }
 
 /* A packet without events tells of losses that no packet has told yet. */
-static int tell_losses(struct trace_writer *w, struct source *s)
+static int tell_losses(struct trace_writer *w, struct source *s, uint64_t ts)
 {
 	int err;
 
@@ -605,10 +592,26 @@ static int tell_losses(struct trace_writer *w, struct source *s)
 		return 0;
 	if (reserve(w, s, head_bytes(s->kind)))
 		return -ENOMEM;
-	begin_packet(s, s->ts ? s->ts : kernel_ts(w));
+	begin_packet(s, s->ts > ts ? s->ts : ts);
 	err = end_packet(w, s);
 	if (!s->ts && s->stream != NONE)
 		give_back(w, s); /* its events may be older */
+	return err;
+}
+
+int trace_lost(struct trace_writer *w, uint32_t tgid, uint32_t tid, uint64_t nr,
+	       uint64_t ts)
+{
+	struct source *s = get_source(w, TRACE_ALLOC, tgid, tid);
+	int err;
+
+	if (!s)
+		return -ENOMEM;
+	err = end_packet(w, s);
+	s->lost += nr;
+	s->fresh = true;
+	if (ts && !err)
+		err = tell_losses(w, s, ts);
 	return err;
 }
 
@@ -629,7 +632,7 @@ static int flush_source(struct trace_writer *w, struct source *s)
 	int err = end_packet(w, s);
 
 	if (!err)
-		err = tell_losses(w, s);
+		err = tell_losses(w, s, s->ts ? s->ts : kernel_ts(w));
 	if (!s->fresh)
 		rest(w, s);
 	s->fresh = false;
