@@ -831,6 +831,12 @@ static void test_samples_and_losses(void **state)
 	assert_int_equal(model_totals(f.m).orphan_calls, 2);
 	assert_int_equal(f.s->madvises, 1);
 	assert_int_equal(f.s->calls_lost, 6);
+	assert_false(f.s->has_calls);
+	OK(((struct event){ .kind = EV_CALLS_LOST,
+			    .tgid = TGID,
+			    .tid = TID,
+			    .calls_lost = { 1 } }));
+	assert_int_equal(f.s->calls_lost, 7);
 	assert_true(f.s->has_calls);
 	model_free(f.m);
 }

@@ -508,7 +508,8 @@ int apply_calls_lost(struct model *m, const struct event *ev,
 		return 0;
 	}
 	out->space = &b->s;
-	b->s.has_calls = true;
+	/* That nobody hears the process (a loss of no thread) is no source. */
+	b->s.has_calls |= ev->tid != 0;
 	b->s.calls_lost += ev->calls_lost.count;
 	t = hash_get(&m->threads, b->s.mm, ev->tid);
 	if (t) {
