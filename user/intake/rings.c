@@ -83,9 +83,15 @@ struct ring {
 	struct word_queue q;
 };
 
-struct rings {
+struct listener {
 	char *path;
-	int epoll_fd, listen_fd;
+	int fd;
+};
+
+struct rings {
+	struct listener *listeners;
+	size_t nr_listeners;
+	int epoll_fd;
 	int peers[PEERS];
 	unsigned int nr_peers;
 	size_t ring_words; /* of the first level */
@@ -848,12 +854,12 @@ static void peer_refuse(struct rings *rs, int fd)
 	close(fd);
 }
 
-static void accept_peers(struct rings *rs)
+static void accept_peers(struct rings *rs, int listen_fd)
 {
 	int i, fd;
 
 	for (i = 0; i < PEERS; i++) {
-		fd = accept4(rs->listen_fd, NULL, NULL,
+		fd = accept4(listen_fd, NULL, NULL,
 			     SOCK_CLOEXEC | SOCK_NONBLOCK);
 		if (fd < 0)
 			return;
@@ -875,6 +881,16 @@ static void peer_event(struct rings *rs, int fd)
 			peer_drop(rs, i);
 }
 
+static bool is_listener(const struct rings *rs, int fd)
+{
+	size_t i;
+
+	for (i = 0; i < rs->nr_listeners; i++)
+		if (rs->listeners[i].fd == fd)
+			return true;
+	return false;
+}
+
 /* Never waits: a peer that is slow to ask is left in the epoll set. */
 void rings_accept(struct rings *rs)
 {
@@ -882,8 +898,8 @@ void rings_accept(struct rings *rs)
 	int i, n = epoll_wait(rs->epoll_fd, evs, 16, 0);
 
 	for (i = 0; i < n; i++) {
-		if (evs[i].data.fd == rs->listen_fd)
-			accept_peers(rs);
+		if (is_listener(rs, evs[i].data.fd))
+			accept_peers(rs, evs[i].data.fd);
 		else
 			peer_event(rs, evs[i].data.fd);
 	}
@@ -920,24 +936,44 @@ out_close:
 	return -1;
 }
 
-static int open_sockets(struct rings *rs)
+int rings_listen(struct rings *rs, const char *path)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
+	struct listener l = { .path = strdup(path) }, *all;
+	int err;
 
-	rs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	if (rs->epoll_fd < 0)
-		return -1;
-	rs->listen_fd = listen_at(rs->path);
-	if (rs->listen_fd < 0)
-		goto out_epoll;
-	ev.data.fd = rs->listen_fd;
-	if (!epoll_ctl(rs->epoll_fd, EPOLL_CTL_ADD, rs->listen_fd, &ev))
+	all = realloc(rs->listeners, (rs->nr_listeners + 1) * sizeof(*all));
+	if (all)
+		rs->listeners = all;
+	if (!all || !l.path) {
+		free(l.path);
+		return -ENOMEM;
+	}
+	l.fd = ev.data.fd = listen_at(path);
+	if (l.fd >= 0 && !epoll_ctl(rs->epoll_fd, EPOLL_CTL_ADD, l.fd, &ev)) {
+		all[rs->nr_listeners++] = l;
 		return 0;
-	close(rs->listen_fd);
-	unlink(rs->path);
-out_epoll:
-	close(rs->epoll_fd);
-	return -1;
+	}
+	err = -errno;
+	if (l.fd >= 0) {
+		close(l.fd);
+		unlink(path);
+	}
+	free(l.path);
+	return err;
+}
+
+static void close_listeners(struct rings *rs)
+{
+	struct listener *l;
+
+	while (rs->nr_listeners) {
+		l = &rs->listeners[--rs->nr_listeners];
+		close(l->fd);
+		unlink(l->path);
+		free(l->path);
+	}
+	free(rs->listeners);
 }
 
 bool ring_bytes_valid(uint64_t bytes)
@@ -965,13 +1001,15 @@ struct rings *rings_open(const char *path, size_t bytes, bool block,
 							       RING_POPULATE;
 	rs->ops = ops;
 	rs->ctx = ctx;
-	rs->path = strdup(path);
-	if (rs->path && !open_sockets(rs))
+	rs->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	err = rs->epoll_fd < 0 ? -errno : path ? rings_listen(rs, path) : 0;
+	if (!err)
 		return rs;
-	err = errno;
-	free(rs->path);
+	if (rs->epoll_fd >= 0)
+		close(rs->epoll_fd);
+	free(rs->listeners);
 	free(rs);
-	errno = err;
+	errno = -err;
 	return NULL;
 }
 
@@ -994,9 +1032,7 @@ void rings_close(struct rings *rs)
 	while (rs->nr_peers)
 		peer_drop(rs, 0);
 	threads_free(&rs->threads);
-	close(rs->listen_fd);
+	close_listeners(rs);
 	close(rs->epoll_fd);
-	unlink(rs->path);
-	free(rs->path);
 	free(rs);
 }

@@ -53,8 +53,7 @@ struct rings_ops {
 bool ring_bytes_valid(uint64_t bytes);
 
 /*
- * Listens at `path` (a UNIX socket, made mode 0666, removed at the end; a peer
- * must be a process that admit() knows, see peer_tgid() in rings.c). ring_bytes: data of each ring
+ * path: as rings_listen(); NULL: nowhere yet. ring_bytes: data of each ring
  * when it has grown as far as it may (ring_bytes_valid()); of very many rings the later
  * ones may grow less (RINGS_BYTES).
  * `block`: a full ring makes the target wait, else drop and count.
@@ -62,9 +61,14 @@ bool ring_bytes_valid(uint64_t bytes);
  */
 struct rings *rings_open(const char *path, size_t ring_bytes, bool block,
 			 const struct rings_ops *ops, void *ctx);
+/*
+ * Listens at `path`, too (a UNIX socket, made mode 0666, removed at the end; a peer
+ * must be a process that admit() knows, see peer_tgid() in rings.c). 0 or -errno.
+ */
+int rings_listen(struct rings *rs, const char *path);
 /* struct ring_header's stack_bytes of each ring from here on. */
 void rings_set_stacks(struct rings *rs, uint64_t bytes);
-/* Detaches all rings (no target waits any more), unmaps, removes the socket. */
+/* Detaches all rings (no target waits any more), unmaps, removes the sockets. */
 void rings_close(struct rings *rs);
 
 int rings_fd(const struct rings *rs); /* poll it for POLLIN, then: */
