@@ -223,7 +223,7 @@ static void begin(struct run *run, char *const argv[])
 	open_daemon(run);
 	start(run, argv);
 	await_read(run->pid);
-	run->inject = inject_open(run->pid, run->sock, &why);
+	run->inject = inject_open(run->pid, run->sock, false, &why);
 	if (!run->inject)
 		print_error("%s\n", why);
 	assert_non_null(run->inject);
@@ -488,7 +488,7 @@ static void see_all(struct run *run)
 {
 	char *why = NULL;
 
-	run->inject = inject_open(run->pid, run->sock, &why);
+	run->inject = inject_open(run->pid, run->sock, false, &why);
 	assert_non_null(run->inject);
 	assert_int_equal(write(run->in, "g", 1), 1);
 	finish(run);
@@ -511,7 +511,7 @@ static void test_out(void **state)
 	await_read(run.pid);
 	take_memory(run.pid, &before);
 	for (i = 0; i < 3; i++) {
-		run.inject = inject_open(run.pid, run.sock, &why);
+		run.inject = inject_open(run.pid, run.sock, false, &why);
 		assert_non_null(run.inject);
 		assert_true(inject_totals(run.inject).pointers > 5);
 		take_memory(run.pid, &during);
@@ -539,7 +539,7 @@ static void orphan(uint32_t pid)
 
 	child = fork();
 	if (!child)
-		_exit(!inject_open(pid, "/nowhere/sock", &why));
+		_exit(!inject_open(pid, "/nowhere/sock", false, &why));
 	waitpid(child, &status, 0);
 	assert_int_equal(status, 0);
 }
@@ -563,10 +563,10 @@ static void test_orphan(void **state)
 	await_read(run.pid);
 	take_memory(run.pid, &before);
 	orphan(run.pid);
-	run.inject = inject_open(run.pid, run.sock, &why);
+	run.inject = inject_open(run.pid, run.sock, false, &why);
 	assert_non_null(run.inject);
 	/* A second one keeps away while the first is served. */
-	assert_null(inject_open(run.pid, run.sock, &why));
+	assert_null(inject_open(run.pid, run.sock, false, &why));
 	assert_non_null(strstr(why, "another vmaheap"));
 	free(why);
 	assert_int_equal(inject_silence(run.inject), 0);
@@ -645,7 +645,7 @@ static void test_cycles(void **state)
 	for (i = 0; i < cycles; i++) {
 		run.rings = rings_open(run.sock, 65536, false, &ops, &run);
 		assert_non_null(run.rings);
-		run.inject = inject_open(run.pid, run.sock, &why);
+		run.inject = inject_open(run.pid, run.sock, false, &why);
 		if (!run.inject) {
 			if (!strstr(why, "does not stop") &&
 			    !strstr(why, "at work all the time"))
@@ -817,7 +817,7 @@ ssize_t pwrite(int fd, const void *buf, size_t n, off_t at)
 static int in_and_out(uint32_t pid)
 {
 	char *why = NULL;
-	struct inject *in = inject_open(pid, "/nowhere/sock", &why);
+	struct inject *in = inject_open(pid, "/nowhere/sock", false, &why);
 
 	if (!in) {
 		print_error("%s\n", why);
@@ -941,7 +941,7 @@ static void refused(uint32_t pid, const char *sentence)
 {
 	char *why = NULL;
 
-	assert_null(inject_open(pid, "/nowhere/sock", &why));
+	assert_null(inject_open(pid, "/nowhere/sock", false, &why));
 	assert_non_null(why);
 	if (!strstr(why, sentence))
 		print_error("it says: %s\n", why);

@@ -31,7 +31,9 @@
 #define STOP_MS 100
 #define STOP_MAX_MS 1600
 #define TRIES 30 /* stops, for what another moment may allow: 1.6 s in all */
-#define LOADING_TRIES 500 /* looks at a program that is being started */
+#define LOADING_TRIES 500 /* looks at a program that is being started ... */
+#define PRELOADED "libvmaheap-shim"
+#define BRIEF_TRIES 1 /* ... and at one that may be looked at another time */
 #define TRY_NS 2000000
 #define TRY_MAX_NS (32 * TRY_NS)
 #define FUNCTIONS_MAX 256
@@ -79,6 +81,7 @@ struct function {
 struct inject {
 	uint32_t pid;
 	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
+	bool brief; /* do not wait for the dynamic linker */
 	uint64_t r_debug;
 	uint64_t sum; /* of the objects that were looked through */
 	uint64_t gap; /* where system calls are made from (intake/remote.h) */
@@ -593,7 +596,7 @@ static int read_libs(struct inject *in)
 		if (!err && sum != in->libs.sum)
 			err = -EAGAIN;
 	} while ((err == -EAGAIN || err == -EBADMSG) &&
-		 tries++ < LOADING_TRIES);
+		 tries++ < (in->brief ? BRIEF_TRIES : LOADING_TRIES));
 	return err;
 }
 
@@ -619,15 +622,16 @@ static int study(struct inject *in, char **why)
 	if (err == -ENOEXEC)
 		return refuse(why, "it is statically linked");
 	if (err == -EAGAIN)
-		return refuse(why,
-			      "its dynamic linker is at work all the time");
+		refuse(why, "its dynamic linker is at work all the time");
+	else if (err)
+		refuse(why, "its list of libraries cannot be read: %s",
+		       strerror(-err));
 	if (err)
-		return refuse(why, "its list of libraries cannot be read: %s",
-			      strerror(-err));
+		return err;
 	/* It calls its own functions directly, by no pointer that could be set. */
 	if (in->libs.nr && lib_symbol(in->mem, &in->libs.at[0], "malloc"))
 		return refuse(why, "it defines malloc itself");
-	if (has_lib(in, "libvmaheap-shim"))
+	if (has_lib(in, PRELOADED))
 		return refuse(why, "it has the shim already, preloaded");
 	if (!find_gap(in))
 		return refuse(
@@ -1347,23 +1351,44 @@ static int start(struct inject *in, const char *sock, char **why)
 	return err;
 }
 
-struct inject *inject_open(uint32_t pid, const char *sock, char **why)
+struct inject *inject_open(uint32_t pid, const char *sock, bool brief,
+			   char **why)
 {
-	struct inject *in;
+	struct inject *in = NULL;
+	int err = -EPERM;
 
 	*why = NULL;
 	if (strlen(sock) >= INJECT_SOCK_BYTES || check_status(pid, why) ||
 	    check_program(pid, why))
-		return NULL;
+		goto out;
 	in = inject_new(pid);
 	if (!in) {
 		refuse(why, "its memory cannot be opened: %s", strerror(errno));
-		return NULL;
+		goto out;
 	}
-	if (!start(in, sock, why))
+	in->brief = brief;
+	err = start(in, sock, why);
+	if (!err)
 		return in;
 	inject_free(in);
+out:
+	errno = -err;
 	return NULL;
+}
+
+int inject_preloaded(uint32_t pid)
+{
+	struct inject *in = inject_new(pid);
+	int err;
+
+	if (!in)
+		return -errno;
+	in->brief = true;
+	err = read_libs(in);
+	if (!err)
+		err = has_lib(in, PRELOADED);
+	inject_free(in);
+	return err;
 }
 
 /* The image that is at work. */

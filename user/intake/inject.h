@@ -35,10 +35,16 @@ struct inject;
 
 /*
  * Puts it in. It will connect to the UNIX socket `sock` (a path as the process
- * sees it), which must be listening. NULL, with *why a malloc'ed sentence that
- * says what is in the way; the process is then as before.
+ * sees it), which must be listening. A program that is being started is waited for,
+ * for a second; not when `brief`. NULL, with *why a malloc'ed sentence that says
+ * what is in the way, and errno: EPERM: it will always be; else it may not be, another
+ * time. The process is then as before.
  */
-struct inject *inject_open(uint32_t pid, const char *sock, char **why);
+struct inject *inject_open(uint32_t pid, const char *sock, bool brief,
+			   char **why);
+
+/* Has the program loaded it itself? 1, 0, or -errno; -EAGAIN: it is being started. */
+int inject_preloaded(uint32_t pid);
 
 /*
  * The same for a process that has it already, by fork of one that has: to take

@@ -4,9 +4,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <libgen.h>
+#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "intake/inject.h"
@@ -16,14 +18,26 @@
 #define PATH 108 /* struct sockaddr_un */
 /* From one look at a program that has been executed to the next, doubled each time. */
 #define EXEC_LOOK_MS 1
+/* A program that may have loaded it itself calls malloc before that, mostly. */
+#define PRELOAD_MS 10
 #define LOOK_MS 200 /* for what a process has loaded */
 #define TRIES 32 /* some five seconds */
+#define PLACES_MAX 256
+
+/* The socket, for the processes that see this one by this name. */
+struct place {
+	int dir; /* its folder, if it is not among our own files; or -1 */
+	char name[PATH]; /* as they see it */
+	dev_t dev;
+	ino_t ino;
+};
 
 /* The shim in one process, put there by us, or inherited and about to be taken out. */
 struct member {
 	uint32_t pid;
 	struct inject *in; /* NULL: the program that had it is gone */
 	unsigned int tries; /* left, to put it into the next one */
+	bool preloaded; /* it may be in that already */
 	unsigned int gap_ms;
 	uint64_t due; /* ns, the next look */
 	struct attach_news news; /* not told yet */
@@ -33,65 +47,156 @@ struct member {
 
 struct attach {
 	uint32_t pid;
-	int dir; /* the socket's, if it is not among our own files; or -1 */
-	char seen[PATH]; /* the socket, as the process sees it */
+	char sock[PATH];
+	attach_listen_fn listen;
+	void *ctx;
+	struct place *places;
+	size_t nr_places;
 	struct attach_cost cost; /* of those that are gone, and at last of all */
 	struct member *members;
 	size_t nr;
 };
 
-struct attach *attach_new(uint32_t pid)
+struct attach *attach_new(uint32_t pid, const char *sock,
+			  attach_listen_fn listen, void *ctx)
 {
 	struct attach *a = calloc(1, sizeof(*a));
 
 	if (!a)
 		return NULL;
-	a->pid = pid;
-	a->dir = -1;
+	*a = (struct attach){ .pid = pid, .listen = listen, .ctx = ctx };
+	snprintf(a->sock, sizeof(a->sock), "%s", sock);
 	return a;
+}
+
+/* ---- where it finds the socket ---- */
+
+/* A file as the process sees it, by links of its own as well. A descriptor, or -1. */
+static int open_theirs(uint32_t pid, const char *path, uint64_t flags)
+{
+	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+				.resolve = RESOLVE_IN_ROOT };
+	char root[32];
+	int dir, fd;
+
+	snprintf(root, sizeof(root), "/proc/%u/root", proc_number(pid));
+	dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (dir < 0)
+		return -1;
+	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	close(dir);
+	return fd;
+}
+
+static bool is_file(int fd, dev_t dev, ino_t ino)
+{
+	struct stat st;
+
+	return !fstat(fd, &st) && st.st_dev == dev && st.st_ino == ino;
+}
+
+static bool sees(uint32_t pid, const char *path, dev_t dev, ino_t ino)
+{
+	int fd = open_theirs(pid, path, 0);
+	bool same = fd >= 0 && is_file(fd, dev, ino);
+
+	if (fd >= 0)
+		close(fd);
+	return same;
 }
 
 /* Is the folder of a file of ours the same one for the process? */
 static bool sees_folder(uint32_t pid, const char *sock)
 {
-	char ours[PATH], theirs[2 * PATH];
-	struct stat a, b;
+	char folder[PATH];
+	struct stat st;
 
-	snprintf(ours, sizeof(ours), "%s", sock);
-	dirname(ours);
-	snprintf(theirs, sizeof(theirs), "/proc/%u/root%s", proc_number(pid),
-		 ours);
-	return !stat(ours, &a) && !stat(theirs, &b) && a.st_dev == b.st_dev &&
-	       a.st_ino == b.st_ino;
+	snprintf(folder, sizeof(folder), "%s", sock);
+	dirname(folder);
+	return !stat(folder, &st) && sees(pid, folder, st.st_dev, st.st_ino);
 }
 
-bool attach_place(struct attach *a, unsigned int i, const char *sock,
-		  char *path, size_t size)
+/* Listens at path, which the processes of this place know as p->name. 0 or -errno. */
+static int place_add(struct attach *a, struct place *p, const char *path)
+{
+	struct place *all;
+	struct stat st;
+	int err;
+
+	all = realloc(a->places, (a->nr_places + 1) * sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	a->places = all;
+	err = a->listen(a->ctx, path);
+	if (!err && stat(path, &st))
+		err = -errno;
+	if (err)
+		return err;
+	p->dev = st.st_dev;
+	p->ino = st.st_ino;
+	all[a->nr_places++] = *p;
+	return 0;
+}
+
+int attach_listen(struct attach *a)
+{
+	struct place p = { .dir = -1 };
+
+	snprintf(p.name, sizeof(p.name), "%s", a->sock);
+	return place_add(a, &p, a->sock);
+}
+
+/* In a folder of theirs. 0 or -errno. */
+static int place_in(struct attach *a, uint32_t pid, const char *folder)
+{
+	const char *base = strrchr(a->sock, '/') + 1;
+	struct place p;
+	char path[PATH];
+	int err;
+
+	p.dir = open_theirs(pid, folder, O_DIRECTORY);
+	if (p.dir < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d/vmaheap-%.60s", p.dir,
+		 base);
+	snprintf(p.name, sizeof(p.name), "%s/vmaheap-%.60s",
+		 folder[1] ? folder : "", base);
+	err = place_add(a, &p, path);
+	if (err)
+		close(p.dir);
+	return err;
+}
+
+static int place_make(struct attach *a, uint32_t pid)
 {
 	static const char *const folders[] = { "/run", "/tmp", "/dev/shm",
 					       "/var/tmp", "/" };
-	const char *slash = strrchr(sock, '/'), *folder;
-	char root[64];
+	int err = -EPERM;
+	size_t i;
 
-	if (a->dir >= 0)
-		close(a->dir);
-	a->dir = -1;
-	if (!slash || (!i && sees_folder(a->pid, sock))) {
-		snprintf(path, size, "%s", sock);
-		snprintf(a->seen, sizeof(a->seen), "%s", sock);
-		return !i;
-	}
-	if (i >= sizeof(folders) / sizeof(*folders))
-		return false;
-	folder = folders[i];
-	snprintf(root, sizeof(root), "/proc/%u/root%s", proc_number(a->pid),
-		 folder);
-	a->dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	snprintf(path, size, "/proc/self/fd/%d/vmaheap-%s", a->dir, slash + 1);
-	snprintf(a->seen, sizeof(a->seen), "%s/vmaheap-%.60s",
-		 folder[1] ? folder : "", slash + 1);
-	return true;
+	if (sees_folder(pid, a->sock))
+		return attach_listen(a);
+	for (i = 0; err && i < sizeof(folders) / sizeof(*folders); i++)
+		err = place_in(a, pid, folders[i]);
+	return err;
 }
+
+/* The socket's name for the process. NULL: none can be, and errno. */
+static const char *name_for(struct attach *a, uint32_t pid)
+{
+	size_t i;
+	int err;
+
+	for (i = 0; i < a->nr_places; i++)
+		if (sees(pid, a->places[i].name, a->places[i].dev,
+			 a->places[i].ino))
+			return a->places[i].name;
+	err = a->nr_places < PLACES_MAX ? place_make(a, pid) : -ENOSPC;
+	errno = -err;
+	return err ? NULL : a->places[a->nr_places - 1].name;
+}
+
+/* ---- who has it ---- */
 
 static struct member *member_of(struct attach *a, uint32_t pid)
 {
@@ -115,12 +220,29 @@ static struct member *member_add(struct attach *a, uint32_t pid)
 	return m;
 }
 
+/* Into the program that it runs now. As inject_open(). */
+static void put_in(struct attach *a, struct member *m, bool brief, char **why)
+{
+	const char *name = name_for(a, m->pid);
+
+	*why = NULL;
+	if (name) {
+		m->in = inject_open(m->pid, name, brief, why);
+		return;
+	}
+	if (asprintf(why, "no folder that it sees takes a socket: %s",
+		     strerror(errno)) < 0)
+		*why = NULL;
+	errno = EPERM;
+}
+
 int attach_inject(struct attach *a, char **why)
 {
 	struct member *m = member_add(a, a->pid);
 
+	*why = NULL;
 	if (m)
-		m->in = inject_open(a->pid, a->seen, why);
+		put_in(a, m, false, why);
 	return m && m->in ? 0 : -1;
 }
 
@@ -146,7 +268,7 @@ static void drop(struct attach *a, struct member *m)
 	m->misses = false;
 }
 
-void attach_exec(struct attach *a, uint32_t pid)
+void attach_exec(struct attach *a, uint32_t pid, bool preloaded)
 {
 	struct member *m = member_of(a, pid);
 
@@ -155,8 +277,17 @@ void attach_exec(struct attach *a, uint32_t pid)
 	if (!m)
 		return;
 	m->tries = TRIES;
+	m->preloaded = preloaded;
 	m->gap_ms = EXEC_LOOK_MS;
-	m->due = 0;
+	m->due = preloaded ? now_ns() + PRELOAD_MS * 1000000ull : 0;
+}
+
+void attach_heard(struct attach *a, uint32_t pid)
+{
+	struct member *m = member_of(a, pid);
+
+	if (m)
+		m->tries = 0;
 }
 
 void attach_gone(struct attach *a, uint32_t pid)
@@ -173,10 +304,15 @@ void attach_gone(struct attach *a, uint32_t pid)
 
 static void try_in(struct attach *a, struct member *m)
 {
-	char *why = NULL;
+	int has = m->preloaded ? inject_preloaded(m->pid) : 0;
+	char *why;
 
-	m->in = inject_open(m->pid, a->seen, &why);
-	m->tries = m->in ? 0 : m->tries - 1;
+	m->tries = has == 1 ? 0 : m->tries - 1;
+	if (has == 1 || (has == -EAGAIN && m->tries))
+		return;
+	put_in(a, m, true, &why);
+	if (m->in || errno == EPERM)
+		m->tries = 0;
 	m->news.entered = m->in;
 	if (m->in || m->tries) {
 		free(why);
@@ -264,8 +400,10 @@ unsigned int attach_close(struct attach *a, struct attach_cost *cost)
 		free(m->news.why);
 	}
 	*cost = a->cost;
-	if (a->dir >= 0)
-		close(a->dir);
+	while (a->nr_places)
+		if (a->places[--a->nr_places].dir >= 0)
+			close(a->places[a->nr_places].dir);
+	free(a->places);
 	free(a->members);
 	free(a);
 	return inside;

@@ -14,18 +14,27 @@
 
 struct attach;
 
-struct attach *attach_new(uint32_t pid); /* NULL: no memory */
+/* Listens at path as well, until the end of the attach. 0 or -errno. */
+typedef int (*attach_listen_fn)(void *ctx, const char *path);
+
 /*
- * The i-th place for the socket, where listening may be tried: `path` is what we
- * bind to; the process has another name for it when it sees other files than we
- * do (a container). False: there are no more.
+ * sock: where the socket is to be, for who sees our files; a process that sees others
+ * (a container, chroot) gets one in a folder of its own. pid: of attach_inject(), or 0.
+ * NULL: no memory.
  */
-bool attach_place(struct attach *a, unsigned int i, const char *sock,
-		  char *path, size_t size);
-/* Puts the shim into pid; it connects to the last place. 0, or -1: *why is malloc'ed. */
+struct attach *attach_new(uint32_t pid, const char *sock,
+			  attach_listen_fn listen, void *ctx);
+/* The socket is needed at `sock` in any case, for those that preload it. 0 or -errno. */
+int attach_listen(struct attach *a);
+/* Puts the shim into pid. 0, or -1: *why is malloc'ed or NULL. */
 int attach_inject(struct attach *a, char **why);
-/* Process pid, which is watched, executes another program: it is put in there, too. */
-void attach_exec(struct attach *a, uint32_t pid);
+/*
+ * Process pid, which is watched, executes another program: it is put in there, too.
+ * preloaded: if it is not in it already, and unless attach_heard() comes first.
+ */
+void attach_exec(struct attach *a, uint32_t pid, bool preloaded);
+/* The program has it. */
+void attach_heard(struct attach *a, uint32_t pid);
 void attach_gone(struct attach *a, uint32_t pid); /* it has exited */
 /*
  * Something newly loaded, another program by exec? now, and what it returns: ns of
@@ -56,7 +65,7 @@ struct attach_cost {
 };
 
 /*
- * Takes the shim out of all that were silenced, and frees. The socket is closed
+ * Takes the shim out of all that were silenced, and frees. The sockets are closed
  * already. Returns how many processes it could not be taken out of wholly.
  */
 unsigned int attach_close(struct attach *a, struct attach_cost *cost);

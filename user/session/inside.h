@@ -24,6 +24,8 @@ struct process {
 	bool walk_failed; /* and it was said */
 	uint64_t find_at; /* ns: chunks from before its calls are looked for; 0: not (any more) */
 	unsigned int find_tries;
+	uint64_t heard; /* ns: when a program asked for its first ring; or 0 */
+	unsigned int execs;
 };
 
 struct session {
@@ -36,7 +38,7 @@ struct session {
 	bool kernel_gone; /* the module was unloaded, or does not keep its word */
 	struct rings *rings;
 	struct rings_totals rings_were; /* when they have been closed */
-	struct attach *attach; /* the shim is in a process that ran already */
+	struct attach *attach; /* the shim, put into what runs already */
 	struct attach_cost attach_was;
 	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */

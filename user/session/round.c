@@ -25,12 +25,20 @@ static void want_snapshot(struct session *s, uint64_t mm)
 
 /*
  * By exec the shim that was put into it is gone; it is put into the new program
- * as well, but what that allocates until then is not seen.
+ * as well, but what that allocates until then is not seen. One that is recorded from
+ * its beginning has preloaded it, unless it has another environment, root or user.
  */
-static void note_unseen(struct session *s, const struct event *exec)
+static void note_exec(struct session *s, const struct event *exec)
 {
-	session_lose(s, exec->ts, exec->mm_start.owner, 1);
-	attach_exec(s->attach, exec->mm_start.owner);
+	struct process *p = session_process_find(s, exec->mm_start.owner);
+
+	if (p)
+		p->execs++;
+	if (!s->o.on_exec)
+		session_lose(s, exec->ts, exec->mm_start.owner, 1);
+	else if (!p || p->heard >= exec->ts)
+		return;
+	attach_exec(s->attach, exec->mm_start.owner, s->o.on_exec);
 	s->next_look = 0;
 }
 
@@ -86,7 +94,7 @@ static void told(void *ctx, const struct outcome *out)
 
 	if (s->attach && out->ev->kind == EV_MM &&
 	    out->ev->mm_start.cause == MM_EXEC)
-		note_unseen(s, out->ev);
+		note_exec(s, out->ev);
 	s->born |= out->ev->kind == EV_MM;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);

@@ -230,10 +230,15 @@ int session_fds(const struct session *s, struct pollfd *fds)
 static void take_news(struct session *s, const struct attach_news *n)
 {
 	struct process *p = session_process_find(s, n->pid);
+	/* launch.c has seen what is the matter, and has told. */
+	bool said = p && s->o.on_exec && n->pid == s->o.pid && p->execs == 1;
 
+	/* (Of an attach that is told already: round.c, note_exec().) */
+	if (s->o.on_exec && (n->entered || (n->why && !said)))
+		session_lose(s, s->horizon, n->pid, 1);
 	if (n->entered && p)
 		p->find_at = now_ns() + FIND_MS * 1000000ull;
-	if (n->why)
+	if (n->why && !said)
 		session_say(
 			s,
 			"process %u executes a program that the shim cannot be put into: %s",

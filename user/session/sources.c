@@ -131,16 +131,31 @@ void session_lose(struct session *s, uint64_t ts, uint32_t tgid, uint64_t nr)
 	s->rings_lost += nr;
 }
 
+/* A program that has preloaded the shim asks for its first ring. */
+static void note_heard(struct session *s, uint32_t tgid)
+{
+	struct process *p = session_process_find(s, tgid);
+
+	if (p)
+		p->heard = now_ns();
+	attach_heard(s->attach, tgid);
+}
+
 /* A child may knock before its fork was read: ask the module first. */
 static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 {
 	struct session *s = ctx;
 	struct process *p = session_process_find(s, tgid);
 	uint64_t ts;
+	int err;
 
-	if (s->sampled)
-		return sampled_admit(s->sampled, tgid, flags & SHIM_FRESH,
-				     stamp_fd);
+	if (s->sampled) {
+		err = sampled_admit(s->sampled, tgid, flags & SHIM_FRESH,
+				    stamp_fd);
+		if (!err && flags & SHIM_FRESH)
+			note_heard(s, tgid);
+		return err;
+	}
 	if (!p || !p->alive) {
 		kernel_sync(s->kernel, &ts);
 		p = session_process_find(s, tgid);
@@ -149,6 +164,8 @@ static int on_admit(void *ctx, uint32_t tgid, uint32_t flags, int *stamp_fd)
 		return -ESRCH;
 	if (stamp_fd)
 		*stamp_fd = s->stamp_fd;
+	if (flags & SHIM_FRESH)
+		note_heard(s, tgid);
 	return 0;
 }
 
@@ -233,11 +250,10 @@ static void on_uprobe_closing(void *ctx, struct uprobe_thread *t)
 }
 
 /* errno EOPNOTSUPP: this process does not take it. */
-static int refuse_shim(struct session *s, char **why, const char *reason,
-		       const char *more)
+static int refuse_shim(struct session *s, char **why, const char *reason)
 {
-	if (asprintf(why, "the shim cannot be put into process %u: %s%s%s",
-		     s->o.pid, reason, more ? ": " : "", more ? more : "") < 0)
+	if (asprintf(why, "the shim cannot be put into process %u: %s",
+		     s->o.pid, reason) < 0)
 		*why = NULL;
 	errno = EOPNOTSUPP;
 	return -1;
@@ -249,10 +265,25 @@ static int start_inject(struct session *s, char **why)
 
 	if (!attach_inject(s->attach, &reason))
 		return 0;
-	refuse_shim(s, why, reason ? reason : "no memory", NULL);
+	refuse_shim(s, why, reason ? reason : "no memory");
 	free(reason);
 	errno = EOPNOTSUPP;
 	return -1;
+}
+
+/* What errno says of it. */
+static int say_path(char **why, const char *path)
+{
+	if (asprintf(why, "%s: %s", path, strerror(errno)) < 0)
+		*why = NULL;
+	return -1;
+}
+
+static int on_listen(void *ctx, const char *path)
+{
+	struct session *s = ctx;
+
+	return rings_listen(s->rings, path);
 }
 
 static int start_shim(struct session *s, char **why)
@@ -268,34 +299,24 @@ static int start_shim(struct session *s, char **why)
 		.stack = on_stack,
 		.bye = on_bye,
 	};
-
 	size_t bytes = s->o.ring_bytes ? s->o.ring_bytes : DEFAULT_RING;
-	bool stamp = s->sampled;
-	unsigned int i = 0;
-	char path[160];
 
-	if (!stamp) {
-		s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
-		stamp = s->stamp_fd >= 0;
-	}
 	/* Who did not ask to be watched does not wait for us. */
-	while (stamp && s->attach && !s->rings &&
-	       attach_place(s->attach, i++, s->o.shim_sock, path, sizeof(path)))
-		s->rings = rings_open(path, bytes, false, &ops, s);
-	if (stamp && !s->attach)
-		s->rings = rings_open(s->o.shim_sock, bytes, true, &ops, s);
-	if (s->rings) {
-		rings_set_stacks(s->rings, s->o.stack_bytes);
-		return s->attach ? start_inject(s, why) : 0;
+	s->rings = rings_open(NULL, bytes, s->o.on_exec, &ops, s);
+	s->attach = attach_new(s->o.on_exec ? 0 : s->o.pid, s->o.shim_sock,
+			       on_listen, s);
+	if (!s->rings || !s->attach)
+		return -1;
+	rings_set_stacks(s->rings, s->o.stack_bytes);
+	if (!s->sampled) {
+		s->stamp_fd = open(VMAHEAP_STAMP_PATH, O_RDWR | O_CLOEXEC);
+		if (s->stamp_fd < 0)
+			return say_path(why, VMAHEAP_STAMP_PATH);
 	}
-	if (stamp && s->attach)
-		return refuse_shim(s, why,
-				   "no folder that it sees takes a socket",
-				   strerror(errno));
-	if (asprintf(why, "%s: %s", stamp ? s->o.shim_sock : VMAHEAP_STAMP_PATH,
-		     strerror(errno)) < 0)
-		*why = NULL;
-	return -1;
+	if (!s->o.on_exec)
+		return start_inject(s, why);
+	errno = -attach_listen(s->attach);
+	return errno ? say_path(why, s->o.shim_sock) : 0;
 }
 
 /*
@@ -408,10 +429,6 @@ int session_start_sources(struct session *s, char **why)
 		err = start_kernel(s, why);
 		if (!err)
 			err = start_watch(s, why);
-	}
-	if (!err && s->o.alloc == ALLOC_SHIM && !s->o.on_exec) {
-		s->attach = attach_new(s->o.pid);
-		err = s->attach ? 0 : -1;
 	}
 	if (!err && s->o.alloc == ALLOC_SHIM)
 		err = start_shim(s, why);

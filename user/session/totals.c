@@ -67,14 +67,19 @@ static void print_attached(const struct session *s, FILE *f)
 {
 	unsigned int others = s->attach_was.others;
 
-	fprintf(f, "attach: process %u ", s->o.pid);
-	if (others)
+	if (s->o.on_exec)
+		fprintf(f, "record: %u process%s without a preloaded shim ",
+			others, others == 1 ? "" : "es");
+	else
+		fprintf(f, "attach: process %u ", s->o.pid);
+	if (!s->o.on_exec && others)
 		fprintf(f, "and %u that came from it ", others);
 }
 
 static void print_stops(const struct session *s, FILE *f)
 {
 	const struct attach_cost *c = &s->attach_was;
+	bool many = c->others + !s->o.on_exec > 1;
 
 	if (s->found_took) {
 		print_attached(s, f);
@@ -85,11 +90,11 @@ static void print_stops(const struct session *s, FILE *f)
 		return;
 	print_attached(s, f);
 	fprintf(f, "%s stopped %u times, %.1f ms altogether, %.1f ms at most",
-		c->others ? "were" : "was", c->stops,
-		(double)c->stopped_ns / 1e6, (double)c->longest_ns / 1e6);
+		many ? "were" : "was", c->stops, (double)c->stopped_ns / 1e6,
+		(double)c->longest_ns / 1e6);
 	if (c->pointers)
 		fprintf(f, "; %s pointers are put back (%u)",
-			c->others ? "their" : "its", c->pointers);
+			many ? "their" : "its", c->pointers);
 	fputc('\n', f);
 	if (s->inside)
 		fprintf(f,
