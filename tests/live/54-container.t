@@ -74,4 +74,22 @@ kill -INT $attach
 wait $attach
 is $? 0 "attach ends on ^C"
 kill -9 $pid
+
+# --- files that only the container has: their functions have names as long as it runs
+mkdir theirs
+# shellcheck disable=SC2016
+unshare -m sh -c 'mount -t tmpfs none theirs && cd theirs && mkdir usr run old dev && >dev/null && mount --rbind /usr usr && ln -s usr/lib usr/lib64 . &&
+	cp /usr/bin/perl only-here && pivot_root . old && exec /only-here -e "@k = map { [\$_] } 1 .. 9, select undef, undef, undef, 0.01 while 1"' &
+pid=$!
+until_true 20 grep -qx only-here /proc/$pid/comm || bail "perl does not run"
+vmaheap attach -o theirs.trace -p $pid 2>err &
+attach=$!
+until_true 60 sees || fail "no calls are seen: $(cat err)"
+kill -INT $attach
+wait $attach
+is $? 0 "theirs: attach ends on ^C"
+like "$(vmaheap script theirs.trace)" 'malloc\(.* <Perl_safesysmalloc\+0x[0-9a-f]+ \(only-here\)>' "theirs: functions have names"
+kill -9 $pid
+wait $pid 2>/dev/null
+like "$(vmaheap script theirs.trace)" 'malloc\(.* <only-here\+0x[0-9a-f]+>' "theirs: and none when it is gone"
 done_testing

@@ -50,6 +50,7 @@ struct object {
 	char *path;
 	const struct file_name *file; /* what is known of it; NULL: nothing */
 	uint64_t ino;
+	uint32_t pid; /* of a process that mapped it */
 	char hex[HEX]; /* build id; "": none, or not known */
 	bool found; /* the file itself, with its own segments */
 	Dwfl *dwfl;
@@ -288,6 +289,17 @@ static bool read_by_id(const struct symbols *sy, struct object *ob,
 	return ok;
 }
 
+/* Among the files of a process, as long as it runs: the path may be a container's. */
+static bool read_theirs(const struct symbols *sy, struct object *ob)
+{
+	char *path = NULL;
+	bool ok = asprintf(&path, "/proc/%u/root%s", ob->pid, ob->path) > 0 &&
+		  read_file(sy, ob, path);
+
+	free(path);
+	return ok;
+}
+
 static bool read_own(const struct symbols *sy, struct object *ob)
 {
 	char *path = NULL;
@@ -296,7 +308,9 @@ static bool read_own(const struct symbols *sy, struct object *ob)
 		  read_file(sy, ob, path);
 
 	free(path);
-	return ok || (sy->symfs && ob->hex[0] && read_by_id(sy, ob, "", ""));
+	if (ok || !ob->hex[0])
+		return ok;
+	return sy->symfs ? read_by_id(sy, ob, "", "") : read_theirs(sy, ob);
 }
 
 /* From a server: libdw asks it only for what belongs to a file that is there. */
@@ -421,11 +435,14 @@ static struct object *find_object(struct symbols *sy, const struct object *like)
 
 /* The file of a VMA: one path may have stood for several files. */
 static struct object *get_object(struct symbols *sy, const struct model *m,
+				 const struct space *s,
 				 const struct vma_desc *d)
 {
 	const struct file_name *f = model_file(m, d->dev, d->ino);
 	char key[HEX + 4200];
-	struct object like = { .key = key, .file = f, .ino = d->ino };
+	struct object like = {
+		.key = key, .file = f, .ino = d->ino, .pid = s->owner
+	};
 	size_t i;
 
 	if (!f || !f->path || !sy)
@@ -659,7 +676,7 @@ struct symbol symbols_find(struct symbols *sy, const struct model *m,
 {
 	const struct vma *v = s ? vma_map_find(s->vmas, addr) : NULL;
 	struct object *ob =
-		v && v->d.flags & VMA_FILE ? get_object(sy, m, &v->d) : NULL;
+		v && v->d.flags & VMA_FILE ? get_object(sy, m, s, &v->d) : NULL;
 	struct symbol sym = { .offset = addr };
 	struct function *f;
 	uint64_t at;

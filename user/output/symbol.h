@@ -4,8 +4,9 @@
  * elfutils, also its separate debug file when installed) gives the function.
  *
  * A file whose build id is known is read only where it has that build id: under
- * its path, or in a .build-id folder, or from a debuginfod server. Else the names
- * would be those of another program.
+ * its path, here or, as long as it runs, among the files of the process that mapped it
+ * (a container's); or in a .build-id folder, or from a debuginfod server. Else the
+ * names would be those of another program.
  */
 #ifndef OUTPUT_SYMBOL_H
 #define OUTPUT_SYMBOL_H
