@@ -43,8 +43,11 @@ static void note_build_id(struct session *s, const struct vma_desc *d,
 void session_learn_build_ids(struct session *s, const struct event *ev)
 {
 	struct space *sp = model_space(s->model, ev->mm);
-	uint32_t tgid = sp ? sp->owner : ev->tgid, i;
+	uint32_t tgid = sp		    ? sp->owner :
+			ev->mm == s->new_mm ? s->new_owner :
+					      ev->tgid;
 	uint8_t id[BUILD_ID_BYTES];
+	uint32_t i;
 	int len;
 
 	for (i = 0; i < ev->range.nr_vmas; i++) {

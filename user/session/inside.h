@@ -54,6 +54,8 @@ struct session {
 	int dump_error; /* of the flight recorder's last dump, an errno */
 
 	struct hash build_ids; /* (dev, ino) that were looked at */
+	uint64_t new_mm; /* the last, which the model may not know yet */
+	uint32_t new_owner;
 
 	struct model *model;
 	struct order *order;

@@ -37,6 +37,10 @@ static void on_records(void *ctx, const void *records, size_t bytes)
 		if (size <= 0)
 			return;
 		session_process_event(s, &ev);
+		if (ev.kind == EV_MM) {
+			s->new_mm = ev.mm;
+			s->new_owner = ev.mm_start.owner;
+		}
 		if (ev.kind == EV_RANGE)
 			session_learn_build_ids(s, &ev);
 	}
