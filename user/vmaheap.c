@@ -346,7 +346,7 @@ static const struct command commands[] = {
 	  "[-o DIR] [-f] [--alloc=shim|uprobe|walk|none] [--kernel=module|none] [--faults] [--verify[=MS]] -p PID",
 	  "Watches a running process until ^C or its exit. Options as for record.\n"
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
-	  "where it cannot be (a seccomp filter, static linking ...) by uprobes, dearer by far.",
+	  "where it cannot be (a strict seccomp filter, static linking ...) by uprobes, dearer by far.",
 	  "p:o:f", run_attach, false },
 	{ "maps", "[--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.\n"

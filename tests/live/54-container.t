@@ -75,6 +75,34 @@ wait $attach
 is $? 0 "attach ends on ^C"
 kill -9 $pid
 
+# --- behind a filter, which containers have: one that lets the shim's calls through is no hindrance
+filtered_storm() { # HOW
+	rm -rf in storm-$1
+	mkfifo in
+	filtered "$1" alloc_storm 4 10 <in >storm.out 2>storm.err &
+	pid=$!
+	exec 3>in
+	until_true 30 grep -q running storm.out || bail "the victim does not run: $(cat storm.err)"
+	vmaheap attach -o storm-$1 -p $pid 2>err &
+	attach=$!
+	sees() { [ "$(vmaheap report --json -p $pid | jq '.spaces[0].calls.calls > 20000')" = true ]; }
+	until_true 60 sees || fail "$1: no calls are seen: $(cat err)"
+	kill -INT $attach
+	wait $attach
+	is $? 0 "filter, $1: attach ends on ^C"
+	exec 3>&-
+	wait $pid
+	is $? 0 "filter, $1: the victim has found nothing wrong"
+}
+for how in usual twice; do
+	filtered_storm $how
+	unlike "$(cat err)" 'uprobes' "filter, $how: the shim is in it"
+	is "$(space storm-$how alloc_storm '[.doubts.double_allocs, .doubts.calls_lost]')" "[0,0]" \
+		"filter, $how: new threads are heard as well"
+done
+filtered_storm socket
+like "$(cat err)" 'a seccomp filter guards it, which may kill it .*; by uprobes instead' "filter without sockets: by uprobes"
+
 # --- files that only the container has: their functions have names as long as it runs
 mkdir theirs
 # shellcheck disable=SC2016
@@ -84,6 +112,7 @@ pid=$!
 until_true 20 grep -qx only-here /proc/$pid/comm || bail "perl does not run"
 vmaheap attach -o theirs.trace -p $pid 2>err &
 attach=$!
+sees() { [ "$(vmaheap report --json -p $pid | jq '.spaces[0].calls.calls > 100')" = true ]; }
 until_true 60 sees || fail "no calls are seen: $(cat err)"
 kill -INT $attach
 wait $attach

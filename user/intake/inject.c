@@ -22,6 +22,7 @@
 #include "intake/libs.h"
 #include "intake/proc.h"
 #include "intake/remote.h"
+#include "intake/seccomp.h"
 #include "intake/unwind.h"
 #include "probe/inject.h"
 #include "probe/names.h"
@@ -81,6 +82,8 @@ struct function {
 struct inject {
 	uint32_t pid;
 	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
+	unsigned int
+		filters; /* of its main thread, that allow what the shim does */
 	bool brief; /* do not wait for the dynamic linker */
 	uint64_t r_debug;
 	uint64_t sum; /* of the objects that were looked through */
@@ -159,19 +162,6 @@ __attribute__((format(printf, 2, 3))) static int refuse(char **why,
 	return -EPERM;
 }
 
-/* Filters are a thread's. */
-static bool any_filtered(uint32_t pid)
-{
-	uint32_t *tids;
-	long i, nr = proc_tids(pid, &tids);
-	bool any = false;
-
-	for (i = 0; i < nr && !any; i++)
-		any = proc_filtered((pid_t)tids[i]);
-	free(tids);
-	return any;
-}
-
 /* What /proc/PID/status has against it. */
 static int check_status(uint32_t pid, char **why)
 {
@@ -195,10 +185,6 @@ static int check_status(uint32_t pid, char **why)
 		return refuse(why, "it is a kernel thread");
 	if (tracer)
 		return refuse(why, "process %u traces it", tracer);
-	if (any_filtered(pid))
-		return refuse(
-			why,
-			"a seccomp filter guards it, which may kill it for a system call of the shim");
 	return 0;
 }
 
@@ -1050,10 +1036,24 @@ static int with_remote(struct inject *in, struct proc_stopped *st,
 	return err;
 }
 
+/* -EACCES: what the shim asks for may not be allowed. (Filters are a thread's.) */
+static int check_filters(struct inject *in, const struct proc_stopped *st)
+{
+	size_t i;
+
+	in->filters = proc_filters((pid_t)in->pid);
+	for (i = 0; i < st->nr; i++)
+		if (!seccomp_allows(st->tids[i]))
+			return -EACCES;
+	return 0;
+}
+
 static int act_attach(struct inject *in, struct proc_stopped *st)
 {
-	int err = check_libs(in);
+	int err = check_filters(in, st);
 
+	if (!err)
+		err = check_libs(in);
 	if (!err && !in->mapped)
 		err = with_remote(in, st, map_image);
 	if (!err)
@@ -1338,6 +1338,10 @@ static int start(struct inject *in, const char *sock, char **why)
 	do
 		err = put_in(in, sock, why);
 	while (err == -EEXIST && ++tries < TRIES);
+	if (err == -EACCES)
+		err = refuse(
+			why,
+			"a seccomp filter guards it, which may kill it for a system call of the shim");
 	if (err && !*why)
 		refuse(why, "%s",
 		       err == -ETIMEDOUT ?
@@ -1415,6 +1419,7 @@ struct inject *inject_adopt(uint32_t pid)
 	if (!in)
 		return NULL;
 	if (!study(in, &why) && find_active(in, &why) && !gather(in)) {
+		in->filters = proc_filters((pid_t)pid);
 		take_over(in);
 		return in;
 	}
@@ -1434,13 +1439,13 @@ static bool pointers_moved(const struct inject *in)
 	return false;
 }
 
-/* It hears of a filter itself, but for one that is asked for past libc. */
+/* It hears of a new filter itself, but for one that is asked for past libc. */
 static void look_for_filter(const struct inject *in)
 {
 	uint64_t at = in->image.at + image_symbol(&in->image, "shim_guarded");
 	const unsigned char yes = 1;
 
-	if (proc_filtered((pid_t)in->pid))
+	if (proc_filters((pid_t)in->pid) > in->filters)
 		put(in, at, &yes, 1);
 }
 

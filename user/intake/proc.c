@@ -520,11 +520,14 @@ static bool status_value(uint32_t pid, const char *format, unsigned int *value)
 	return found;
 }
 
-bool proc_filtered(pid_t tid)
+unsigned int proc_filters(pid_t tid)
 {
-	unsigned int mode;
+	unsigned int mode, nr = 0;
 
-	return status_value((uint32_t)tid, "Seccomp: %u", &mode) && mode;
+	if (!status_value((uint32_t)tid, "Seccomp: %u", &mode) || !mode)
+		return 0;
+	status_value((uint32_t)tid, "Seccomp_filters: %u", &nr);
+	return nr ? nr : 1;
 }
 
 uint32_t proc_user(uint32_t pid)

@@ -81,8 +81,8 @@ int proc_registers(pid_t tid, struct user_regs_struct *regs);
 /* Lets go of threads that stopped too late or were killed meanwhile. Call it often. */
 void proc_reap(void);
 
-/* Does a seccomp filter, or its strict mode, watch the system calls of a thread? */
-bool proc_filtered(pid_t tid);
+/* How many seccomp filters watch the system calls of a thread; 1: its strict mode, too. */
+unsigned int proc_filters(pid_t tid);
 /* The effective user of a process, as it is now; UINT32_MAX: it is gone. */
 uint32_t proc_user(uint32_t pid);
 

@@ -281,7 +281,7 @@ int remote_begin(struct remote *r, const struct proc_stopped *st, int mem,
 		return -EBUSY;
 	if (dispatches_itself(tid))
 		return -EPERM;
-	if (proc_filtered(tid))
+	if (proc_filters(tid))
 		options |= PTRACE_O_SUSPEND_SECCOMP;
 	if (ptrace(PTRACE_SETOPTIONS, tid, 0, options) ||
 	    ptrace(PTRACE_GETSIGMASK, tid, sizeof(r->mask), &r->mask))

@@ -10,7 +10,8 @@
  * The daemon's:
  *   SYS_PTRACE    the module, /proc/PID, process_vm_readv, stopping a process
  *   SYS_ADMIN     frame numbers in pagemap (intake/proc.c: the kernel's zero pages);
- *                 taking the shim out of what has a seccomp filter (intake/remote.c);
+ *                 putting the shim into what has a seccomp filter, and taking it out
+ *                 (intake/seccomp.c, remote.c);
  *                 uprobes and BPF on kernels where libbpf asks for it
  *   DAC_OVERRIDE  /proc/PID/pagemap and trace directories of other users
  *   NET_ADMIN     a receive buffer beyond net.core.rmem_max (socket(7),
