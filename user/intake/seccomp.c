@@ -15,7 +15,6 @@
 #include <time.h>
 
 #include "intake/proc.h"
-#include "probe/shim_sys.h"
 
 /* An argument that may be anything: an address, a length, a descriptor, a thread. */
 #define ANY UINT64_MAX
