@@ -68,6 +68,16 @@ for kernel in module none; do
 	is "$(ls root/run)" "" "$kernel: nothing is left of the socket"
 done
 
+# --- whose parent has no shim, either
+for kernel in module none; do
+	how=--verify=100
+	[ $kernel = module ] || how=--kernel=none
+	vmaheap record $how -f -o child-$kernel -- /vm/busybox sh -c \
+		'env -i PYTHONMALLOC=malloc /usr/bin/python3 -c "import time; time.sleep(2)"; :' 2>err
+	is "$(vmaheap report --json child-$kernel | jq -c '[.spaces[] | select(.comm == "python3") | [.found.chunks > 1000, .doubts.calls_lost]]')" \
+		'[[true,1]]' "$kernel: the child of a static program is heard"
+done
+
 # --- attached to the shell
 rm -rf said more
 mkfifo more go

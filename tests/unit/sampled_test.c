@@ -383,12 +383,94 @@ static void test_strangers(void **state)
 	end(&w);
 }
 
+/* The number that the program prints in a line. */
+static uint32_t told(const struct child *c)
+{
+	char text[16] = "";
+	size_t n = 0;
+
+	do
+		assert_int_equal(read(c->out, text + n, 1), 1);
+	while (text[n++] != '\n' && n < sizeof(text) - 1);
+	return (uint32_t)atoi(text);
+}
+
+/* Its space, as soon as there is one; NULL: there is none within a second. */
+static const struct space *find(struct watch *w, uint32_t pid)
+{
+	const struct space *s;
+	int i;
+
+	for (i = 0; i < 500 && !(s = model_process(w->m, pid)); i++) {
+		usleep(2000);
+		tick(w);
+	}
+	return s;
+}
+
+/* Who asks for no ring is found all the same, when it has executed a program. */
+static void test_children(void **state)
+{
+	char *const argv[] = { "sh", "-c",
+			       "sleep 60 & echo $!; read x; sleep 61 & echo $!;"
+			       "(read y) & echo $!; read z",
+			       NULL };
+	struct child c = child(argv);
+	const struct space *s;
+	uint32_t first, second, copy;
+	struct watch recorded, attached;
+
+	(void)state;
+	begin(&recorded, true);
+	assert_int_equal(sampled_watch(recorded.k, (uint32_t)c.pid, true), 0);
+	tick(&recorded);
+	assert_null(model_process(recorded.m, (uint32_t)c.pid));
+	let_go(&c);
+	first = told(&c);
+	s = find(&recorded, first);
+	assert_non_null(s);
+	assert_int_equal(s->cause, MM_EXEC);
+	assert_string_equal(s->comm, "sleep");
+	same_as_maps(&recorded, s);
+
+	/* One that was there before it was attached to is not its business. */
+	begin(&attached, true);
+	assert_int_equal(sampled_watch(attached.k, (uint32_t)c.pid, false), 0);
+	usleep(20000); /* two clock ticks */
+	assert_int_equal(write(c.go, "\n", 1), 1);
+	second = told(&c);
+	copy = told(&c);
+	assert_non_null(find(&attached, second));
+	assert_string_equal(model_process(attached.m, second)->comm, "sleep");
+	assert_null(model_process(attached.m, first));
+	assert_non_null(find(&recorded, second));
+	/* One that is a copy of its parent does nothing that there is to tell. */
+	usleep(20000);
+	tick(&recorded);
+	assert_null(model_process(recorded.m, copy));
+	assert_true(sampled_expects(recorded.k));
+
+	kill((pid_t)first, SIGKILL);
+	kill((pid_t)second, SIGKILL);
+	reap(&c);
+	kill((pid_t)copy, SIGKILL);
+	for (int i = 0; i < 500 && sampled_expects(recorded.k); i++) {
+		usleep(2000);
+		tick(&recorded);
+	}
+	assert_false(sampled_expects(recorded.k));
+	assert_int_equal(recorded.exits, 4);
+	end(&recorded);
+	end(&attached);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_exec),	   cmocka_unit_test(test_maps),
 		cmocka_unit_test(test_many_files), cmocka_unit_test(test_stamp),
 		cmocka_unit_test(test_strangers),  cmocka_unit_test(test_held),
+		cmocka_unit_test(test_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

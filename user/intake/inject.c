@@ -33,8 +33,8 @@
 #define STOP_MAX_MS 1600
 #define TRIES 30 /* stops, for what another moment may allow: 1.6 s in all */
 #define LOADING_TRIES 500 /* looks at a program that is being started ... */
-#define PRELOADED "libvmaheap-shim"
 #define BRIEF_TRIES 1 /* ... and at one that may be looked at another time */
+#define PRELOADED "libvmaheap-shim"
 #define TRY_NS 2000000
 #define TRY_MAX_NS (32 * TRY_NS)
 #define FUNCTIONS_MAX 256
@@ -82,8 +82,7 @@ struct function {
 struct inject {
 	uint32_t pid;
 	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
-	unsigned int
-		filters; /* of its main thread, that allow what the shim does */
+	unsigned int filters; /* of the main thread; they let us through */
 	bool brief; /* do not wait for the dynamic linker */
 	uint64_t r_debug;
 	uint64_t sum; /* of the objects that were looked through */

@@ -26,6 +26,9 @@
 #define ANCESTORS 64 /* how far to look for a watched one */
 #define GAP_NS 4000000
 #define EXPECT_NS 100000000 /* between two searches for who is unknown yet */
+#define CHILDREN_REST \
+	50 /* times what a search for children took, to the next */
+#define FORKED_ONLY 0x40 /* PF_FORKNOEXEC (include/linux/sched.h) */
 #define TRIES 3 /* to read maps that change under the hand */
 #define FILES_MAX \
 	4096 /* known as told; a look compares each with all of them */
@@ -43,8 +46,8 @@ struct target {
 	int pid_fd, maps_fd; /* maps_fd -1: it may not be looked at */
 	int stamp_fd; /* -1: nobody has asked for it */
 	uint64_t *stamp;
-	uint64_t mm; /* 0: it has not called exec yet, or: */
-	char comm[16]; /* meanwhile */
+	uint64_t mm; /* 0: it has not called exec yet */
+	bool child; /* and was forked by a target, and nothing is told of it yet */
 	bool attached; /* to be told of at the next tick, as of `checked` */
 	uint64_t checked; /* when the address space was there still */
 	uint64_t look_at, look_gap; /* ns: soon after exec often, then seldom */
@@ -65,6 +68,8 @@ struct sampled {
 	char *env; /* see sampled_open() */
 	int expected_fd; /* pidfd of one that may be unknown yet; -1 */
 	uint64_t expect_at; /* ns: not before this the next is looked for */
+	uint64_t children_at; /* and children, ... */
+	uint64_t since; /* ... born later than that, in clock ticks */
 	uint32_t uid; /* of the first process */
 	struct target **targets;
 	size_t nr;
@@ -478,6 +483,7 @@ static void tell_begin(struct sampled *k, struct target *t,
 	struct vmaheap_rec_mm r = { .cause = cause, .owner = t->tgid };
 
 	t->mm = ++k->mms;
+	t->child = false;
 	t->has_ring = false;
 	t->look_gap = GAP_NS;
 	t->look_at = now_ns() + GAP_NS;
@@ -516,7 +522,7 @@ static void renew(struct sampled *k, struct target *t)
 	}
 	if (fd < 0 && fd != -EACCES)
 		return;
-	if (fd < 0 && t->maps_fd < 0)
+	if (fd < 0 && t->maps_fd < 0 && !t->child)
 		return; /* as before */
 	if (t->maps_fd >= 0)
 		close(t->maps_fd);
@@ -528,19 +534,23 @@ static void renew(struct sampled *k, struct target *t)
 	tell_exec(k, t);
 }
 
+/* Has a process executed a program since it was forked? That of a zombie is known, too. */
+static bool has_executed(uint32_t tgid)
+{
+	char *stat = read_proc(tgid, "stat");
+	bool has = stat && !(stat_number(stat, 9) & FORKED_ONLY);
+
+	free(stat);
+	return has;
+}
+
 /*
  * It has exited, and we never saw it after its exec, which may have been shorter
- * than a tick: events of its calls may be there all the same (a zombie still has
- * its name).
+ * than a tick: events of its calls may be there all the same.
  */
 static void tell_unseen(struct sampled *k, struct target *t)
 {
-	char comm[16];
-
-	if (t->mm || t->attached)
-		return;
-	proc_comm(t->tgid, comm);
-	if (comm[0] && strcmp(comm, t->comm))
+	if (!t->mm && !t->attached && has_executed(t->tgid))
 		tell_exec(k, t);
 }
 
@@ -576,7 +586,9 @@ static bool check(struct sampled *k, struct target *t)
 		if (t->attached)
 			tell_begin(k, t, VMAHEAP_MM_ATTACH, t->checked);
 		t->attached = false;
-		if (t->maps_fd < 0 || is_over(t->maps_fd))
+		/* (Its maps may have been those of its parent, by vfork.) */
+		if (t->child ? has_executed(tgid) :
+			       t->maps_fd < 0 || is_over(t->maps_fd))
 			renew(k, t);
 		else if (t->mm && now >= t->look_at)
 			look_again(k, t, now);
@@ -619,6 +631,83 @@ static int make_stamp(struct target *t)
 	t->stamp_fd = fd;
 	t->stamp = page;
 	return 0;
+}
+
+/* ---- children ---- */
+
+/* When it was forked, in ticks of the clock since the boot; 0: it is gone. */
+static uint64_t born(uint32_t pid)
+{
+	char *stat = read_proc(pid, "stat");
+	uint64_t ticks = stat_number(stat, 22);
+
+	free(stat);
+	return ticks;
+}
+
+static uint64_t ticks_now(void)
+{
+	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
+	struct timespec ts;
+
+	clock_gettime(CLOCK_BOOTTIME, &ts);
+	return (uint64_t)ts.tv_sec * hz +
+	       (uint64_t)ts.tv_nsec * hz / 1000000000;
+}
+
+/*
+ * One that has no shim asks for no ring, and executes what has none, perhaps: an
+ * environment of its own, another root, a static program.
+ */
+static void add_child(struct sampled *k, uint32_t pid)
+{
+	struct target *t;
+	int err;
+
+	if (find(k, pid) || born(pid) <= k->since)
+		return;
+	t = target_new(k, pid, &err);
+	if (t)
+		t->child = true;
+}
+
+/* Of a thread (CONFIG_PROC_CHILDREN; proc(5)). */
+static void add_children(struct sampled *k, uint32_t tgid, uint32_t tid)
+{
+	char name[40], *list, *p, *end;
+	uint32_t pid;
+
+	snprintf(name, sizeof(name), "task/%u/children", tid);
+	list = read_proc(tgid, name);
+	for (p = list; p; p = end) {
+		pid = (uint32_t)strtoul(p, &end, 10);
+		if (end == p)
+			break;
+		add_child(k, pid);
+	}
+	free(list);
+}
+
+static void look_for_children(struct sampled *k)
+{
+	uint64_t now = now_ns();
+	size_t i;
+
+	if (!k->follow || now < k->children_at)
+		return;
+	for (i = 0; i < k->nr; i++) { /* those that are found as well */
+		uint32_t *tids, tgid = k->targets[i]->tgid;
+		long j, nr;
+
+		if (!k->targets[i]->mm && !k->targets[i]->child)
+			continue; /* not executed yet: it is nobody's parent */
+		nr = proc_tids(tgid, &tids);
+		for (j = 0; j < nr; j++)
+			add_children(k, tgid, tids[j]);
+		if (nr >= 0)
+			free(tids);
+	}
+	k->children_at = now_ns() + (now_ns() - now) * CHILDREN_REST;
 }
 
 /* ---- what others call ---- */
@@ -669,7 +758,7 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec)
 	if (err)
 		return err;
 	t->attached = !on_exec;
-	proc_comm(pid, t->comm);
+	k->since = on_exec ? 0 : ticks_now();
 	return 0;
 }
 
@@ -713,9 +802,11 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 		t = target_new(k, tgid, &err);
 		if (!t)
 			return err == -ENOMEM ? err : -ESRCH;
+		t->child = true;
+	}
+	if (t->child)
 		tell_begin(k, t, fresh ? VMAHEAP_MM_EXEC : VMAHEAP_MM_ATTACH,
 			   next_ts(k));
-	}
 	if (!t->mm)
 		return -ESRCH;
 	/* A look before may have come in the middle of the loader's work. */
@@ -752,6 +843,8 @@ bool sampled_expects(struct sampled *k)
 {
 	uint64_t now = now_ns();
 
+	if (k->nr) /* children that nothing has been told of */
+		return true;
 	if (k->expected_fd >= 0) {
 		if (!has_exited(k->expected_fd))
 			return true;
@@ -773,6 +866,7 @@ void sampled_tick(struct sampled *k, uint64_t *ts)
 	/* An exited one's place is taken by the last one, which was looked at. */
 	for (i = k->nr; i-- > 0;)
 		check(k, k->targets[i]);
+	look_for_children(k);
 	*ts = next_ts(k);
 	for (i = 0; i < k->nr; i++)
 		advance(k->targets[i], *ts);
