@@ -434,5 +434,7 @@ int allocator_find(uint32_t pid, struct allocator *a)
 		consider(pid, &m, &exe, &best, a);
 	}
 	fclose(f);
+	if (!last_ino) /* it is on its way out */
+		return -ESRCH;
 	return best == RANK_NONE ? -ENOENT : 0;
 }

@@ -16,12 +16,15 @@
 #include "session/inside.h"
 
 #define PATH 108 /* struct sockaddr_un */
-/* From one look at a program that has been executed to the next, doubled each time. */
+/*
+ * From one look at a program that has been executed to the next, as long as its dynamic
+ * linker is at work, for it may fork as soon as that is done; then doubled each time.
+ */
 #define EXEC_LOOK_MS 1
 /* A program that may have loaded it itself calls malloc before that, mostly. */
 #define PRELOAD_MS 10
 #define LOOK_MS 200 /* for what a process has loaded */
-#define TRIES 32 /* some five seconds */
+#define TRY_MS 5000 /* to put it into what is executed */
 #define PLACES_MAX 256
 
 /* The socket, for the processes that see this one by this name. */
@@ -36,7 +39,7 @@ struct place {
 struct member {
 	uint32_t pid;
 	struct inject *in; /* NULL: the program that had it is gone */
-	unsigned int tries; /* left, to put it into the next one */
+	uint64_t until; /* ns: to be put into the next one; 0: not (any more) */
 	bool preloaded; /* it may be in that already */
 	unsigned int gap_ms;
 	uint64_t due; /* ns, the next look */
@@ -276,7 +279,7 @@ void attach_exec(struct attach *a, uint32_t pid, bool preloaded)
 		m = member_add(a, pid);
 	if (!m)
 		return;
-	m->tries = TRIES;
+	m->until = now_ns() + TRY_MS * 1000000ull;
 	m->preloaded = preloaded;
 	m->gap_ms = EXEC_LOOK_MS;
 	m->due = preloaded ? now_ns() + PRELOAD_MS * 1000000ull : 0;
@@ -287,7 +290,7 @@ void attach_heard(struct attach *a, uint32_t pid)
 	struct member *m = member_of(a, pid);
 
 	if (m)
-		m->tries = 0;
+		m->until = 0;
 }
 
 void attach_gone(struct attach *a, uint32_t pid)
@@ -305,16 +308,20 @@ void attach_gone(struct attach *a, uint32_t pid)
 static void try_in(struct attach *a, struct member *m)
 {
 	int has = m->preloaded ? inject_preloaded(m->pid) : 0;
+	bool last = now_ns() >= m->until;
 	char *why;
 
-	m->tries = has == 1 ? 0 : m->tries - 1;
-	if (has == 1 || (has == -EAGAIN && m->tries))
+	if (has == 1)
+		m->until = 0;
+	if (has == 1 || (has == -EAGAIN && !last))
 		return;
 	put_in(a, m, true, &why);
-	if (m->in || errno == EPERM)
-		m->tries = 0;
+	if (m->in || errno == EPERM || last)
+		m->until = 0;
+	else if (errno != EAGAIN && m->gap_ms < LOOK_MS)
+		m->gap_ms *= 2;
 	m->news.entered = m->in;
-	if (m->in || m->tries) {
+	if (m->in || m->until) {
 		free(why);
 		why = NULL;
 	}
@@ -329,14 +336,11 @@ static void look_at(struct attach *a, struct member *m)
 		drop(a, m);
 	if (m->in)
 		inject_look(m->in);
-	else if (m->tries)
+	else if (m->until)
 		try_in(a, m);
 	if (m->in && !m->misses && inject_totals(m->in).apart)
 		m->news.misses = m->misses = true;
-	m->gap_ms = !m->in && m->tries && 2 * m->gap_ms < LOOK_MS ?
-			    2 * m->gap_ms :
-			    LOOK_MS;
-	m->due = now_ns() + m->gap_ms * 1000000ull;
+	m->due = now_ns() + (m->until ? m->gap_ms : LOOK_MS) * 1000000ull;
 }
 
 uint64_t attach_look(struct attach *a, uint64_t now)

@@ -77,6 +77,8 @@ static bool has_books(struct session *s, uint32_t tgid)
 
 	if (!err && !strcmp(a.kind, "glibc"))
 		return true;
+	if (err == -ESRCH)
+		return false;
 	snprintf(who, sizeof(who), "its allocator, %s", err ? "" : a.kind);
 	say_unfound(s, tgid, err || !a.kind[0] ? "what allocates in it" : who,
 		    " keeps no books that can be read");
