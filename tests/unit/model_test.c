@@ -834,7 +834,7 @@ static void test_samples_and_losses(void **state)
 	assert_false(f.s->has_calls);
 	OK(((struct event){ .kind = EV_CALLS_LOST,
 			    .tgid = TGID,
-			    .tid = TID,
+			    .tid = TGID,
 			    .calls_lost = { 1 } }));
 	assert_int_equal(f.s->calls_lost, 7);
 	assert_true(f.s->has_calls);
