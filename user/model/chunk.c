@@ -248,13 +248,15 @@ static void block_use(struct leaf *l, uint32_t block)
 
 static struct page *page_use(struct leaf *l, uint64_t addr)
 {
-	uint32_t page = addr >> PAGE_BITS & (LEAF_PAGES - 1);
-	uint32_t block = page / BLOCK_PAGES;
+	uint32_t block = (addr >> PAGE_BITS & (LEAF_PAGES - 1)) / BLOCK_PAGES;
+	struct page *p = page_of(l, addr);
 
+	if (p->in_use)
+		return p;
 	if (!block_used(l, block))
 		block_use(l, block);
-	l->pages[page].in_use = true;
-	return &l->pages[page];
+	p->in_use = true;
+	return p;
 }
 
 /* The same within the leaf of addr, or where the leaf ends. */
@@ -427,6 +429,24 @@ static uint32_t first_start(const struct chunk_table *t, uint64_t addr,
 
 /* --- large chunks */
 
+static uint64_t page_after(uint64_t addr)
+{
+	return (addr | (PAGE - 1)) + 1;
+}
+
+/* The whole pages behind the one on which a chunk starts: how many there are. */
+static uint64_t whole_pages(uint64_t addr, uint64_t size)
+{
+	uint64_t first = page_after(addr), end = addr + size;
+
+	return end > first ? (end - first) >> PAGE_BITS : 0;
+}
+
+static bool is_large(const struct chunk *c)
+{
+	return whole_pages(c->addr, c->size) >= LARGE_PAGES;
+}
+
 /* The index of the first large chunk whose whole pages end above addr. */
 static size_t large_lower(const struct chunk_table *t, uint64_t addr)
 {
@@ -466,9 +486,10 @@ static int large_reserve(struct chunk_table *t)
 	return 0;
 }
 
-static void large_add(struct chunk_table *t, uint64_t start, uint64_t end,
-		      uint32_t nr)
+static void large_add(struct chunk_table *t, const struct chunk *c, uint32_t nr)
 {
+	uint64_t start = page_after(c->addr);
+	uint64_t end = start + (whole_pages(c->addr, c->size) << PAGE_BITS);
 	size_t i = large_lower(t, start);
 
 	memmove(&t->large[i + 1], &t->large[i],
@@ -477,9 +498,9 @@ static void large_add(struct chunk_table *t, uint64_t start, uint64_t end,
 	t->nr_large++;
 }
 
-static void large_del(struct chunk_table *t, uint64_t start)
+static void large_del(struct chunk_table *t, const struct chunk *c)
 {
-	size_t i = large_lower(t, start);
+	size_t i = large_lower(t, page_after(c->addr));
 
 	t->nr_large--;
 	memmove(&t->large[i], &t->large[i + 1],
@@ -487,19 +508,6 @@ static void large_del(struct chunk_table *t, uint64_t start)
 }
 
 /* --- bytes on pages */
-
-/* The whole pages behind the one on which a chunk starts: how many there are. */
-static uint64_t whole_pages(const struct chunk *c)
-{
-	uint64_t first = (c->addr | (PAGE - 1)) + 1, end = c->addr + c->size;
-
-	return end > first ? (end - first) >> PAGE_BITS : 0;
-}
-
-static bool is_large(const struct chunk *c)
-{
-	return whole_pages(c) >= LARGE_PAGES;
-}
 
 /* One past the last byte that belongs to a chunk; a chunk of size 0 has one. */
 static uint64_t chunk_end(const struct chunk *c)
@@ -519,13 +527,19 @@ static uint64_t word_mask(unsigned int from, unsigned int to, unsigned int w)
 	return mask;
 }
 
+/* Of granules [addr, end): the last one that lies on the page of addr. */
+static unsigned int last_granule(uint64_t addr, uint64_t end)
+{
+	uint64_t last = end - 1;
+
+	return last >> PAGE_BITS == addr >> PAGE_BITS ? last >> 4 & 255 : 255;
+}
+
 /* On the page of addr: the granules of [addr, end), as far as they lie on it. */
 static void cover_granules(struct page *p, uint64_t addr, uint64_t end,
 			   bool live)
 {
-	uint64_t stop = (addr | (PAGE - 1)) + 1;
-	unsigned int from = addr >> 4 & 255;
-	unsigned int to = ((end < stop ? end : stop) - 1) >> 4 & 255;
+	unsigned int from = addr >> 4 & 255, to = last_granule(addr, end);
 
 	for (unsigned int w = from / 64; w <= to / 64; w++) {
 		if (live)
@@ -535,10 +549,10 @@ static void cover_granules(struct page *p, uint64_t addr, uint64_t end,
 	}
 }
 
-/* Does a chunk have a byte in a granule of [addr, end), all on the page p? */
+/* Does a chunk have a byte in a granule of these? */
 static bool any_covered(const struct page *p, uint64_t addr, uint64_t end)
 {
-	unsigned int from = addr >> 4 & 255, to = (end - 1) >> 4 & 255;
+	unsigned int from = addr >> 4 & 255, to = last_granule(addr, end);
 
 	for (unsigned int w = from / 64; w <= to / 64; w++) {
 		if (p->covered[w] & word_mask(from, to, w))
@@ -547,48 +561,42 @@ static bool any_covered(const struct page *p, uint64_t addr, uint64_t end)
 	return false;
 }
 
-static void cover_page(struct page *p, bool live)
+/* The page on which a chunk starts, when `live`; else as if the chunk were not. */
+static void cover_first(struct chunk_table *t, uint64_t addr, uint64_t size,
+			bool live)
 {
-	p->bytes = p->into = live ? PAGE : 0;
-	memset(p->covered, live ? 0xff : 0, sizeof(p->covered));
+	struct page *p = page_use(leaf_of(t, addr), addr);
+	uint64_t room = page_after(addr) - addr;
+	uint64_t here = size < room ? size : room;
+
+	p->bytes += live ? here : -here;
+	cover_granules(p, addr, addr + size + !size, live);
 }
 
-/* The pages behind the first, when `live`; else as if the chunk were not. */
-static void cover_rest(struct chunk_table *t, const struct chunk *c,
-		       uint32_t nr, bool live)
+/* The same for pages that it reaches into from before. */
+static void cover_rest(struct chunk_table *t, uint64_t at, uint64_t end,
+		       bool live)
 {
-	uint64_t at = (c->addr | (PAGE - 1)) + 1, end = c->addr + c->size;
-	uint64_t whole = at + (whole_pages(c) << PAGE_BITS);
-	struct page *p;
+	for (; at < end; at += PAGE) {
+		struct page *p = page_use(leaf_of(t, at), at);
+		uint64_t here = end - at < PAGE ? end - at : PAGE;
 
-	if (is_large(c)) {
-		if (live)
-			large_add(t, at, whole, nr);
-		else
-			large_del(t, at);
-		at = whole;
-	}
-	for (; at < whole; at += PAGE)
-		cover_page(page_use(leaf_of(t, at), at), live);
-	if (at < end) {
-		p = page_use(leaf_of(t, at), at);
-		p->into = live ? end - at : 0;
-		p->bytes += live ? end - at : -(end - at);
+		p->into = live ? here : 0;
+		p->bytes += live ? here : -here;
 		cover_granules(p, at, end, live);
 	}
 }
 
-static void cover(struct chunk_table *t, const struct chunk *c, uint32_t nr,
+/* All of its pages but those that are large_add()'s. */
+static void cover(struct chunk_table *t, uint64_t addr, uint64_t size,
 		  bool live)
 {
-	struct page *p = page_use(leaf_of(t, c->addr), c->addr);
-	uint64_t room = PAGE - (c->addr & (PAGE - 1));
-	uint64_t here = c->size < room ? c->size : room;
+	uint64_t at = page_after(addr), whole = whole_pages(addr, size);
 
-	p->bytes += live ? here : -here;
-	cover_granules(p, c->addr, chunk_end(c), live);
-	if (c->size > room)
-		cover_rest(t, c, nr, live);
+	cover_first(t, addr, size, live);
+	if (whole >= LARGE_PAGES)
+		at += whole << PAGE_BITS;
+	cover_rest(t, at, addr + size, live);
 }
 
 /* --- finding */
@@ -635,15 +643,26 @@ static bool large_in(const struct chunk_table *t, uint64_t addr, uint64_t end)
 	return i < t->nr_large && t->large[i].start < end;
 }
 
-/* The common case: a small chunk among others, and in nobody's way. */
+/* On few pages of one leaf, which need no more than a look at each of them. */
+static bool is_handy(uint64_t addr, uint64_t size)
+{
+	return size < LARGE_PAGES * PAGE &&
+	       addr >> LEAF_BITS == (addr + size) >> LEAF_BITS;
+}
+
+/* The common case: a chunk among others, and in nobody's way. */
 static bool surely_free(const struct chunk_table *t, uint64_t addr,
 			uint64_t end)
 {
 	const struct leaf *l = leaf_of(t, addr);
 
-	return l && addr >> PAGE_BITS == (end - 1) >> PAGE_BITS &&
-	       !any_covered(page_of(l, addr), addr, end) &&
-	       !large_in(t, addr, end);
+	if (!l || !is_handy(addr, end - addr) || large_in(t, addr, end))
+		return false;
+	for (; addr < end; addr = page_after(addr)) {
+		if (any_covered(page_of(l, addr), addr, end))
+			return false;
+	}
+	return true;
 }
 
 /* A live chunk that overlaps [addr, end), or 0. */
@@ -1152,7 +1171,9 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 	t->pool.chunks[nr] = *c;
 	*slot(l, c->addr) = nr;
 	page_of(l, c->addr)->nr_starts++;
-	cover(t, c, nr, true);
+	cover(t, c->addr, c->size, true);
+	if (is_large(c))
+		large_add(t, c, nr);
 	add_to_total(t, c->size);
 	return 0;
 }
@@ -1186,6 +1207,7 @@ static void mend_shared(struct chunk_table *t, const struct chunk *c)
 static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 		    struct chunk *old)
 {
+	const struct chunk *c;
 	struct leaf *l;
 	uint32_t nr;
 
@@ -1194,15 +1216,18 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	nr = start_at(t, addr);
 	if (!nr)
 		return -ENOENT;
+	c = &t->pool.chunks[nr];
 	if (old)
-		*old = t->pool.chunks[nr];
+		*old = *c;
 	l = leaf_of(t, addr);
 	*slot(l, addr) = mark;
 	page_of(l, addr)->nr_starts--;
-	cover(t, &t->pool.chunks[nr], nr, false);
-	mend_shared(t, &t->pool.chunks[nr]);
+	cover(t, addr, c->size, false);
+	if (is_large(c))
+		large_del(t, c);
+	mend_shared(t, c);
 	t->total.chunks--;
-	t->total.bytes -= t->pool.chunks[nr].size;
+	t->total.bytes -= c->size;
 	pool_give(&t->pool, nr);
 	return 0;
 }
