@@ -40,6 +40,22 @@ static int insert(struct chunk_table *t, uint64_t addr, uint64_t size)
 	return chunk_insert(t, &c);
 }
 
+static struct call_brief malloc_call(uint64_t addr, uint64_t size)
+{
+	return (struct call_brief){ .addr = addr,
+				    .size = size,
+				    .caller = size + 1,
+				    .op = CALL_MALLOC,
+				    .phase = CALL_ALLOC };
+}
+
+static struct call_brief free_call(uint64_t addr)
+{
+	return (struct call_brief){ .addr = addr,
+				    .op = CALL_FREE,
+				    .phase = CALL_FREED };
+}
+
 /* --- hand cases */
 
 /*
@@ -48,9 +64,7 @@ static int insert(struct chunk_table *t, uint64_t addr, uint64_t size)
  */
 static void test_run_of_dead(void **state)
 {
-	const struct call_brief call = { .addr = 0x1000,
-					 .op = CALL_FREE,
-					 .phase = CALL_FREED };
+	const struct call_brief call = free_call(0x1000);
 	const struct call_run calls = { .ts = 5000, .nr = 1, .calls = &call };
 	struct op_tally ops[CALL_OP_MAX] = { 0 };
 	struct chunk_table *t = chunk_table_new();
@@ -62,6 +76,61 @@ static void test_run_of_dead(void **state)
 	assert_int_equal(chunk_run(t, &calls, 0, &run), 0);
 	assert_true(chunk_died(t, 0x1000, 4000, 4000));
 	assert_int_equal(ops[CALL_FREE].calls, 0);
+	chunk_table_free(t);
+}
+
+/* Chunks on several pages are done among others, but not those on two leaves. */
+static void test_run_of_wide(void **state)
+{
+	const struct call_brief call[] = {
+		malloc_call(0x1ff0, 3000),
+		malloc_call(0x3000, 5 * PAGE),
+		free_call(0x1ff0),
+		malloc_call(0x2000, PAGE),
+		free_call(0x3000),
+		malloc_call(0x2ff0, 32), /* in the way of that at 0x2000 */
+		malloc_call(GIB - PAGE, 2 * PAGE),
+		malloc_call(0x3000, 256 * PAGE), /* large */
+	};
+	const struct call_run calls = { .ts = 5000, .nr = 8, .calls = call };
+	struct op_tally ops[CALL_OP_MAX] = { 0 };
+	struct chunk_table *t = chunk_table_new();
+	struct chunk_run run = { .ops = ops };
+
+	(void)state;
+	assert_int_equal(insert(t, 0x1000, 16), 0);
+	assert_int_equal(chunk_run(t, &calls, 0, &run), 5);
+	assert_int_equal(ops[CALL_MALLOC].calls, 3);
+	assert_int_equal(ops[CALL_FREE].bytes, 3000 + 5 * PAGE);
+	assert_true(chunk_died(t, 0x1ff0, 5000, 5000));
+	assert_true(chunk_died(t, 0x3000, 5000, 5000));
+	assert_int_equal(chunk_page_bytes(t, 0x1000), 16);
+	assert_int_equal(chunk_page_bytes(t, 0x2000), PAGE);
+	assert_int_equal(chunk_page_bytes(t, 0x3000), 0);
+	for (size_t i = 5; i < calls.nr; i++)
+		assert_int_equal(chunk_run(t, &calls, i, &run), i);
+	assert_null(chunk_table_check(t));
+	chunk_table_free(t);
+}
+
+/* More chunks than there is room for: it is for others to make some. */
+static void test_run_of_many(void **state)
+{
+	struct op_tally ops[CALL_OP_MAX] = { 0 };
+	struct chunk_table *t = chunk_table_new();
+	struct chunk_run run = { .ops = ops };
+	struct call_brief call;
+	const struct call_run calls = { .nr = 1, .calls = &call };
+
+	(void)state;
+	for (uint64_t i = 1; i <= 40000; i++) {
+		call = malloc_call(0x1000 * i, 24);
+		if (chunk_run(t, &calls, 0, &run) == 0)
+			assert_int_equal(insert(t, call.addr, call.size), 0);
+	}
+	assert_int_equal(chunk_total(t).chunks, 40000);
+	assert_in_range(ops[CALL_MALLOC].calls, 39900, 39997);
+	assert_null(chunk_table_check(t));
 	chunk_table_free(t);
 }
 
@@ -262,6 +331,8 @@ static void test_kept(void **state)
 #define REGION_PAGES 16
 #define MAX_LIVE 600
 #define RANDOM_OPS 200000
+#define RANDOM_RUNS 50000
+#define RUN_CALLS 8
 
 static const uint64_t region[REGIONS] = {
 	0x10000,
@@ -297,6 +368,17 @@ static void twin_insert(struct twin *t, const struct chunk *c)
 	for (; i && t->c[i - 1].addr > c->addr; i--)
 		t->c[i] = t->c[i - 1];
 	t->c[i] = *c;
+}
+
+static void twin_remove(struct twin *t, uint64_t addr)
+{
+	size_t i = 0;
+
+	while (i < t->nr && t->c[i].addr != addr)
+		i++;
+	assert_true(i < t->nr);
+	t->nr--;
+	memmove(&t->c[i], &t->c[i + 1], (t->nr - i) * sizeof(t->c[0]));
 }
 
 static const struct chunk *twin_next(const struct twin *t, uint64_t addr,
@@ -363,12 +445,11 @@ static void same_chunk(int ret, const struct chunk *c,
 	assert_memory_equal(c, expected, sizeof(*c));
 }
 
-static void random_insert(struct chunk_table *t, struct twin *w)
+static void insert_both(struct chunk_table *t, struct twin *w, uint64_t addr,
+			uint64_t size)
 {
-	struct chunk c =
-		chunk_of(random_addr(seed_below(4) ? 16 : 8), random_size());
+	struct chunk c = chunk_of(addr, size), got;
 	const struct chunk *over = twin_overlap(w, c.addr, end_of(&c));
-	struct chunk got;
 	int ret = chunk_insert(t, &c);
 
 	if (c.addr >= TOP || c.size > TOP - c.addr) {
@@ -385,6 +466,11 @@ static void random_insert(struct chunk_table *t, struct twin *w)
 	}
 }
 
+static void random_insert(struct chunk_table *t, struct twin *w)
+{
+	insert_both(t, w, random_addr(seed_below(4) ? 16 : 8), random_size());
+}
+
 static void random_remove(struct chunk_table *t, struct twin *w)
 {
 	struct chunk got;
@@ -395,8 +481,7 @@ static void random_remove(struct chunk_table *t, struct twin *w)
 	i = seed_below(w->nr);
 	assert_int_equal(chunk_remove(t, w->c[i].addr, &got), 0);
 	assert_memory_equal(&got, &w->c[i], sizeof(got));
-	w->nr--;
-	memmove(&w->c[i], &w->c[i + 1], (w->nr - i) * sizeof(w->c[0]));
+	twin_remove(w, got.addr);
 }
 
 static void random_questions(const struct chunk_table *t, const struct twin *w)
@@ -472,6 +557,72 @@ static void test_random_against_twin(void **state)
 	chunk_table_free(t);
 }
 
+static struct call_brief random_call(const struct twin *w)
+{
+	if (seed_below(MAX_LIVE / 2) < w->nr)
+		return free_call(w->c[seed_below(w->nr)].addr);
+	return malloc_call(random_addr(16), random_size());
+}
+
+/* As chunk_run() says that it was done. */
+static void twin_call(struct twin *w, const struct call_run *r,
+		      const struct call_brief *call)
+{
+	struct chunk c = chunk_of(call->addr, call->size);
+
+	if (call->phase == CALL_FREED) {
+		twin_remove(w, call->addr);
+		return;
+	}
+	c.ts = r->ts;
+	c.tid = r->tid;
+	assert_null(twin_overlap(w, c.addr, end_of(&c)));
+	twin_insert(w, &c);
+}
+
+/* What a run cannot do, if anybody can. */
+static void other_call(struct chunk_table *t, struct twin *w,
+		       const struct call_brief *call)
+{
+	if (call->phase == CALL_ALLOC)
+		insert_both(t, w, call->addr, call->size);
+	else if (chunk_remove(t, call->addr, NULL) == 0)
+		twin_remove(w, call->addr);
+	else
+		assert_null(twin_next(w, call->addr, call->addr + 1));
+}
+
+static void test_runs_against_twin(void **state)
+{
+	struct op_tally ops[CALL_OP_MAX] = { 0 };
+	struct chunk_table *t = chunk_table_new();
+	struct call_brief call[RUN_CALLS];
+	struct call_run r = { .tid = 9, .nr = RUN_CALLS, .calls = call };
+	struct chunk_run run = { .ops = ops };
+	struct twin w = { .nr = 0 };
+	size_t done;
+
+	(void)state;
+	seed_start();
+	for (; r.ts < RANDOM_RUNS; r.ts++) {
+		for (size_t i = 0; i < RUN_CALLS; i++)
+			call[i] = random_call(&w);
+		done = chunk_run(t, &r, 0, &run);
+		for (size_t i = 0; i < done; i++)
+			twin_call(&w, &r, &call[i]);
+		if (done < RUN_CALLS)
+			other_call(t, &w, &call[done]);
+		random_questions(t, &w);
+		if (r.ts % 500 == 0)
+			compare(t, &w);
+	}
+	compare(t, &w);
+	/* It is the run that did most of them. */
+	assert_true(ops[CALL_MALLOC].calls + ops[CALL_FREE].calls >
+		    RANDOM_RUNS);
+	chunk_table_free(t);
+}
+
 static void test_clone(void **state)
 {
 	struct chunk_table *t = chunk_table_new(), *c, *cc;
@@ -530,6 +681,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_run_of_dead),
+		cmocka_unit_test(test_run_of_wide),
+		cmocka_unit_test(test_run_of_many),
 		cmocka_unit_test(test_one),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_large),
@@ -537,6 +690,7 @@ int main(void)
 		cmocka_unit_test(test_again),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_random_against_twin),
+		cmocka_unit_test(test_runs_against_twin),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_many),
 	};

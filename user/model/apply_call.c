@@ -444,7 +444,7 @@ static struct stack_tally *quick_tally(void *ctx, uint64_t stack)
 	return &s->t->book->s.stacks[s->t->where_tally];
 }
 
-/* Small chunks, from the i-th call on. The index of the first other. */
+/* What chunk_run() does, from the i-th call on. The index of the first other. */
 static size_t quick_many(struct model *m, struct thread *t,
 			 const struct call_run *r, size_t i)
 {

@@ -885,12 +885,13 @@ static void add_to_total(struct chunk_table *t, uint64_t bytes)
 }
 
 /*
- * The quick way of chunk_run(), for a small chunk at 0 mod 16 that ends on its
- * page, a page that is in use, in a leaf without chunks at 8 mod 16. What it does
- * is what cover() and its callers do then, with all that it needs at hand.
+ * The quick way of chunk_run(), for a handy chunk at 0 mod 16, in a leaf without
+ * chunks at 8 mod 16. What it does is what chunk_insert() and take_out() do then,
+ * with all that it needs at hand.
  *
- * The granules of such a chunk are QUICK_BYTES of bits at most, wherever they
- * begin in a byte; the 8 bytes from there on are the page's own.
+ * Most are small: they end on their page, a page that is in use, and their granules
+ * are QUICK_BYTES of bits at most, wherever they begin in a byte; the 8 bytes from
+ * there on are the page's own. For these cover() is dear.
  */
 #define QUICK_BYTES ((64 - 7) * 16)
 
@@ -957,39 +958,66 @@ static inline uint64_t granule_mask(unsigned int from, unsigned int nr)
 	return ~(~0ull << nr) << from % 8;
 }
 
+static inline bool is_small(uint64_t addr, uint64_t size)
+{
+	return size <= QUICK_BYTES && (addr >> 4 & 255) + granules(size) <= 256;
+}
+
+/* Its bytes and granules, when it is in nobody's way. */
+static inline bool small_birth(const struct chunk_table *t,
+			       const struct quick *q, struct page *p,
+			       uint64_t addr, uint64_t size)
+{
+	unsigned int from = addr >> 4 & 255;
+	uint64_t mask = granule_mask(from, granules(size));
+	uint64_t bits = get_bits(p, from);
+
+	if (bits & mask || (addr - q->large_start < q->large_bytes &&
+			    large_in(t, addr, addr + 1)))
+		return false;
+	put_bits(p, from, bits | mask);
+	p->bytes += size;
+	return true;
+}
+
+/*
+ * The same for one that is not small, or the first on its page. Not inline, as its
+ * death: the registers are for the small ones.
+ */
+static __attribute__((noinline)) bool wide_birth(struct chunk_table *t,
+						 uint64_t addr, uint64_t size)
+{
+	if (!surely_free(t, addr, addr + size + !size))
+		return false;
+	cover(t, addr, size, true);
+	return true;
+}
+
+/* The pool has one, as the caller knows. */
 static inline uint32_t quick_number(struct quick *q)
 {
 	uint32_t nr = q->free;
 
-	if (nr)
-		q->free = q->chunks[nr].tid;
-	else if (q->used && q->used < q->cap)
-		nr = q->used++;
+	if (!nr)
+		return q->used++;
+	q->free = q->chunks[nr].tid;
 	return nr;
 }
 
-static inline bool quick_birth(const struct chunk_table *t, struct quick *q,
+static inline bool quick_birth(struct chunk_table *t, struct quick *q,
 			       const struct call_run *r,
 			       const struct call_brief *c)
 {
 	struct page *p = &q->pages[c->addr >> PAGE_BITS & (LEAF_PAGES - 1)];
-	unsigned int from = c->addr >> 4 & 255, n = granules(c->size);
-	uint64_t mask, bits;
+	bool full = !q->free && q->used == q->cap;
 	uint32_t nr;
 
-	if (c->size > QUICK_BYTES || from + n > 256 || !p->in_use)
-		return false;
-	mask = granule_mask(from, n);
-	bits = get_bits(p, from);
-	if (bits & mask || (c->addr - q->large_start < q->large_bytes &&
-			    large_in(t, c->addr, c->addr + 1)))
+	if (full || !(p->in_use && is_small(c->addr, c->size) ?
+			      small_birth(t, q, p, c->addr, c->size) :
+			      wide_birth(t, c->addr, c->size)))
 		return false;
 	nr = quick_number(q);
-	if (!nr)
-		return false;
-	put_bits(p, from, bits | mask);
 	p->nr_starts++;
-	p->bytes += c->size;
 	q->even[c->addr >> 4 & (LEAF_GRANULES - 1)] = nr;
 	q->chunks[nr] = (struct chunk){ .addr = c->addr,
 					.size = c->size,
@@ -1004,26 +1032,43 @@ static inline bool quick_birth(const struct chunk_table *t, struct quick *q,
 	return true;
 }
 
+static inline void small_death(struct page *p, uint64_t addr, uint64_t size)
+{
+	unsigned int from = addr >> 4 & 255;
+
+	put_bits(p, from,
+		 get_bits(p, from) & ~granule_mask(from, granules(size)));
+	p->bytes -= size;
+}
+
+static __attribute__((noinline)) bool wide_death(struct chunk_table *t,
+						 uint64_t addr, uint64_t size)
+{
+	if (!is_handy(addr, size))
+		return false;
+	cover(t, addr, size, false);
+	return true;
+}
+
 /* *size: of the chunk that died; *old (may be NULL): all of it. */
-static inline bool quick_death(struct quick *q, uint64_t addr, uint32_t mark,
-			       uint64_t *size, struct chunk *old)
+static __always_inline bool quick_death(struct chunk_table *t, struct quick *q,
+					uint64_t addr, uint32_t mark,
+					uint64_t *size, struct chunk *old)
 {
 	struct page *p = &q->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
 	uint32_t *at = &q->even[addr >> 4 & (LEAF_GRANULES - 1)];
-	unsigned int from = addr >> 4 & 255;
 	uint32_t nr = living(*at);
 
 	if (!nr)
 		return false;
 	*size = q->chunks[nr].size;
-	if (*size > QUICK_BYTES || from + granules(*size) > 256)
+	if (is_small(addr, *size))
+		small_death(p, addr, *size);
+	else if (!wide_death(t, addr, *size))
 		return false;
 	if (old)
 		*old = q->chunks[nr];
-	put_bits(p, from,
-		 get_bits(p, from) & ~granule_mask(from, granules(*size)));
 	p->nr_starts--;
-	p->bytes -= *size;
 	*at = mark;
 	q->chunks[nr].tid = q->free;
 	q->free = nr;
@@ -1066,7 +1111,7 @@ static inline bool quick_stack(struct chunk_run *run, uint64_t caller)
 	return run->tally;
 }
 
-static inline bool quick_alloc(const struct chunk_table *t, struct quick *q,
+static inline bool quick_alloc(struct chunk_table *t, struct quick *q,
 			       const struct call_run *r,
 			       const struct call_brief *c,
 			       struct chunk_run *run)
@@ -1117,11 +1162,11 @@ static const struct call_brief *run_in_leaf(struct chunk_table *t,
 			if (c->phase == CALL_REALLOC_RETURN)
 				old->addr = 0;
 		} else if (frees) {
-			if (!quick_death(&q, c->addr, mark, &size, NULL))
+			if (!quick_death(t, &q, c->addr, mark, &size, NULL))
 				break;
 		} else {
 			if (c->phase != CALL_REALLOC_ENTER || !old ||
-			    !quick_death(&q, c->addr, mark, &size, old))
+			    !quick_death(t, &q, c->addr, mark, &size, old))
 				break;
 			continue; /* counted when it returns */
 		}

@@ -68,7 +68,7 @@ struct chunk_run {
 };
 
 /*
- * Nearly all calls are about small chunks among others. This does those among
+ * Nearly all calls are about chunks on few pages, among others. This does those among
  * calls[i..), in order, up to the first other one (which may be the first), and
  * counts them. Frees that name a stack are for others. Returns the index of that
  * one.
