@@ -40,6 +40,7 @@ struct session {
 	struct rings_totals rings_were; /* when they have been closed */
 	struct attach *attach; /* the shim, put into what runs already */
 	struct attach_cost attach_was;
+	char refused[80]; /* why the shim is not in the last one that it was not put into */
 	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */
 	uint64_t headless; /* ns: since when the probes' main thread is gone; or 0 */

@@ -227,6 +227,18 @@ int session_fds(const struct session *s, struct pollfd *fds)
 	return n;
 }
 
+/* Not for each of a hundred compilers that are static. */
+static void say_refused(struct session *s, uint32_t tgid, const char *why)
+{
+	if (!strncmp(s->refused, why, sizeof(s->refused) - 1))
+		return;
+	snprintf(s->refused, sizeof(s->refused), "%s", why);
+	session_say(
+		s,
+		"process %u executes a program that the shim cannot be put into: %s",
+		tgid, why);
+}
+
 static void take_news(struct session *s, const struct attach_news *n)
 {
 	struct process *p = session_process_find(s, n->pid);
@@ -239,10 +251,7 @@ static void take_news(struct session *s, const struct attach_news *n)
 	if (n->entered && p)
 		p->find_at = now_ns() + FIND_MS * 1000000ull;
 	if (n->why && !said)
-		session_say(
-			s,
-			"process %u executes a program that the shim cannot be put into: %s",
-			n->pid, n->why);
+		say_refused(s, n->pid, n->why);
 	if (n->misses)
 		session_miss(s, n->pid, -EXDEV);
 }
