@@ -101,11 +101,69 @@ static void test_no_memory(void **state)
 	assert_int_equal(proc_maps((uint32_t)pid, &maps), -ENOENT);
 }
 
+struct forker {
+	pid_t pid;
+	pthread_barrier_t at;
+};
+
+static void *fork_one(void *arg)
+{
+	struct forker *f = arg;
+
+	f->pid = fork();
+	if (!f->pid)
+		_exit(0);
+	pthread_barrier_wait(&f->at);
+	pthread_barrier_wait(&f->at);
+	return NULL;
+}
+
+static bool has_child(pid_t pid)
+{
+	uint32_t *pids;
+	long nr = proc_children((uint32_t)getpid(), &pids), i;
+	bool has = false;
+
+	assert_true(nr >= 0);
+	for (i = 0; i < nr; i++)
+		has |= pids[i] == (uint32_t)pid;
+	free(pids);
+	return has;
+}
+
+/* Those of each thread, whether they are waited for or not. */
+static void test_children(void **state)
+{
+	struct forker f;
+	pthread_t thread;
+	uint32_t *pids;
+	pid_t pid = fork();
+
+	(void)state;
+	if (!pid)
+		_exit(0);
+	assert_int_equal(pthread_barrier_init(&f.at, NULL, 2), 0);
+	assert_int_equal(pthread_create(&thread, NULL, fork_one, &f), 0);
+	pthread_barrier_wait(&f.at);
+	assert_true(has_child(pid));
+	assert_true(has_child(f.pid));
+	waitpid(pid, NULL, 0);
+	assert_false(has_child(pid));
+	assert_true(has_child(f.pid));
+	pthread_barrier_wait(&f.at);
+	pthread_join(thread, NULL);
+	waitpid(f.pid, NULL, 0);
+	assert_false(has_child(f.pid));
+	assert_int_equal(proc_children(0x3fffffff, &pids), -ENOENT);
+	assert_null(pids);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed),
 		cmocka_unit_test(test_no_memory),
+		cmocka_unit_test(test_children),
 	};
 
 	return cmocka_run_group_tests_name("proc", tests, NULL, NULL);

@@ -76,12 +76,43 @@ static int add_line(const char *line, struct proc_map **maps, size_t *nr,
 	return err;
 }
 
+struct numbers {
+	uint32_t *at;
+	size_t nr, room;
+};
+
+static bool add_number(struct numbers *n, uint32_t number)
+{
+	uint32_t *more;
+
+	if (n->nr == n->room) {
+		n->room = n->room ? 2 * n->room : 16;
+		more = realloc(n->at, n->room * sizeof(*more));
+		if (!more)
+			return false;
+		n->at = more;
+	}
+	n->at[n->nr++] = number;
+	return true;
+}
+
+/* What a list of ours returns, with the numbers in *at. */
+static long end_numbers(struct numbers *n, bool good, uint32_t **at)
+{
+	*at = n->at;
+	if (good)
+		return (long)n->nr;
+	free(n->at);
+	*at = NULL;
+	return -ENOMEM;
+}
+
 long proc_tids(uint32_t pid, uint32_t **tids)
 {
-	size_t nr = 0, room = 0;
-	uint32_t tid, *more;
+	struct numbers n = { 0 };
 	struct dirent *d;
 	char path[32];
+	uint32_t tid;
 	DIR *dir;
 
 	*tids = NULL;
@@ -91,23 +122,44 @@ long proc_tids(uint32_t pid, uint32_t **tids)
 		return -errno;
 	while ((d = readdir(dir))) {
 		tid = (uint32_t)atol(d->d_name);
-		if (!tid) /* . and .. */
-			continue;
-		if (nr == room) {
-			room = room ? 2 * room : 16;
-			more = realloc(*tids, room * sizeof(*more));
-			if (!more)
-				break;
-			*tids = more;
-		}
-		(*tids)[nr++] = tid;
+		if (tid && !add_number(&n, tid)) /* not . and .. */
+			break;
 	}
 	closedir(dir);
-	if (!d)
-		return (long)nr;
-	free(*tids);
-	*tids = NULL;
-	return -ENOMEM;
+	return end_numbers(&n, !d, tids);
+}
+
+/* False: no memory. A thread that has ended has left its children to another one. */
+static bool add_children(struct numbers *n, uint32_t pid, uint32_t tid)
+{
+	uint32_t child;
+	bool good = true;
+	char path[64];
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%u/task/%u/children", pid, tid);
+	f = fopen(path, "re");
+	while (f && good && fscanf(f, "%u", &child) == 1)
+		good = add_number(n, child);
+	if (f)
+		fclose(f);
+	return good;
+}
+
+long proc_children(uint32_t pid, uint32_t **children)
+{
+	struct numbers n = { 0 };
+	uint32_t *tids;
+	long i, nr = proc_tids(pid, &tids);
+	bool good = true;
+
+	*children = NULL;
+	if (nr < 0)
+		return nr;
+	for (i = 0; good && i < nr; i++)
+		good = add_children(&n, pid, tids[i]);
+	free(tids);
+	return end_numbers(&n, good, children);
 }
 
 static bool has_program(uint32_t tid)

@@ -38,6 +38,12 @@ uint32_t proc_number(uint32_t pid);
  * is malloc'ed. Their number, or -errno (ENOENT: no such process; ENOMEM), and NULL.
  */
 long proc_tids(uint32_t pid, uint32_t **tids);
+/*
+ * The children of process pid, of each of its threads, those that have exited and were
+ * not waited for as well. As proc_tids(). One that exits meanwhile may hide another one
+ * (proc(5)); none is found by a kernel without CONFIG_PROC_CHILDREN.
+ */
+long proc_children(uint32_t pid, uint32_t **children);
 
 /*
  * All lines of /proc/PID/maps, in order, without [vsyscall], which is no VMA of
