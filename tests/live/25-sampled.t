@@ -70,6 +70,19 @@ as_nobody vmaheap record --kernel=none -o alone -- family >alone.truth 2>alone.e
 read -r _ pid addr size < <(grep '^child ' alone.truth)
 exits 125 "without -f: the child is not watched" vmaheap maps -p "$pid" alone
 
+# --- children that do not have the shim, the second one not to be looked at
+cp "$(command -v sleep)" "$tmp/bin/hidden"
+chmod 711 "$tmp/bin/hidden"
+as_nobody vmaheap record --kernel=none -f -o bare -- python3 -Sc 'import os, sys
+for path in sys.argv[1:]:
+    os.waitpid(os.posix_spawn(path, [path, "0.5"], {}), 0)' "$(command -v sleep)" "$tmp/bin/hidden" 2>bare.err
+is $? 0 "no shim: exit status"
+is "$(vmaheap report --json bare | jq -c '[.spaces[] | [.comm, .cause]]')" '[["python3","exec"],["sleep","exec"],["hidden","exec"]]' \
+	"no shim: each is there, once"
+pid=$(vmaheap report --json bare | jq '.spaces[1].pid')
+is "$(vmaheap maps --json -p "$pid" bare | jq -r '[.vmas[].name | select(. == "[stack]" or endswith("/sleep"))] | unique | length')" 2 "with its VMAs"
+is "$(grep -c 'may not be looked at' bare.err)" 1 "what may not be looked at is said, once"
+
 # --- a daemon, whose parents are gone before it calls malloc; and one that stays until we are told to go
 as_nobody env PYTHONMALLOC=malloc vmaheap record --kernel=none -f -o daemon -- python3 -Sc 'import os, time
 if os.fork(): os._exit(0)

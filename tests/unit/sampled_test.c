@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /* The kernel's side without a module, on children of the test. */
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -97,32 +99,26 @@ static void end(struct watch *w)
 	model_free(w->m);
 }
 
-/* A child that waits for a byte before it runs argv, or before it exits. */
 struct child {
 	pid_t pid;
 	int go, out;
 };
 
-static struct child child(char *const argv[])
+/* A child whose input and output are ours. */
+static struct child start(void (*run)(char *const argv[]), char *const argv[])
 {
 	struct child c;
 	int go[2], out[2];
-	char byte;
 
-	assert_int_equal(pipe2(go, 0), 0);
-	assert_int_equal(pipe2(out, 0), 0);
+	assert_int_equal(pipe2(go, O_CLOEXEC), 0);
+	assert_int_equal(pipe2(out, O_CLOEXEC), 0);
 	c.pid = fork();
 	if (!c.pid) {
+		dup2(go[0], 0);
 		dup2(out[1], 1);
 		close(go[1]);
 		close(out[0]);
-		if (read(go[0], &byte, 1) == 1 && argv) {
-			dup2(go[0], 0);
-			close(go[0]);
-			close(out[1]);
-			unsetenv("ASAN_OPTIONS");
-			execvp(argv[0], argv);
-		}
+		run(argv);
 		_exit(7);
 	}
 	close(go[0]);
@@ -130,6 +126,22 @@ static struct child child(char *const argv[])
 	c.go = go[1];
 	c.out = out[0];
 	return c;
+}
+
+static void run_program(char *const argv[])
+{
+	char byte;
+
+	if (read(0, &byte, 1) == 1 && argv) {
+		unsetenv("ASAN_OPTIONS");
+		execvp(argv[0], argv);
+	}
+}
+
+/* A child that waits for a byte before it runs argv, or before it exits. */
+static struct child child(char *const argv[])
+{
+	return start(run_program, argv);
 }
 
 static void let_go(const struct child *c)
@@ -383,95 +395,194 @@ static void test_strangers(void **state)
 	end(&w);
 }
 
-/* The number that the program prints in a line. */
-static uint32_t told(const struct child *c)
-{
-	char text[16] = "";
-	size_t n = 0;
+/* ---- children of children ---- */
 
-	do
-		assert_int_equal(read(c->out, text + n, 1), 1);
-	while (text[n++] != '\n' && n < sizeof(text) - 1);
-	return (uint32_t)atoi(text);
+static void say(pid_t pid)
+{
+	if (write(1, &pid, sizeof(pid)) != sizeof(pid))
+		_exit(1);
 }
 
-/* Its space, as soon as there is one; NULL: there is none within a second. */
-static const struct space *find(struct watch *w, uint32_t pid)
+static void wait_for_byte(void)
 {
-	const struct space *s;
+	char byte;
+
+	if (read(0, &byte, 1) != 1)
+		_exit(1);
+}
+
+static void say_and_execute(const char *program, const char *arg)
+{
+	say(getpid());
+	wait_for_byte();
+	execlp(program, program, arg, NULL);
+	_exit(1);
+}
+
+/* Has a child that executes, and does not itself. */
+static void be_between(void)
+{
+	say(getpid());
+	wait_for_byte();
+	if (!fork())
+		say_and_execute("sleep", "10");
+	sleep(10);
+	_exit(0);
+}
+
+/*
+ * Has one child that is there already, and at a byte each: one that uses its memory
+ * until it executes; one that ends soon, and is not waited for; one between.
+ */
+static void be_mother(char *const argv[])
+{
+	pid_t pid = fork();
+
+	(void)argv;
+	if (!pid) {
+		sleep(10);
+		_exit(0);
+	}
+	say(pid);
+	wait_for_byte();
+	if (!vfork())
+		say_and_execute("sleep", "10");
+	wait_for_byte();
+	pid = fork();
+	if (!pid)
+		say_and_execute("true", NULL);
+	waitid(P_PID, (id_t)pid, &(siginfo_t){ 0 }, WEXITED | WNOWAIT);
+	say(pid);
+	wait_for_byte();
+	if (!fork())
+		be_between();
+	sleep(10);
+}
+
+static pid_t hear(const struct child *c)
+{
+	pid_t pid;
+
+	assert_int_equal(read(c->out, &pid, sizeof(pid)), sizeof(pid));
+	return pid;
+}
+
+/* So many that children are looked for some times. */
+static void many_ticks(struct watch *w)
+{
 	int i;
 
-	for (i = 0; i < 500 && !(s = model_process(w->m, pid)); i++) {
-		usleep(2000);
+	for (i = 0; i < 50; i++) {
 		tick(w);
+		poll(NULL, 0, 4);
 	}
+}
+
+static struct space *space_of(struct watch *w, pid_t pid)
+{
+	struct space *s = NULL;
+	int i;
+
+	for (i = 0; i < 500 && !s; i++) {
+		tick(w);
+		s = model_process(w->m, (uint32_t)pid);
+		poll(NULL, 0, 4);
+	}
+	assert_non_null(s);
 	return s;
 }
 
-/* Who asks for no ring is found all the same, when it has executed a program. */
+/* One that has no shim is told of when it executes, and once. */
 static void test_children(void **state)
 {
-	char *const argv[] = { "sh", "-c",
-			       "sleep 60 & echo $!; read x; sleep 61 & echo $!;"
-			       "(read y) & echo $!; read z",
-			       NULL };
-	struct child c = child(argv);
-	const struct space *s;
-	uint32_t first, second, copy;
-	struct watch recorded, attached;
+	struct child c = start(be_mother, NULL);
+	pid_t old = hear(&c), sharing, brief, between, last;
+	struct watch w;
+	int fd;
 
 	(void)state;
-	begin(&recorded, true);
-	assert_int_equal(sampled_watch(recorded.k, (uint32_t)c.pid, true), 0);
-	tick(&recorded);
-	assert_null(model_process(recorded.m, (uint32_t)c.pid));
+	begin(&w, true);
+	assert_int_equal(sampled_watch(w.k, (uint32_t)c.pid, false), 0);
+	many_ticks(&w);
+	assert_int_equal(model_spaces(w.m), 1); /* what was there is not ours */
 	let_go(&c);
-	first = told(&c);
-	s = find(&recorded, first);
-	assert_non_null(s);
-	assert_int_equal(s->cause, MM_EXEC);
-	assert_string_equal(s->comm, "sleep");
-	same_as_maps(&recorded, s);
-
-	/* One that was there before it was attached to is not its business. */
-	begin(&attached, true);
-	assert_int_equal(sampled_watch(attached.k, (uint32_t)c.pid, false), 0);
-	usleep(20000); /* two clock ticks */
-	assert_int_equal(write(c.go, "\n", 1), 1);
-	second = told(&c);
-	copy = told(&c);
-	assert_non_null(find(&attached, second));
-	assert_string_equal(model_process(attached.m, second)->comm, "sleep");
-	assert_null(model_process(attached.m, first));
-	assert_non_null(find(&recorded, second));
-	/* One that is a copy of its parent does nothing that there is to tell. */
-	usleep(20000);
-	tick(&recorded);
-	assert_null(model_process(recorded.m, copy));
-	assert_true(sampled_expects(recorded.k));
-
-	kill((pid_t)first, SIGKILL);
-	kill((pid_t)second, SIGKILL);
+	sharing = hear(&c);
+	many_ticks(&w);
+	assert_int_equal(model_spaces(w.m), 1);
+	let_go(&c);
+	assert_int_equal(space_of(&w, sharing)->cause, MM_EXEC);
+	let_go(&c);
+	brief = hear(&c);
+	many_ticks(&w);
+	assert_int_equal(model_spaces(w.m), 2);
+	let_go(&c);
+	assert_int_equal(hear(&c), brief);
+	tick(&w);
+	assert_non_null(model_process(w.m, (uint32_t)brief));
+	assert_true(model_process(w.m, (uint32_t)brief)->died);
+	assert_int_equal(w.exited, brief);
+	many_ticks(&w); /* not again, though it is there as a zombie */
+	assert_int_equal(model_spaces(w.m), 3);
+	assert_int_equal(w.exits, 1);
+	let_go(&c);
+	between = hear(&c);
+	many_ticks(&w);
+	let_go(&c);
+	last = hear(&c);
+	let_go(&c);
+	assert_int_equal(space_of(&w, last)->cause, MM_EXEC);
+	assert_null(model_process(w.m, (uint32_t)between));
+	assert_int_equal(model_spaces(w.m), 4);
+	/* The one that was not told of is waited for, and may call malloc yet. */
+	kill(old, SIGKILL);
+	kill(sharing, SIGKILL);
+	kill(last, SIGKILL);
 	reap(&c);
-	kill((pid_t)copy, SIGKILL);
-	for (int i = 0; i < 500 && sampled_expects(recorded.k); i++) {
-		usleep(2000);
-		tick(&recorded);
-	}
-	assert_false(sampled_expects(recorded.k));
-	/* (The copy may not have been found, on a busy machine.) */
-	assert_in_range(recorded.exits, 3, 4);
-	end(&recorded);
-	end(&attached);
+	many_ticks(&w);
+	assert_int_equal(w.exits, 4);
+	assert_true(sampled_expects(w.k));
+	assert_int_equal(sampled_admit(w.k, (uint32_t)between, false, &fd), 0);
+	assert_int_equal(space_of(&w, between)->cause, MM_ATTACH);
+	kill(between, SIGKILL);
+	many_ticks(&w);
+	assert_int_equal(w.exits, 5);
+	assert_false(sampled_expects(w.k));
+	assert_int_equal(model_spaces(w.m), 5);
+	end(&w);
+}
+
+static void test_no_children(void **state)
+{
+	struct child c = start(be_mother, NULL);
+	pid_t old = hear(&c), sharing;
+	struct watch w;
+
+	(void)state;
+	begin(&w, false);
+	assert_int_equal(sampled_watch(w.k, (uint32_t)c.pid, false), 0);
+	many_ticks(&w);
+	let_go(&c);
+	sharing = hear(&c);
+	let_go(&c);
+	many_ticks(&w);
+	assert_int_equal(model_spaces(w.m), 1);
+	kill(old, SIGKILL);
+	kill(sharing, SIGKILL);
+	reap(&c);
+	end(&w);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_exec),	   cmocka_unit_test(test_maps),
-		cmocka_unit_test(test_many_files), cmocka_unit_test(test_stamp),
-		cmocka_unit_test(test_strangers),  cmocka_unit_test(test_held),
+		cmocka_unit_test(test_exec),
+		cmocka_unit_test(test_maps),
+		cmocka_unit_test(test_many_files),
+		cmocka_unit_test(test_stamp),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_held),
 		cmocka_unit_test(test_children),
+		cmocka_unit_test(test_no_children),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -26,9 +26,8 @@
 #define ANCESTORS 64 /* how far to look for a watched one */
 #define GAP_NS 4000000
 #define EXPECT_NS 100000000 /* between two searches for who is unknown yet */
-#define CHILDREN_REST \
-	50 /* times what a search for children took, to the next */
-#define FORKED_ONLY 0x40 /* PF_FORKNOEXEC (include/linux/sched.h) */
+#define FORKNOEXEC 0x40 /* PF_FORKNOEXEC, include/linux/sched.h */
+#define WALK_REST 20 /* from one search for children on, times what it took */
 #define TRIES 3 /* to read maps that change under the hand */
 #define FILES_MAX \
 	4096 /* known as told; a look compares each with all of them */
@@ -46,9 +45,10 @@ struct target {
 	int pid_fd, maps_fd; /* maps_fd -1: it may not be looked at */
 	int stamp_fd; /* -1: nobody has asked for it */
 	uint64_t *stamp;
-	uint64_t mm; /* 0: it has not called exec yet */
-	bool child; /* and was forked by a target, and nothing is told of it yet */
+	uint64_t mm; /* 0: it has not called exec yet, or: */
 	bool attached; /* to be told of at the next tick, as of `checked` */
+	bool followed; /* not the first one: its first call may tell of it, too */
+	uint64_t since; /* clock ticks: children that are not younger are no concern */
 	uint64_t checked; /* when the address space was there still */
 	uint64_t look_at, look_gap; /* ns: soon after exec often, then seldom */
 	bool blind_told;
@@ -68,8 +68,7 @@ struct sampled {
 	char *env; /* see sampled_open() */
 	int expected_fd; /* pidfd of one that may be unknown yet; -1 */
 	uint64_t expect_at; /* ns: not before this the next is looked for */
-	uint64_t children_at; /* and children, ... */
-	uint64_t since; /* ... born later than that, in clock ticks */
+	uint64_t walk_at; /* ns: nor children */
 	uint32_t uid; /* of the first process */
 	struct target **targets;
 	size_t nr;
@@ -80,12 +79,17 @@ struct sampled {
 	struct record_queue queue;
 };
 
-static uint64_t now_ns(void)
+static uint64_t clock_ns(clockid_t clock)
 {
 	struct timespec ts;
 
-	clock_gettime(CLOCK_MONOTONIC, &ts);
+	clock_gettime(clock, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
+}
+
+static uint64_t now_ns(void)
+{
+	return clock_ns(CLOCK_MONOTONIC);
 }
 
 /* ---- records ---- */
@@ -254,12 +258,13 @@ static bool read_vmas(struct sampled *k, const struct target *t, struct look *l)
 	return good && l->nr;
 }
 
-static char *read_proc(uint32_t tgid, const char *file)
+/* number: see proc_number() about what is not of the process as a whole. */
+static char *read_proc(uint32_t number, const char *file)
 {
 	char path[48], *text;
 	int fd;
 
-	snprintf(path, sizeof(path), "/proc/%u/%s", proc_number(tgid), file);
+	snprintf(path, sizeof(path), "/proc/%u/%s", number, file);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return NULL;
@@ -294,8 +299,9 @@ static uint64_t stat_number(const char *stat, int nr)
 
 static void read_numbers(uint32_t tgid, struct look *l)
 {
-	char *status = read_proc(tgid, "status"),
-	     *stat = read_proc(tgid, "stat");
+	uint32_t number = proc_number(tgid);
+	char *status = read_proc(number, "status"),
+	     *stat = read_proc(number, "stat");
 
 	l->rss_file = status_number(status, "\nRssFile:", 0) << 10;
 	l->rss_anon = status_number(status, "\nRssAnon:", 0) << 10;
@@ -420,6 +426,16 @@ static int open_maps(uint32_t tgid)
 	return fd < 0 ? -errno : fd;
 }
 
+/* Since it was forked; of a zombie as well. False: or it is gone. */
+static bool has_executed(uint32_t tgid)
+{
+	char *stat = read_proc(tgid, "stat");
+	bool yes = stat && !(stat_number(stat, 9) & FORKNOEXEC);
+
+	free(stat);
+	return yes;
+}
+
 /* Is the address space gone that fd was opened for? */
 static bool is_over(int fd)
 {
@@ -483,7 +499,6 @@ static void tell_begin(struct sampled *k, struct target *t,
 	struct vmaheap_rec_mm r = { .cause = cause, .owner = t->tgid };
 
 	t->mm = ++k->mms;
-	t->child = false;
 	t->has_ring = false;
 	t->look_gap = GAP_NS;
 	t->look_at = now_ns() + GAP_NS;
@@ -497,18 +512,21 @@ static void tell_begin(struct sampled *k, struct target *t,
 /*
  * The process has called exec since t->checked. What its old program still told
  * bears an older stamp than now; without stamps nothing divides it from what the
- * new one tells, unless the old one was our own child on its way to its exec.
+ * new one tells, unless the old one told nothing: our own child on its way to its
+ * exec, or one that was found before its exec.
  */
 static void tell_exec(struct sampled *k, struct target *t)
 {
 	bool first = !t->mm;
 
 	tell_end(k, t);
-	if (k->stamps)
-		tell_begin(k, t, VMAHEAP_MM_EXEC, next_ts(k));
+	if (first && !t->followed && !k->stamps)
+		tell_begin(k, t, VMAHEAP_MM_EXEC, t->checked + 1);
 	else
-		tell_begin(k, t, first ? VMAHEAP_MM_EXEC : VMAHEAP_MM_ATTACH,
-			   first ? t->checked + 1 : next_ts(k));
+		tell_begin(k, t,
+			   first || k->stamps ? VMAHEAP_MM_EXEC :
+						VMAHEAP_MM_ATTACH,
+			   next_ts(k));
 }
 
 /* The address space is another one, or the process is on its way out. */
@@ -522,7 +540,7 @@ static void renew(struct sampled *k, struct target *t)
 	}
 	if (fd < 0 && fd != -EACCES)
 		return;
-	if (fd < 0 && t->maps_fd < 0 && !t->child)
+	if (fd < 0 && t->maps_fd < 0 && t->mm)
 		return; /* as before */
 	if (t->maps_fd >= 0)
 		close(t->maps_fd);
@@ -532,16 +550,6 @@ static void renew(struct sampled *k, struct target *t)
 		k->ops->blind(k->ctx, t->tgid, fd);
 	}
 	tell_exec(k, t);
-}
-
-/* Has a process executed a program since it was forked? That of a zombie is known, too. */
-static bool has_executed(uint32_t tgid)
-{
-	char *stat = read_proc(tgid, "stat");
-	bool has = stat && !(stat_number(stat, 9) & FORKED_ONLY);
-
-	free(stat);
-	return has;
 }
 
 /*
@@ -575,20 +583,38 @@ static void look_again(struct sampled *k, struct target *t, uint64_t now)
 	t->look_at = now + t->look_gap;
 }
 
+static void drop(struct sampled *k, struct target *t)
+{
+	size_t i;
+
+	for (i = 0; k->targets[i] != t; i++)
+		;
+	k->targets[i] = k->targets[--k->nr];
+	target_free(t);
+}
+
+/*
+ * Does it have another address space than the last that was told of? Before the first
+ * one it may use that of its parent (vfork), whose maps say nothing.
+ */
+static bool is_another(const struct target *t)
+{
+	if (!t->mm)
+		return has_executed(t->tgid);
+	return t->maps_fd < 0 || is_over(t->maps_fd);
+}
+
 /* False: the process has exited, and the target is no more. */
 static bool check(struct sampled *k, struct target *t)
 {
 	uint64_t now = now_ns();
 	uint32_t tgid = t->tgid;
-	size_t i;
 
 	if (!has_exited(t->pid_fd)) {
 		if (t->attached)
 			tell_begin(k, t, VMAHEAP_MM_ATTACH, t->checked);
 		t->attached = false;
-		/* (Its maps may have been those of its parent, by vfork.) */
-		if (t->child ? has_executed(tgid) :
-			       t->maps_fd < 0 || is_over(t->maps_fd))
+		if (is_another(t))
 			renew(k, t);
 		else if (t->mm && now >= t->look_at)
 			look_again(k, t, now);
@@ -597,12 +623,67 @@ static bool check(struct sampled *k, struct target *t)
 	}
 	tell_unseen(k, t);
 	tell_end(k, t);
-	for (i = 0; k->targets[i] != t; i++)
-		;
-	k->targets[i] = k->targets[--k->nr];
-	target_free(t);
+	drop(k, t);
 	k->ops->exited(k->ctx, tgid);
 	return false;
+}
+
+/* ---- children ---- */
+
+static bool is_older(uint32_t tgid, uint64_t since)
+{
+	char *stat = since ? read_proc(tgid, "stat") : NULL;
+	bool older = stat && stat_number(stat, 22) <= since;
+
+	free(stat);
+	return older;
+}
+
+/* Without an exec nothing is told of it: it may use its parent's memory. */
+static void find_child(struct sampled *k, uint32_t pid, uint64_t since)
+{
+	struct target *t;
+	int err;
+
+	if (find(k, pid) || is_older(pid, since))
+		return;
+	t = target_new(k, pid, &err);
+	if (!t)
+		return;
+	t->followed = true;
+	if (has_exited(t->pid_fd)) /* a zombie, of which all was told */
+		drop(k, t);
+	else if (is_another(t))
+		renew(k, t);
+}
+
+/* Of the first one only when it is not our own child any more. */
+static void find_children(struct sampled *k, const struct target *t)
+{
+	uint64_t since = t->since;
+	uint32_t *pids;
+	long i, nr;
+
+	if (!t->mm && !t->followed)
+		return;
+	nr = proc_children(t->tgid, &pids);
+	for (i = 0; i < nr; i++)
+		find_child(k, pids[i], since);
+	free(pids);
+}
+
+/* What is found comes last, so its children are looked for at once. */
+static void walk(struct sampled *k)
+{
+	uint64_t now = now_ns(), before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	size_t i;
+
+	if (!k->follow || now < k->walk_at)
+		return;
+	for (i = 0; i < k->nr; i++)
+		find_children(k, k->targets[i]);
+	k->walk_at =
+		now + WALK_REST * (clock_ns(CLOCK_THREAD_CPUTIME_ID) - before);
 }
 
 /* ---- the stamp page ---- */
@@ -631,83 +712,6 @@ static int make_stamp(struct target *t)
 	t->stamp_fd = fd;
 	t->stamp = page;
 	return 0;
-}
-
-/* ---- children ---- */
-
-/* When it was forked, in ticks of the clock since the boot; 0: it is gone. */
-static uint64_t born(uint32_t pid)
-{
-	char *stat = read_proc(pid, "stat");
-	uint64_t ticks = stat_number(stat, 22);
-
-	free(stat);
-	return ticks;
-}
-
-static uint64_t ticks_now(void)
-{
-	uint64_t hz = (uint64_t)sysconf(_SC_CLK_TCK);
-	struct timespec ts;
-
-	clock_gettime(CLOCK_BOOTTIME, &ts);
-	return (uint64_t)ts.tv_sec * hz +
-	       (uint64_t)ts.tv_nsec * hz / 1000000000;
-}
-
-/*
- * One that has no shim asks for no ring, and executes what has none, perhaps: an
- * environment of its own, another root, a static program.
- */
-static void add_child(struct sampled *k, uint32_t pid)
-{
-	struct target *t;
-	int err;
-
-	if (find(k, pid) || born(pid) <= k->since)
-		return;
-	t = target_new(k, pid, &err);
-	if (t)
-		t->child = true;
-}
-
-/* Of a thread (CONFIG_PROC_CHILDREN; proc(5)). */
-static void add_children(struct sampled *k, uint32_t tgid, uint32_t tid)
-{
-	char name[40], *list, *p, *end;
-	uint32_t pid;
-
-	snprintf(name, sizeof(name), "task/%u/children", tid);
-	list = read_proc(tgid, name);
-	for (p = list; p; p = end) {
-		pid = (uint32_t)strtoul(p, &end, 10);
-		if (end == p)
-			break;
-		add_child(k, pid);
-	}
-	free(list);
-}
-
-static void look_for_children(struct sampled *k)
-{
-	uint64_t now = now_ns();
-	size_t i;
-
-	if (!k->follow || now < k->children_at)
-		return;
-	for (i = 0; i < k->nr; i++) { /* those that are found as well */
-		uint32_t *tids, tgid = k->targets[i]->tgid;
-		long j, nr;
-
-		if (!k->targets[i]->mm && !k->targets[i]->child)
-			continue; /* not executed yet: it is nobody's parent */
-		nr = proc_tids(tgid, &tids);
-		for (j = 0; j < nr; j++)
-			add_children(k, tgid, tids[j]);
-		if (nr >= 0)
-			free(tids);
-	}
-	k->children_at = now_ns() + (now_ns() - now) * CHILDREN_REST;
 }
 
 /* ---- what others call ---- */
@@ -758,7 +762,9 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec)
 	if (err)
 		return err;
 	t->attached = !on_exec;
-	k->since = on_exec ? 0 : ticks_now();
+	if (!on_exec)
+		t->since = clock_ns(CLOCK_BOOTTIME) /
+			   (1000000000 / (uint64_t)sysconf(_SC_CLK_TCK));
 	return 0;
 }
 
@@ -802,9 +808,9 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 		t = target_new(k, tgid, &err);
 		if (!t)
 			return err == -ENOMEM ? err : -ESRCH;
-		t->child = true;
+		t->followed = true;
 	}
-	if (t->child)
+	if (!t->mm && t->followed)
 		tell_begin(k, t, fresh ? VMAHEAP_MM_EXEC : VMAHEAP_MM_ATTACH,
 			   next_ts(k));
 	if (!t->mm)
@@ -843,7 +849,7 @@ bool sampled_expects(struct sampled *k)
 {
 	uint64_t now = now_ns();
 
-	if (k->nr) /* children that nothing has been told of */
+	if (k->nr)
 		return true;
 	if (k->expected_fd >= 0) {
 		if (!has_exited(k->expected_fd))
@@ -866,7 +872,7 @@ void sampled_tick(struct sampled *k, uint64_t *ts)
 	/* An exited one's place is taken by the last one, which was looked at. */
 	for (i = k->nr; i-- > 0;)
 		check(k, k->targets[i]);
-	look_for_children(k);
+	walk(k);
 	*ts = next_ts(k);
 	for (i = 0; i < k->nr; i++)
 		advance(k->targets[i], *ts);

@@ -31,9 +31,9 @@ struct sampled_ops {
 };
 
 /*
- * follow: processes that have the shim and descend from a watched one, or belong
- * to the user of the first one, are watched too, and children that have none once
- * they have executed a program. stamps: allocator events bear
+ * follow: children of a watched one are watched too, from their next exec or their first
+ * call on; so are processes that have the shim and descend from one, or belong to the user
+ * of the first one. stamps: allocator events bear
  * stamps of our page, so what is older than an exec does (else they bear the time).
  * env: what those that have the shim have in their environment (sampled_expects()), NULL:
  * nothing. NULL: no memory.
@@ -55,10 +55,9 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec);
  */
 int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd);
 /*
- * Is there a process to follow that nothing was told of yet, or that we may not know?
- * A daemon's parents have exited
- * before it calls malloc for the first time. Found by its environment; looked for when no
- * process is known any more.
+ * Is there a process that may be told of yet: a child that has not called exec, or one to
+ * follow that we do not know, as a daemon's parents have exited between two ticks? That one
+ * is found by its environment, and looked for when no process is known any more.
  */
 bool sampled_expects(struct sampled *k);
 /*
