@@ -74,10 +74,13 @@ struct attach *attach_new(uint32_t pid, const char *sock,
 
 /* ---- where it finds the socket ---- */
 
-/* A file as the process sees it, by links of its own as well. A descriptor, or -1. */
-static int open_theirs(uint32_t pid, const char *path, uint64_t flags)
+/*
+ * A file as the process sees it. A descriptor, or -1. Links of its own are followed among
+ * its files, but where a filter forbids openat2() (systemd.exec(5), RestrictSUIDSGID=).
+ */
+static int open_theirs(uint32_t pid, const char *path, int flags)
 {
-	struct open_how how = { .flags = O_PATH | O_CLOEXEC | flags,
+	struct open_how how = { .flags = (uint64_t)flags | O_PATH | O_CLOEXEC,
 				.resolve = RESOLVE_IN_ROOT };
 	char root[32];
 	int dir, fd;
@@ -87,8 +90,21 @@ static int open_theirs(uint32_t pid, const char *path, uint64_t flags)
 	if (dir < 0)
 		return -1;
 	fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	if (fd < 0 && errno == ENOSYS)
+		fd = openat(dir, path[1] ? path + 1 : ".",
+			    flags | O_PATH | O_CLOEXEC);
 	close(dir);
 	return fd;
+}
+
+/* It has exited, and whoever watches it will say so. */
+static bool is_gone(uint32_t pid)
+{
+	char root[32];
+	struct stat st;
+
+	snprintf(root, sizeof(root), "/proc/%u/root", proc_number(pid));
+	return stat(root, &st) && errno != EACCES;
 }
 
 static bool is_file(int fd, dev_t dev, ino_t ino)
@@ -310,15 +326,21 @@ static void try_in(struct attach *a, struct member *m)
 	int has = m->preloaded ? inject_preloaded(m->pid) : 0;
 	bool last = now_ns() >= m->until;
 	char *why;
+	int err;
 
 	if (has == 1)
 		m->until = 0;
 	if (has == 1 || (has == -EAGAIN && !last))
 		return;
 	put_in(a, m, true, &why);
-	if (m->in || errno == EPERM || last)
+	err = errno;
+	if (!m->in && is_gone(m->pid)) {
+		free(why);
+		return;
+	}
+	if (m->in || err == EPERM || last)
 		m->until = 0;
-	else if (errno != EAGAIN && m->gap_ms < LOOK_MS)
+	else if (err != EAGAIN && m->gap_ms < LOOK_MS)
 		m->gap_ms *= 2;
 	m->news.entered = m->in;
 	if (m->in || m->until) {
