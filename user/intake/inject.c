@@ -83,6 +83,7 @@ struct inject {
 	uint32_t pid;
 	int mem; /* /proc/PID/mem: of this image, not of what exec makes of it */
 	unsigned int filters; /* of the main thread; they let us through */
+	bool filtered; /* some thread has one */
 	bool brief; /* do not wait for the dynamic linker */
 	uint64_t r_debug;
 	uint64_t sum; /* of the objects that were looked through */
@@ -159,6 +160,18 @@ __attribute__((format(printf, 2, 3))) static int refuse(char **why,
 		*why = NULL;
 	va_end(ap);
 	return -EPERM;
+}
+
+static bool any_filtered(uint32_t pid)
+{
+	uint32_t *tids;
+	long i, nr = proc_tids(pid, &tids);
+	bool any = false;
+
+	for (i = 0; i < nr && !any; i++)
+		any = proc_filters((pid_t)tids[i]);
+	free(tids);
+	return any;
 }
 
 /* What /proc/PID/status has against it. */
@@ -1040,8 +1053,7 @@ static int check_filters(struct inject *in, const struct proc_stopped *st)
 {
 	size_t i;
 
-	in->filters = proc_filters((pid_t)in->pid);
-	for (i = 0; i < st->nr; i++)
+	for (i = 0; in->filtered && i < st->nr; i++)
 		if (!seccomp_allows(st->tids[i]))
 			return -EACCES;
 	return 0;
@@ -1370,6 +1382,8 @@ struct inject *inject_open(uint32_t pid, const char *sock, bool brief,
 		goto out;
 	}
 	in->brief = brief;
+	in->filters = proc_filters((pid_t)pid);
+	in->filtered = any_filtered(pid);
 	err = start(in, sock, why);
 	if (!err)
 		return in;

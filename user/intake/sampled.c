@@ -675,11 +675,15 @@ static void find_children(struct sampled *k, const struct target *t)
 /* What is found comes last, so its children are looked for at once. */
 static void walk(struct sampled *k)
 {
-	uint64_t now = now_ns(), before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
+	uint64_t now, before;
 	size_t i;
 
-	if (!k->follow || now < k->walk_at)
+	if (!k->follow)
 		return;
+	now = now_ns();
+	if (now < k->walk_at)
+		return;
+	before = clock_ns(CLOCK_THREAD_CPUTIME_ID);
 	for (i = 0; i < k->nr; i++)
 		find_children(k, k->targets[i]);
 	k->walk_at =

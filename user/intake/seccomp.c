@@ -83,31 +83,32 @@ static bool alu(struct machine *m, uint16_t code, uint32_t v)
 	switch (BPF_OP(code)) {
 	case BPF_ADD:
 		m->a += v;
-		return true;
+		break;
 	case BPF_SUB:
 		m->a -= v;
-		return true;
+		break;
 	case BPF_AND:
 		m->a &= v;
-		return true;
+		break;
 	case BPF_OR:
 		m->a |= v;
-		return true;
+		break;
 	case BPF_XOR:
 		m->a ^= v;
-		return true;
+		break;
 	case BPF_LSH:
 		m->a <<= v & 31;
-		return true;
+		break;
 	case BPF_RSH:
 		m->a >>= v & 31;
-		return true;
+		break;
 	case BPF_NEG:
 		m->a = -m->a;
-		return true;
+		break;
 	default: /* multiplies and divides: no filter does */
 		return false;
 	}
+	return true;
 }
 
 static bool is_true(const struct machine *m, uint16_t code, uint32_t v)
@@ -131,31 +132,32 @@ static bool move(struct machine *m, const struct sock_filter *i)
 		return load(m, i->k);
 	case BPF_LD | BPF_IMM:
 		m->a = i->k;
-		return true;
+		break;
 	case BPF_LDX | BPF_IMM:
 		m->x = i->k;
-		return true;
+		break;
 	case BPF_LD | BPF_MEM:
 		m->a = m->mem[i->k % BPF_MEMWORDS];
-		return true;
+		break;
 	case BPF_LDX | BPF_MEM:
 		m->x = m->mem[i->k % BPF_MEMWORDS];
-		return true;
+		break;
 	case BPF_ST:
 		m->mem[i->k % BPF_MEMWORDS] = m->a;
-		return true;
+		break;
 	case BPF_STX:
 		m->mem[i->k % BPF_MEMWORDS] = m->x;
-		return true;
+		break;
 	case BPF_MISC | BPF_TAX:
 		m->x = m->a;
-		return true;
+		break;
 	case BPF_MISC | BPF_TXA:
 		m->a = m->x;
-		return true;
+		break;
 	default:
 		return false;
 	}
+	return true;
 }
 
 static bool is_allowed(uint32_t action)

@@ -1009,7 +1009,7 @@ static inline bool quick_birth(struct chunk_table *t, struct quick *q,
 			       const struct call_brief *c)
 {
 	struct page *p = &q->pages[c->addr >> PAGE_BITS & (LEAF_PAGES - 1)];
-	bool full = !q->free && q->used == q->cap;
+	bool full = !q->free && q->used >= q->cap;
 	uint32_t nr;
 
 	if (full || !(p->in_use && is_small(c->addr, c->size) ?

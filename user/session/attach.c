@@ -107,17 +107,12 @@ static bool is_gone(uint32_t pid)
 	return stat(root, &st) && errno != EACCES;
 }
 
-static bool is_file(int fd, dev_t dev, ino_t ino)
-{
-	struct stat st;
-
-	return !fstat(fd, &st) && st.st_dev == dev && st.st_ino == ino;
-}
-
 static bool sees(uint32_t pid, const char *path, dev_t dev, ino_t ino)
 {
 	int fd = open_theirs(pid, path, 0);
-	bool same = fd >= 0 && is_file(fd, dev, ino);
+	struct stat st;
+	bool same = fd >= 0 && !fstat(fd, &st) && st.st_dev == dev &&
+		    st.st_ino == ino;
 
 	if (fd >= 0)
 		close(fd);
