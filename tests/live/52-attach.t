@@ -54,15 +54,7 @@ is $? 0 "the victim has found nothing wrong"
 is "$(cat storm.err)" "" "and complains of nothing"
 
 # --- what was allocated before: live is what malloc's own books say, and stays so
-cat >held.py <<-'END'
-	import sys
-	held = [bytes(100 + i % 900) for i in range(20000)]
-	print("ready", flush=True)
-	sys.stdin.read(1)
-	del held[::2]
-	print("freed", flush=True)
-	sys.stdin.read(1)
-END
+holder >held.py
 mkfifo more
 PYTHONMALLOC=malloc python3 held.py <more >held.out &
 pid=$!

@@ -75,6 +75,17 @@ wait $attach
 is $? 0 "attach ends on ^C"
 kill -9 $pid
 
+# attached CALLS TRACE NAME: to $pid, until so many calls are seen, then ^C
+attached() {
+	sees() { [ "$(vmaheap report --json -p $pid | jq ".spaces[0].calls.calls > $1")" = true ]; }
+	vmaheap attach -o "$2" -p $pid 2>err &
+	attach=$!
+	until_true 60 sees "$1" || fail "$3: no calls are seen: $(cat err)"
+	kill -INT $attach
+	wait $attach
+	is $? 0 "$3: attach ends on ^C"
+}
+
 # --- behind a filter, which containers have: one that lets the shim's calls through is no hindrance
 filtered_storm() { # HOW
 	rm -rf in storm-$1
@@ -83,13 +94,7 @@ filtered_storm() { # HOW
 	pid=$!
 	exec 3>in
 	until_true 30 grep -q running storm.out || bail "the victim does not run: $(cat storm.err)"
-	vmaheap attach -o storm-$1 -p $pid 2>err &
-	attach=$!
-	sees() { [ "$(vmaheap report --json -p $pid | jq '.spaces[0].calls.calls > 20000')" = true ]; }
-	until_true 60 sees || fail "$1: no calls are seen: $(cat err)"
-	kill -INT $attach
-	wait $attach
-	is $? 0 "filter, $1: attach ends on ^C"
+	attached 20000 storm-$1 "filter, $1"
 	exec 3>&-
 	wait $pid
 	is $? 0 "filter, $1: the victim has found nothing wrong"
@@ -110,13 +115,7 @@ unshare -m sh -c 'mount -t tmpfs none theirs && cd theirs && mkdir usr run old d
 	cp /usr/bin/perl only-here && pivot_root . old && exec /only-here -e "@k = map { [\$_] } 1 .. 9, select undef, undef, undef, 0.01 while 1"' &
 pid=$!
 until_true 20 grep -qx only-here /proc/$pid/comm || bail "perl does not run"
-vmaheap attach -o theirs.trace -p $pid 2>err &
-attach=$!
-sees() { [ "$(vmaheap report --json -p $pid | jq '.spaces[0].calls.calls > 100')" = true ]; }
-until_true 60 sees || fail "no calls are seen: $(cat err)"
-kill -INT $attach
-wait $attach
-is $? 0 "theirs: attach ends on ^C"
+attached 100 theirs.trace theirs
 like "$(vmaheap script theirs.trace)" 'malloc\(.* <Perl_safesysmalloc\+0x[0-9a-f]+ \(only-here\)>' "theirs: functions have names"
 kill -9 $pid
 wait $pid 2>/dev/null

@@ -7,16 +7,7 @@ set -u
 load
 cd "$tmp" || bail "no $tmp"
 
-# Holds 20,000 chunks, then half of them, then ends.
-cat >held.py <<'EOF'
-import sys
-held = [bytearray(100 + i % 1000) for i in range(20000)]
-print("ready", flush=True)
-sys.stdin.read(1)
-del held[::2]
-print("freed", flush=True)
-sys.stdin.read(1)
-EOF
+holder >held.py
 mkdir root
 mount -t tmpfs none root || bail "no tmpfs"
 mkdir root/usr root/run root/tmp && mount --rbind /usr root/usr && ln -s usr/lib usr/lib64 root || bail "no root"
@@ -66,12 +57,8 @@ for kernel in module none; do
 	record "$kernel" $how "another environment" "$python"
 	record "$kernel" $how "other files" "PYTHONMALLOC=malloc chroot root /usr/bin/python3 /tmp/held.py"
 	is "$(ls root/run)" "" "$kernel: nothing is left of the socket"
-done
 
-# --- whose parent has no shim, either
-for kernel in module none; do
-	how=--verify=100
-	[ $kernel = module ] || how=--kernel=none
+	# --- whose parent has no shim, either
 	vmaheap record $how -f -o child-$kernel -- /vm/busybox sh -c \
 		'env -i PYTHONMALLOC=malloc /usr/bin/python3 -c "import time; time.sleep(2)"; :' 2>err
 	is "$(vmaheap report --json child-$kernel | jq -c '[.spaces[] | select(.comm == "python3") | [.found.chunks > 1000, .doubts.calls_lost]]')" \

@@ -99,6 +99,20 @@ programs() {
 	export LD_LIBRARY_PATH=$tree/usr/lib/x86_64-linux-gnu
 }
 
+# A program in python that holds 20,000 chunks, then half of them, then ends: it says when, and
+# waits for a byte each time.
+holder() {
+	cat <<-'END'
+		import sys
+		held = [bytes(100 + i % 900) for i in range(20000)]
+		print("ready", flush=True)
+		sys.stdin.read(1)
+		del held[::2]
+		print("freed", flush=True)
+		sys.stdin.read(1)
+	END
+}
+
 # asleep PID: all of its threads wait for something
 asleep() { ! grep -q '^State:.[^S]' /proc/"$1"/task/*/status; }
 
