@@ -65,10 +65,33 @@ for who in child leaf parent; do
 done
 read -r _ pid addr size < <(grep '^child ' family.truth)
 is "$(vmaheap report --json family | jq -c "[.spaces[] | select(.pid == $pid)] | .[0] | [.cause, .live.from_start]")" '["attach",false]' \
-	"a forked copy is watched from its first call on: what it inherited is not known"
+	"a forked copy is watched from its first call on"
 as_nobody vmaheap record --kernel=none -o alone -- family >alone.truth 2>alone.err
 read -r _ pid addr size < <(grep '^child ' alone.truth)
 exits 125 "without -f: the child is not watched" vmaheap maps -p "$pid" alone
+
+# --- what a forked copy has of its parent, which malloc's books name
+as_nobody env PYTHONMALLOC=malloc vmaheap record --kernel=none -f -o copy -- python3 -Sc 'import os, signal, time
+kept = [bytearray(100 + i % 200) for i in range(20000)]
+pid = os.fork()
+if pid:
+    os.waitpid(pid, os.WUNTRACED)
+    print(pid, flush=True)
+    os.waitpid(pid, 0)
+else:
+    del kept[::2]
+    time.sleep(0.5)
+    del kept[::2]
+    os.kill(os.getpid(), signal.SIGSTOP)' >copy.out 2>copy.err &
+job=$!
+until_true 30 grep -q . copy.out || bail "no copy"
+pid=$(cat copy.out)
+is "$(as_nobody vmaheap report --json -p "$pid" | jq .spaces[-1].live.chunks)" "$(as_nobody vmaheap heap --json -p "$pid" | jq "[.arenas[].used.chunks, .mmapped.chunks] | add")" \
+	"copy: what it inherited is found"
+kill -CONT "$pid"
+wait $job
+is $? 0 "copy: exit status"
+like "$(cat copy.err)" '^record: 1 process stood still for [0-9.]* ms while its heap was read' "and what that took is said"
 
 # --- children that do not have the shim, the second one not to be looked at
 cp "$(command -v sleep)" "$tmp/bin/hidden"

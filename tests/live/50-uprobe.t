@@ -38,7 +38,7 @@ is $? 0 "attach ends on ^C"
 like "$(cat attach.err)" 'lost: 0,' "nothing lost"
 ok "the process lives" kill -0 $pid
 is "$(bpftool -j prog show | jq '[.[] | select(.type == "kprobe")] | length')" 0 "no probe is left"
-like "$(vmaheap report attached)" '^Found as the attach began: [1-9][0-9]* chunks, ' "chunks from before the attach are told of"
+like "$(vmaheap report attached)" '^Found as the watch began: [1-9][0-9]* chunks, ' "chunks from before the attach are told of"
 kill $pid
 wait $pid 2>/dev/null
 exits 125 "a process without malloc" vmaheap attach -o none -p 1

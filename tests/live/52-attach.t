@@ -36,7 +36,7 @@ pid=$!
 exec 3>in
 until_true 30 grep -q running storm.out || bail "the victim does not run"
 attach first $pid 3000
-like "$(vmaheap report first)" 'Found as the attach began: [1-9]' "chunks from before the attach are found"
+like "$(vmaheap report first)" 'Found as the watch began: [1-9]' "chunks from before the attach are found"
 is "$(vmaheap report --json first | jq '[.spaces[0].functions[].to_kernel] | add > 0')" true \
 	"what the kernel did is put down to calls"
 vmaheap attach -o killed -p $pid 2>killed.err &
@@ -73,9 +73,9 @@ is "$(live -p $pid)" "$(used)" "and after half of them were freed"
 doubts=$(vmaheap report --json -p $pid | jq -c '.spaces[0] | [.doubts.unknown_frees, .doubts.double_allocs, .found.wrong, .found.undecided]')
 is "$doubts" '[0,0,0,0]' "those were frees of known chunks"
 was=$(live -p $pid)
-like "$(vmaheap report -p $pid)" 'Found as the attach began: [1-9][0-9]{4} chunks' "report says it"
+like "$(vmaheap report -p $pid)" 'Found as the watch began: [1-9][0-9]{4} chunks' "report says it"
 chunk=$(vmaheap heap --chunks --json -p $pid | jq -r '[.chunks[] | select(.state == "used" and .size > 500)][0].addr')
-like "$(vmaheap why "$(printf %#x $((chunk + 16)))" -p $pid)" 'caller unknown: from before the attach' "why says it of a chunk"
+like "$(vmaheap why "$(printf %#x $((chunk + 16)))" -p $pid)" 'caller unknown: from before the watch' "why says it of a chunk"
 kill -INT $job
 wait $job
 is "$(live held)" "$was" "the trace says the same"

@@ -286,7 +286,7 @@ static void total_term(const struct space *s, struct table *t,
 	if (term == TERM_LIVE && !space_knows_all_chunks(s))
 		note = "under chunks that are known to be allocated";
 	if (term == TERM_HELD && !space_knows_all_chunks(s))
-		note = "not live, or chunks from before the attach, which are not known";
+		note = "not live, or chunks from before the watch, which are not known";
 	total(t, terms[term].text, s->sampled_at, sum->term[term], note);
 }
 
@@ -348,7 +348,7 @@ static void print_chunks_known(const struct output *o, const struct space *s)
 		fputs("No allocator events: which chunks are alive is not known.\n",
 		      o->f);
 	else if (!s->chunks_known_from_start)
-		fputs("Chunks from before the attach are not known: live is what has been allocated since.\n",
+		fputs("Chunks from before the watch are not known: live is what has been allocated since.\n",
 		      o->f);
 }
 

@@ -488,11 +488,11 @@ static void print_doubts(const struct output *o, const struct space *s)
 		s->chunks_known_from_start ?
 			"Frees of what was not known to be live" :
 		s->found.at ?
-			"Frees of what was not known to be live, as the attach began" :
-			"Frees of what was not known to be live, most likely from before the attach");
+			"Frees of what was not known to be live, as the watch began" :
+			"Frees of what was not known to be live, most likely from before the watch");
 	any += doubt(
 		o->f, s->found.wrong,
-		"Chunks found at the attach that were not alive: others were allocated on them");
+		"Chunks found as the watch began that were not alive: others were allocated on them");
 	any += doubt(
 		o->f, s->double_allocs,
 		"Chunks that must have been freed unseen, for others were allocated on them");

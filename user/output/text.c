@@ -363,7 +363,7 @@ void put_found(const struct output *o, const struct space *s, FILE *f)
 	fprintf(f,
 		"Found as the %s: %" PRIu64 " chunk%s, %" PRIu64
 		" bytes that can be used; who allocated them is not known.\n",
-		s->cause == MM_EXEC ? "shim came" : "attach began",
+		s->cause == MM_EXEC ? "shim came" : "watch began",
 		s->found.chunks, plural(s->found.chunks), s->found.bytes);
 	if (s->found.undecided)
 		fprintf(f,

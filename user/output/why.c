@@ -10,7 +10,7 @@
  *     caller, stack, tid, ts }; op "none": found in malloc's own books at ts, by
  *     the look at a running process or the last walk; size is what can be used
  *   chunks_known: false when a chunk that is not known may lie there (no
- *     allocator events, or memory from before the attach)
+ *     allocator events, or memory from before the watch)
  *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset
  *     (of addr in it), made, part { start, end } (what `made` brought of it),
  *     changed (null: nothing came after `made`) }
@@ -175,7 +175,7 @@ static void text_found(const struct output *o, const struct space *s,
 {
 	fputs(s->found.walked ?
 		      "  by        caller unknown (walked), first seen " :
-		      "  by        caller unknown: from before the attach, found ",
+		      "  by        caller unknown: from before the watch, found ",
 	      o->f);
 	put_age(o, o->f, c->ts);
 	fputc('\n', o->f);
@@ -202,7 +202,7 @@ static void text_chunk(const struct output *o, const struct space *s,
 			!a->chunks_known && !space_has_chunks(s) ?
 				"not known: there are no allocator events" :
 			!a->chunks_known ?
-				"none known: free, never allocated, or allocated before the attach" :
+				"none known: free, never allocated, or allocated before the watch" :
 			s->found.walked ?
 				"none at the last walk" :
 				"no live chunk: free, or never allocated");

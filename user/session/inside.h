@@ -82,6 +82,7 @@ struct session {
 	uint64_t next_walk; /* ns */
 	uint64_t next_find; /* ns: when struct process of o.pid is told its find_at; or 0 */
 	uint64_t found_took; /* ns: they stood still so long for that */
+	unsigned int found_in; /* processes */
 	uint64_t skipped;
 	uint64_t last_gaps;
 	struct vmaheap_stats stats; /* as last heard */

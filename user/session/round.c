@@ -85,6 +85,19 @@ void session_look_at_rss(struct session *s)
 	}
 }
 
+/*
+ * Without the module the chunks that a forked copy has of its parent are not known,
+ * but malloc's books of the copy name them. One that is about to call exec or to end
+ * does not live until then.
+ */
+static void note_copy(struct session *s, const struct event *ev)
+{
+	struct process *p = session_process_find(s, ev->mm_start.owner);
+
+	if (p && p->tgid != s->o.pid)
+		p->find_at = now_ns() + FIND_MS * 1000000ull;
+}
+
 static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
@@ -95,6 +108,9 @@ static void told(void *ctx, const struct outcome *out)
 	if (s->attach && out->ev->kind == EV_MM &&
 	    out->ev->mm_start.cause == MM_EXEC)
 		note_exec(s, out->ev);
+	if (s->sampled && s->rings && out->ev->kind == EV_MM &&
+	    out->ev->mm_start.cause == MM_ATTACH)
+		note_copy(s, out->ev);
 	s->born |= out->ev->kind == EV_MM;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);

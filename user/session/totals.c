@@ -81,11 +81,13 @@ static void print_stops(const struct session *s, FILE *f)
 	const struct attach_cost *c = &s->attach_was;
 	bool many = c->others + !s->o.on_exec > 1;
 
-	if (s->found_took) {
-		print_attached(s, f);
-		fprintf(f, "stood still for %.1f ms while its heap was read\n",
-			(double)s->found_took / 1e6);
-	}
+	if (s->found_took)
+		fprintf(f,
+			"%s: %u process%s stood still for %.1f ms while %s was read\n",
+			s->o.on_exec ? "record" : "attach", s->found_in,
+			s->found_in == 1 ? "" : "es",
+			(double)s->found_took / 1e6,
+			s->found_in == 1 ? "its heap" : "their heaps");
 	if (!c->stops)
 		return;
 	print_attached(s, f);

@@ -103,6 +103,7 @@ static void find_chunks(struct session *s, struct process *p)
 		return;
 	err = found_walk(tgid, true, &l, &why);
 	s->found_took += l.took;
+	s->found_in += !p->find_tries;
 	if (err == -EAGAIN && ++p->find_tries < FIND_TRIES) {
 		p->find_at = now_ns() + FIND_MS * 1000000ull;
 		return;
