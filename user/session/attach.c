@@ -97,14 +97,14 @@ static int open_theirs(uint32_t pid, const char *path, int flags)
 	return fd;
 }
 
-/* It has exited, and whoever watches it will say so. */
+/* It exits or has, and whoever watches it will say so: its memory goes first (exit_mm()). */
 static bool is_gone(uint32_t pid)
 {
-	char root[32];
+	char exe[32];
 	struct stat st;
 
-	snprintf(root, sizeof(root), "/proc/%u/root", proc_number(pid));
-	return stat(root, &st) && errno != EACCES;
+	snprintf(exe, sizeof(exe), "/proc/%u/exe", proc_number(pid));
+	return stat(exe, &st) && errno != EACCES;
 }
 
 static bool sees(uint32_t pid, const char *path, dev_t dev, ino_t ino)

@@ -83,11 +83,11 @@ static void print_stops(const struct session *s, FILE *f)
 
 	if (s->found_took)
 		fprintf(f,
-			"%s: %u process%s stood still for %.1f ms while %s was read\n",
+			"%s: %u process%s stood still for %.1f ms while %s read\n",
 			s->o.on_exec ? "record" : "attach", s->found_in,
 			s->found_in == 1 ? "" : "es",
 			(double)s->found_took / 1e6,
-			s->found_in == 1 ? "its heap" : "their heaps");
+			s->found_in == 1 ? "its heap was" : "their heaps were");
 	if (!c->stops)
 		return;
 	print_attached(s, f);
