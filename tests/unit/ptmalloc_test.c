@@ -377,6 +377,65 @@ static void freed_together(void **state)
 	pt_free(&b);
 }
 
+static unsigned long pages_read;
+
+static void image_read_each(void *ctx, const uint64_t *addrs, size_t nr,
+			    uint64_t (*words)[2])
+{
+	size_t i;
+
+	pages_read += nr;
+	for (i = 0; i < nr; i++)
+		if (image_read(ctx, addrs[i], words[i], 16))
+			words[i][0] = words[i][1] = 0;
+}
+
+/* As many as there are by n_mmaps are found, wherever in their range they lie. */
+static void own_mappings(struct pt_target *t, uint32_t wanted, size_t found,
+			 uint64_t first)
+{
+	const char *why;
+	struct pt_book b;
+
+	image_set(&im, IMAGE_MP + 56, (uint64_t)wanted << 32);
+	image_set(&im, IMAGE_MP + 64, 65536 | 8ull << 32);
+	image_set(&im, IMAGE_MP + 80, wanted * 4096ull);
+	image_set(&im, IMAGE_MP + 88, wanted * 4096ull);
+	pages_read = 0;
+	assert_int_equal(pt_read(t, &b, &why), 0);
+	assert_int_equal(b.nr_chunks - b.mmapped, found);
+	if (found)
+		assert_int_equal(b.chunks[b.mmapped].addr, first);
+	if (found == 2)
+		assert_int_equal(b.chunks[b.mmapped + 1].addr, first + 4096);
+	pt_free(&b);
+}
+
+static void with_own_mappings(void **state)
+{
+	struct pt_target t;
+
+	(void)state;
+	image_make(&im, false);
+	t = image_target(&im);
+	own_mappings(&t, 0, 0, 0);
+	image_chunk(&im, IMAGE_MAPPED, 4096, PT_IS_MMAPPED);
+	image_chunk(&im, IMAGE_MAPPED + 4096, 4096, PT_IS_MMAPPED);
+	own_mappings(&t, 2, 2, IMAGE_MAPPED);
+	own_mappings(&t, 1, 1, IMAGE_MAPPED);
+	t.mem.read_each = image_read_each;
+	own_mappings(&t, 2, 2, IMAGE_MAPPED);
+	assert_int_equal(pages_read, 0); /* they were where one looks first */
+	own_mappings(&t, 3, 2, IMAGE_MAPPED);
+	assert_true(pages_read);
+	image_chunk(&im, IMAGE_MAPPED, 0, 0);
+	own_mappings(&t, 1, 1, IMAGE_MAPPED + 4096);
+	/* What looks like one within the heap of an arena is the program's. */
+	image_chunk(&im, IMAGE_ARENA + 4096, 4096, PT_IS_MMAPPED);
+	im.anon[0] = im.ranges[2];
+	own_mappings(&t, 2, 1, IMAGE_MAPPED + 4096);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -390,6 +449,7 @@ int main(void)
 		cmocka_unit_test(trimmed),
 		cmocka_unit_test(arena_trimmed),
 		cmocka_unit_test(freed_together),
+		cmocka_unit_test(with_own_mappings),
 	};
 
 	seed_start();

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * One window of 1 MiB: its page table bits are read first, then its resident
- * pages in one call. A swapped page is read only when it is asked for. That the
- * window is one is no loss: heaps are read from their beginning to their end.
+ * One window of 1 MiB: its page table bits are read first, then its resident pages
+ * as they are asked for, twice as many in a call as in the one before while they
+ * are asked for in a row. (Of chunks of many pages only the headers are wanted: 160 MB
+ * of R's vectors took 85 ms, in whole windows, and take 18.) That the window is one
+ * is no loss: heaps are read from their beginning to their end.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +23,7 @@
 #define WINDOW (1ull << 20)
 #define PAGES (WINDOW / PAGE)
 #define HUGE (2ull << 20)
+#define EACH 1024 /* UIO_MAXIOV, include/uapi/linux/uio.h */
 #define BITS 65536 /* pagemap entries at once */
 
 struct memory {
@@ -30,6 +33,8 @@ struct memory {
 	bool by_mem;
 	uint64_t window; /* address; UINT64_MAX: none */
 	uint8_t state[PAGES];
+	uint64_t expected; /* the page behind what was fetched last */
+	size_t ahead; /* pages of that */
 	uint8_t *data;
 	uint64_t bits_at; /* first page of `bits`, as address */
 	size_t nr_bits;
@@ -37,7 +42,8 @@ struct memory {
 	uint64_t huge_at; /* the last well-aligned 2 MiB that were asked for */
 	bool huge;
 };
-enum { UNREAD, READ };
+/* UNREAD: swapped, or nothing is known of it. */
+enum { UNREAD, PRESENT, ABSENT, READ };
 
 static int open_proc(uint32_t pid, const char *file)
 {
@@ -81,6 +87,7 @@ void memory_close(struct memory *m)
 void memory_forget(struct memory *m)
 {
 	m->window = UINT64_MAX;
+	m->expected = UINT64_MAX;
 	m->nr_bits = 0;
 	m->huge_at = UINT64_MAX;
 }
@@ -112,43 +119,54 @@ static bool page_bits(struct memory *m, uint64_t addr, uint64_t *bits,
 					(off_t)(addr / PAGE * 8)) == want;
 }
 
-/* A run of pages; one at a time where some of them are not mapped. */
-static void fetch_run(struct memory *m, size_t page, size_t nr)
-{
-	size_t i;
-	int err = fetch(m, m->window + page * PAGE, m->data + page * PAGE,
-			nr * PAGE);
-
-	for (i = page; i < page + nr; i++)
-		if (!err ||
-		    !fetch(m, m->window + i * PAGE, m->data + i * PAGE, PAGE))
-			m->state[i] = READ;
-}
-
 static void open_window(struct memory *m, uint64_t addr)
 {
 	uint64_t bits[PAGES];
-	size_t i, run = 0;
+	size_t i;
 
 	m->window = addr & ~(WINDOW - 1);
 	memset(m->state, UNREAD, sizeof(m->state));
 	if (!page_bits(m, m->window, bits, PAGES))
-		return; /* page by page, on demand */
-	for (i = 0; i < PAGES; i++) {
-		if (bits[i] & PAGEMAP_PRESENT) {
-			run++;
-			continue;
-		}
-		if (run)
-			fetch_run(m, i - run, run);
-		run = 0;
-		if (bits[i] & PAGEMAP_SWAPPED)
-			continue;
-		memset(m->data + i * PAGE, 0, PAGE);
-		m->state[i] = READ;
+		return;
+	for (i = 0; i < PAGES; i++)
+		if (!(bits[i] & PAGEMAP_SWAPPED))
+			m->state[i] = bits[i] & PAGEMAP_PRESENT ? PRESENT :
+								  ABSENT;
+}
+
+/* Pages from the i-th of the window on that are to be read in one call. */
+static size_t run_at(struct memory *m, size_t i)
+{
+	size_t nr = 1;
+
+	m->ahead = m->expected == m->window + i * PAGE ? 2 * m->ahead : 1;
+	if (m->ahead > PAGES)
+		m->ahead = PAGES;
+	while (nr < m->ahead && i + nr < PAGES && m->state[i] == PRESENT &&
+	       m->state[i + nr] == PRESENT)
+		nr++;
+	m->expected = m->window + (i + nr) * PAGE;
+	return nr;
+}
+
+/* With those behind it, unless one of them is not mapped any more. */
+static int fetch_page(struct memory *m, size_t i)
+{
+	uint8_t *to = m->data + i * PAGE;
+	size_t nr = run_at(m, i);
+	int err = 0;
+
+	if (m->state[i] == ABSENT)
+		memset(to, 0, PAGE);
+	else
+		err = fetch(m, m->window + i * PAGE, to, nr * PAGE);
+	if (err && nr > 1) {
+		nr = 1;
+		err = fetch(m, m->window + i * PAGE, to, PAGE);
 	}
-	if (run)
-		fetch_run(m, PAGES - run, run);
+	if (!err)
+		memset(m->state + i, READ, nr);
+	return err;
 }
 
 static int read_page(struct memory *m, uint64_t addr, uint8_t **data)
@@ -159,11 +177,10 @@ static int read_page(struct memory *m, uint64_t addr, uint8_t **data)
 	if (m->window != (addr & ~(WINDOW - 1)))
 		open_window(m, addr);
 	i = (addr - m->window) / PAGE;
-	if (m->state[i] == UNREAD) {
-		err = fetch(m, m->window + i * PAGE, m->data + i * PAGE, PAGE);
+	if (m->state[i] != READ) {
+		err = fetch_page(m, i);
 		if (err)
 			return err;
-		m->state[i] = READ;
 	}
 	*data = m->data + (addr - m->window);
 	return 0;
@@ -186,6 +203,41 @@ int memory_read(void *ctx, uint64_t addr, void *buf, size_t len)
 		len -= n;
 	}
 	return 0;
+}
+
+/* What was read up to a page that is not mapped; 0 as well where that is the first one. */
+static size_t fetch_each(struct memory *m, const uint64_t *addrs, size_t nr,
+			 uint64_t (*words)[2])
+{
+	struct iovec local = { words, nr * sizeof(*words) }, remote[EACH];
+	ssize_t n;
+	size_t i;
+
+	for (i = 0; i < nr; i++)
+		remote[i] = (struct iovec){ (void *)addrs[i], sizeof(*words) };
+	n = process_vm_readv((pid_t)m->pid, &local, 1, remote, nr, 0);
+	return n < 0 ? 0 : (size_t)n / sizeof(*words);
+}
+
+void memory_read_each(void *ctx, const uint64_t *addrs, size_t nr,
+		      uint64_t (*words)[2])
+{
+	struct memory *m = ctx;
+	size_t done;
+
+	while (nr) {
+		done = m->by_mem ? 0 :
+				   fetch_each(m, addrs, nr < EACH ? nr : EACH,
+					      words);
+		if (!done) {
+			if (fetch(m, addrs[0], words[0], sizeof(words[0])))
+				words[0][0] = words[0][1] = 0;
+			done = 1;
+		}
+		addrs += done;
+		words += done;
+		nr -= done;
+	}
 }
 
 /* The page table bits of the page at addr, with those that follow. */

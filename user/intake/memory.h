@@ -20,10 +20,14 @@ void memory_forget(struct memory *m);
 
 /*
  * memory_read(m, ...): all of it, private anonymous memory or a file's data. 0 or
- * -errno (EFAULT: not mapped; EPERM, ESRCH). What lies near is read along, and is
- * as old as the last memory_forget().
+ * -errno (EFAULT: not mapped, but what page tables say is not there may read as
+ * zeroes all the same; EPERM, ESRCH). What lies near is read along, and is as old as
+ * the last memory_forget().
  */
 int memory_read(void *m, uint64_t addr, void *buf, size_t len);
+/* 16 bytes at each of nr addresses that lie within a page; zeroes for what cannot be read. */
+void memory_read_each(void *m, const uint64_t *addrs, size_t nr,
+		      uint64_t (*words)[2]);
 /* The first page of [addr, end) that is resident or swapped; end: none. */
 uint64_t memory_next(void *m, uint64_t addr, uint64_t end);
 /* Bytes of [lo, hi) on resident pages, rounded to whole pages; -errno. */

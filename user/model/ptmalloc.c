@@ -14,6 +14,7 @@
 
 #define MAX_CHUNKS (32u << 20)
 #define NONCONTIGUOUS 2u /* malloc_state.flags */
+#define BATCH 512 /* pages of which a word is read in one call */
 #define TRIES 4 /* of a walk that a running process has spoiled */
 
 struct walk {
@@ -21,6 +22,7 @@ struct walk {
 	struct pt_book *b;
 	size_t room_arenas, room_heaps, room_chunks;
 	struct pt_state *states; /* of each arena, as read */
+	size_t chunks_max; /* those with a mapping of their own included; SIZE_MAX: not known */
 	bool incomplete;
 };
 
@@ -597,6 +599,11 @@ static bool is_mmapped(const struct pt_book *b, const uint64_t w[2],
 	       total <= room;
 }
 
+static bool may_begin(const uint64_t w[2])
+{
+	return (w[1] & 7) == PT_IS_MMAPPED && w[0] <= 1;
+}
+
 /*
  * The chunk whose mapping begins at base. One that had to be aligned lies further
  * on, behind the header with which the mapping began and which may be out of
@@ -608,10 +615,7 @@ static bool find_header(const struct pt_target *t, const struct pt_book *b,
 	uint64_t page[PT_PAGE / 8];
 	unsigned int i;
 
-	if (pt_peek(t, base, page, 16) || (page[1] & 7) != PT_IS_MMAPPED ||
-	    page[0] > 1)
-		return false;
-	if (pt_peek(t, base, page, sizeof(page)))
+	if (pt_peek(t, base, page, sizeof(page)) || !may_begin(page))
 		return false;
 	for (i = PT_PAGE / 8 - 2; i; i -= 2)
 		if (is_mmapped(b, &page[i], 8 * i, room))
@@ -632,50 +636,125 @@ uint64_t pt_mapping(const struct pt_book *b, const struct pt_chunk *c)
 	return c->link + pt_size(c) + tail(b);
 }
 
-static bool inside_heap(const struct pt_book *b, uint64_t addr, uint64_t *end)
+/* p, or the end of the heap that it is in. *free: up to where there is no heap. */
+static uint64_t beyond_heaps(const struct pt_book *b, uint64_t p,
+			     uint64_t *free)
 {
-	size_t i;
+	size_t i = 0;
 
-	for (i = 0; i < b->nr_heaps; i++) {
-		if (addr < b->heaps[i].start || addr >= b->heaps[i].reserved)
+	*free = UINT64_MAX;
+	while (i < b->nr_heaps) {
+		const struct pt_heap *h = &b->heaps[i++];
+
+		if (p < h->start || p >= h->reserved)
 			continue;
-		*end = b->heaps[i].reserved;
-		return true;
+		p = h->reserved;
+		i = 0;
 	}
-	return false;
+	for (i = 0; i < b->nr_heaps; i++)
+		if (b->heaps[i].start >= p && b->heaps[i].start < *free)
+			*free = b->heaps[i].start;
+	return p;
 }
 
-static int find_mmapped(struct walk *w)
+/* One behind the other from *p on, as far as they are. 0 or -ENOMEM. */
+static int add_mmapped(struct walk *w, uint64_t *p, uint64_t end)
 {
-	uint64_t left = w->b->par.addr ? w->b->par.n_mmaps : UINT64_MAX;
+	struct pt_chunk c;
+	uint64_t free;
+
+	while (w->b->nr_chunks < w->chunks_max && *p + PT_PAGE <= end &&
+	       beyond_heaps(w->b, *p, &free) == *p &&
+	       find_header(w->t, w->b, *p, end - *p, &c)) {
+		if (add_chunk(w, &c))
+			return -ENOMEM;
+		*p += pt_mapping(w->b, &c);
+	}
+	return 0;
+}
+
+/* The next pages in [p, end) that may hold something and are no heap's. */
+static size_t next_pages(const struct walk *w, uint64_t p, uint64_t end,
+			 uint64_t pages[BATCH])
+{
+	const struct pt_memory *m = &w->t->mem;
+	uint64_t free = p;
+	size_t nr = 0;
+
+	while (nr < BATCH) {
+		if (p >= free)
+			p = beyond_heaps(w->b, p, &free);
+		if (m->next && p < end)
+			p = m->next(m->ctx, p, end);
+		if (p + PT_PAGE > end)
+			break;
+		if (p >= free)
+			continue;
+		pages[nr++] = p;
+		p += PT_PAGE;
+	}
+	return nr;
+}
+
+static void read_each(const struct pt_target *t, const uint64_t *addrs,
+		      size_t nr, uint64_t (*words)[2])
+{
 	size_t i;
 
-	w->b->mmapped = w->b->nr_chunks;
-	for (i = 0; i < w->t->nr_anon && left; i++) {
-		const struct pt_range *r = &w->t->anon[i];
-		uint64_t p = (r->start + PT_PAGE - 1) & ~(PT_PAGE - 1), end;
-		struct pt_chunk c;
+	if (t->mem.read_each) {
+		t->mem.read_each(t->mem.ctx, addrs, nr, words);
+		return;
+	}
+	for (i = 0; i < nr; i++)
+		if (t->mem.read(t->mem.ctx, addrs[i], words[i], 16))
+			words[i][0] = words[i][1] = 0;
+}
 
-		while (p + PT_PAGE <= r->end && left) {
-			if (inside_heap(w->b, p, &end)) {
-				p = end;
-				continue;
-			}
-			end = w->t->mem.next ?
-				      w->t->mem.next(w->t->mem.ctx, p, r->end) :
-				      p;
-			if (end != p) {
-				p = end;
-				continue;
-			}
-			if (!find_header(w->t, w->b, p, r->end - p, &c)) {
-				p += PT_PAGE;
-				continue;
-			}
-			if (add_chunk(w, &c))
-				return -ENOMEM;
-			left--;
-			p += pt_mapping(w->b, &c);
+/* Each page of a range may begin one: of those that are there two words are read. */
+static int search_mmapped(struct walk *w, uint64_t p, uint64_t end)
+{
+	uint64_t pages[BATCH], words[BATCH][2];
+	size_t i, nr;
+
+	while (w->b->nr_chunks < w->chunks_max &&
+	       (nr = next_pages(w, p, end, pages))) {
+		read_each(w->t, pages, nr, words);
+		p = pages[nr - 1] + PT_PAGE;
+		for (i = 0; i < nr && !may_begin(words[i]); i++)
+			;
+		if (i == nr)
+			continue;
+		p = pages[i];
+		if (add_mmapped(w, &p, end))
+			return -ENOMEM;
+		if (p == pages[i])
+			p += PT_PAGE;
+	}
+	return 0;
+}
+
+/*
+ * The kernel puts what is new below what is there, so most are found where a range of
+ * memory begins, each behind the other. Only when that is not how many there are all
+ * pages are looked at: a Java heap of gigabytes may be among them (of 2, a look took half a second).
+ */
+static int find_mmapped(struct walk *w)
+{
+	size_t i, all;
+
+	w->b->mmapped = w->b->nr_chunks;
+	w->chunks_max = w->b->par.addr ? w->b->mmapped + w->b->par.n_mmaps :
+					 SIZE_MAX;
+	for (all = 0; all < 2 && w->b->nr_chunks < w->chunks_max; all++) {
+		w->b->nr_chunks = w->b->mmapped;
+		for (i = 0; i < w->t->nr_anon; i++) {
+			const struct pt_range *r = &w->t->anon[i];
+			uint64_t p = (r->start + PT_PAGE - 1) & ~(PT_PAGE - 1);
+			int err = all ? search_mmapped(w, p, r->end) :
+					add_mmapped(w, &p, r->end);
+
+			if (err)
+				return err;
 		}
 	}
 	return 0;

@@ -30,6 +30,9 @@
 /* The memory to read. 0 or -errno: all of it, or nothing. */
 struct pt_memory {
 	int (*read)(void *ctx, uint64_t addr, void *buf, size_t len);
+	/* 16 bytes at each of the addresses; zeroes for what cannot be read. NULL: by read(). */
+	void (*read_each)(void *ctx, const uint64_t *addrs, size_t nr,
+			  uint64_t (*words)[2]);
 	/* The first page in [addr, end) that there is; end: none. NULL: not known. */
 	uint64_t (*next)(void *ctx, uint64_t addr, uint64_t end);
 	void *ctx;

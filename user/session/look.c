@@ -258,7 +258,8 @@ static int keep_vmas(struct look *l, const struct sight *s)
 static int read_book(struct look *l, const struct sight *s, const char **why)
 {
 	struct pt_target t = {
-		.mem = { memory_read, memory_next, l->memory },
+		.mem = { memory_read, memory_read_each, memory_next,
+			 l->memory },
 		.ranges = s->ranges,
 		.nr_ranges = s->nr_ranges,
 		.data = s->data,
