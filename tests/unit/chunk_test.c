@@ -113,6 +113,48 @@ static void test_run_of_wide(void **state)
 	chunk_table_free(t);
 }
 
+/*
+ * Of 8 bytes and at 8 mod 16, with neighbours of the same kind: two may have one
+ * granule, and an earlier one may reach into it.
+ */
+static void test_run_of_tiny(void **state)
+{
+	const struct call_brief call[] = {
+		malloc_call(0x2000, 8), malloc_call(0x2008, 5),
+		malloc_call(0x2018, 8), malloc_call(0x2010, 8),
+		free_call(0x2008),	free_call(0x2000),
+		malloc_call(0x2008, 8), malloc_call(0x2000, 0),
+		free_call(0x2018),	free_call(0x2010),
+		free_call(0x2000),	malloc_call(0x2030, 24),
+		malloc_call(0x2048, 8), free_call(0x2048),
+		malloc_call(0x2040, 8), /* in the way of that at 0x2030 */
+	};
+	const size_t other = 12; /* beside one that reaches into its granule */
+	struct call_run calls = { .ts = 5000, .calls = call };
+	struct op_tally ops[CALL_OP_MAX] = { 0 };
+	struct chunk_table *t = chunk_table_new();
+	struct chunk_run run = { .ops = ops };
+	size_t i = 2;
+
+	(void)state;
+	assert_int_equal(insert(t, 0x2000, 8), 0);
+	assert_int_equal(insert(t, 0x2008, 5), 0); /* the first of its leaf */
+	for (; i < 14; i++) {
+		calls.nr = i + 1;
+		assert_int_equal(chunk_run(t, &calls, i, &run),
+				 i + (i != other));
+		if (i == other)
+			assert_int_equal(insert(t, 0x2048, 8), 0);
+		assert_null(chunk_table_check(t));
+	}
+	calls.nr = i + 1;
+	assert_int_equal(chunk_run(t, &calls, i, &run), i);
+	assert_int_equal(chunk_get(t, 0x2008, NULL), 0);
+	assert_int_equal(chunk_total(t).chunks, 2);
+	assert_int_equal(chunk_page_bytes(t, 0x2000), 8 + 24);
+	chunk_table_free(t);
+}
+
 /* More chunks than there is room for: it is for others to make some. */
 static void test_run_of_many(void **state)
 {
@@ -557,11 +599,18 @@ static void test_random_against_twin(void **state)
 	chunk_table_free(t);
 }
 
-static struct call_brief random_call(const struct twin *w)
+/* tiny: half of them as allocators have at 8 mod 16, close together, with others among them. */
+static struct call_brief random_call(const struct twin *w, bool tiny)
 {
+	uint64_t addr = random_addr(tiny ? 8 : 16);
+
 	if (seed_below(MAX_LIVE / 2) < w->nr)
 		return free_call(w->c[seed_below(w->nr)].addr);
-	return malloc_call(random_addr(16), random_size());
+	if (tiny && seed_below(2))
+		return malloc_call(region[0] + PAGE - 512 + (addr & 1023),
+				   seed_below(8) ? seed_below(9) :
+						   seed_below(40));
+	return malloc_call(addr, random_size());
 }
 
 /* As chunk_run() says that it was done. */
@@ -592,7 +641,7 @@ static void other_call(struct chunk_table *t, struct twin *w,
 		assert_null(twin_next(w, call->addr, call->addr + 1));
 }
 
-static void test_runs_against_twin(void **state)
+static void runs_against_twin(bool tiny, uint64_t enough)
 {
 	struct op_tally ops[CALL_OP_MAX] = { 0 };
 	struct chunk_table *t = chunk_table_new();
@@ -602,11 +651,10 @@ static void test_runs_against_twin(void **state)
 	struct twin w = { .nr = 0 };
 	size_t done;
 
-	(void)state;
 	seed_start();
 	for (; r.ts < RANDOM_RUNS; r.ts++) {
 		for (size_t i = 0; i < RUN_CALLS; i++)
-			call[i] = random_call(&w);
+			call[i] = random_call(&w, tiny);
 		done = chunk_run(t, &r, 0, &run);
 		for (size_t i = 0; i < done; i++)
 			twin_call(&w, &r, &call[i]);
@@ -618,9 +666,20 @@ static void test_runs_against_twin(void **state)
 	}
 	compare(t, &w);
 	/* It is the run that did most of them. */
-	assert_true(ops[CALL_MALLOC].calls + ops[CALL_FREE].calls >
-		    RANDOM_RUNS);
+	assert_true(ops[CALL_MALLOC].calls + ops[CALL_FREE].calls > enough);
 	chunk_table_free(t);
+}
+
+static void test_runs_against_twin(void **state)
+{
+	(void)state;
+	runs_against_twin(false, RANDOM_RUNS);
+}
+
+static void test_tiny_runs_against_twin(void **state)
+{
+	(void)state;
+	runs_against_twin(true, RANDOM_RUNS);
 }
 
 static void test_clone(void **state)
@@ -682,6 +741,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_run_of_dead),
 		cmocka_unit_test(test_run_of_wide),
+		cmocka_unit_test(test_run_of_tiny),
 		cmocka_unit_test(test_run_of_many),
 		cmocka_unit_test(test_one),
 		cmocka_unit_test(test_refused),
@@ -691,6 +751,7 @@ int main(void)
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_random_against_twin),
 		cmocka_unit_test(test_runs_against_twin),
+		cmocka_unit_test(test_tiny_runs_against_twin),
 		cmocka_unit_test(test_clone),
 		cmocka_unit_test(test_many),
 	};

@@ -16,7 +16,8 @@
  *   |      [chunk A        |                     |     ] [B ]         |
  *    bytes: its part        bytes 4096, into 4096  into: A's end, bytes: into + B
  *
- * Two chunks share a granule only where one starts at 8 mod 16.
+ * Two chunks share a granule only where one starts at 8 mod 16, of which a page has
+ * the number.
  *
  * The pages that lie wholly inside of a chunk of a MiB or more are not touched
  * at all; a short sorted list of such chunks stands for them.
@@ -59,7 +60,8 @@ struct page {
 	uint16_t nr_starts;
 	uint16_t into; /* the first so many bytes belong to a chunk from before */
 	uint16_t bytes; /* live */
-	bool in_use; /* page_use() has been told */
+	uint16_t nr_odd : 15; /* of nr_starts, those at 8 mod 16 */
+	uint16_t in_use : 1; /* page_use() has been told */
 };
 
 struct leaf {
@@ -152,10 +154,7 @@ static void leaf_free(struct leaf *l)
 	free(l);
 }
 
-/*
- * Where there is an odd array, there is no quick way (chunk_run()). And each table has
- * other addresses, so what was touched adds up.
- */
+/* Each table has other addresses, so what was touched adds up. */
 static void leaf_drop(struct leaf *l)
 {
 	if (l->nr_used >= HUGE_BLOCKS || l->odd || l->cleared > CLEARED_MAX ||
@@ -885,20 +884,24 @@ static void add_to_total(struct chunk_table *t, uint64_t bytes)
 }
 
 /*
- * The quick way of chunk_run(), for a handy chunk at 0 mod 16, in a leaf without
- * chunks at 8 mod 16. What it does is what chunk_insert() and take_out() do then,
- * with all that it needs at hand.
+ * The quick way of chunk_run(), for handy chunks. What it does is what chunk_insert()
+ * and take_out() do then, with all that it needs at hand.
  *
  * Most are small: they end on their page, a page that is in use, and their granules
  * are QUICK_BYTES of bits at most, wherever they begin in a byte; the 8 bytes from
  * there on are the page's own. For these cover() is dear.
+ *
+ * Where a chunk starts at 8 mod 16 its granule may be another one's as well. Those
+ * that allocators have are tiny, as are their neighbours: of 8 bytes at most. What
+ * is not, on a page with such, has no quick way, unless its granules are free.
  */
 #define QUICK_BYTES ((64 - 7) * 16)
+#define TINY_BYTES 8
 
 _Static_assert(sizeof(struct page) >= 32 + 7, "8 bytes at each of covered[]");
 
 struct quick {
-	uint32_t *even;
+	uint32_t *even, *odd;
 	struct page *pages;
 	struct chunk *chunks;
 	uint64_t large_start, large_bytes; /* where large chunks may lie */
@@ -910,6 +913,7 @@ static struct quick quick_begin(const struct chunk_table *t,
 				const struct leaf *l)
 {
 	struct quick q = { .even = l->even,
+			   .odd = l->odd,
 			   .pages = l->pages,
 			   .chunks = t->pool.chunks,
 			   .free = t->pool.free,
@@ -980,6 +984,42 @@ static inline bool small_birth(const struct chunk_table *t,
 	return true;
 }
 
+/* From an earlier granule into that of addr? 1, 0; -1: that takes a search. */
+static int tiny_reaches(const struct chunk_table *t, const struct leaf *l,
+			const struct page *p, uint64_t addr)
+{
+	uint64_t start = addr & ~15ull, before = start - 16;
+	unsigned int granule = before >> 4 & 255;
+	uint32_t nr;
+
+	if (!(start & (PAGE - 1)))
+		return p->into ? -1 : 0;
+	if (!(p->covered[granule / 64] >> granule % 64 & 1))
+		return 0;
+	nr = last_in_granule(l, before | 8);
+	return nr ? chunk_end(&t->pool.chunks[nr]) > start : -1;
+}
+
+/*
+ * Of a tiny one: its bytes, when it is in nobody's way, although another one has its
+ * granule as well. Not inline: the registers are for the others.
+ */
+static __attribute__((noinline)) bool tiny_birth(const struct chunk_table *t,
+						 struct page *p, uint64_t addr,
+						 uint64_t size)
+{
+	const struct leaf *l = leaf_of(t, addr);
+	uint32_t other = addr & 8 ? even_at(l, addr) : odd_at(l, addr);
+
+	if (!other || living(*slot(l, addr)))
+		return false;
+	if (addr & 8 ? chunk_end(&t->pool.chunks[other]) > addr :
+		       tiny_reaches(t, l, p, addr))
+		return false;
+	p->bytes += size;
+	return true;
+}
+
 /*
  * The same for one that is not small, or the first on its page. Not inline, as its
  * death: the registers are for the small ones.
@@ -1004,21 +1044,40 @@ static inline uint32_t quick_number(struct quick *q)
 	return nr;
 }
 
-static inline bool quick_birth(struct chunk_table *t, struct quick *q,
-			       const struct call_run *r,
-			       const struct call_brief *c)
+static inline uint32_t *quick_slot(const struct quick *q, uint64_t addr,
+				   bool mixed)
+{
+	uint64_t granule = addr >> 4 & (LEAF_GRANULES - 1);
+
+	return mixed && addr & 8 ? &q->odd[granule] : &q->even[granule];
+}
+
+static __always_inline bool quick_birth(struct chunk_table *t, struct quick *q,
+					const struct call_run *r,
+					const struct call_brief *c, bool mixed)
 {
 	struct page *p = &q->pages[c->addr >> PAGE_BITS & (LEAF_PAGES - 1)];
 	bool full = !q->free && q->used >= q->cap;
+	bool odd = mixed && c->addr & 8;
 	uint32_t nr;
 
-	if (full || !(p->in_use && is_small(c->addr, c->size) ?
-			      small_birth(t, q, p, c->addr, c->size) :
-			      wide_birth(t, c->addr, c->size)))
+	if (full)
 		return false;
+	if (odd && (c->size > TINY_BYTES || !p->in_use))
+		return false;
+	if (mixed && (odd || p->nr_odd) && c->size <= TINY_BYTES &&
+	    any_covered(p, c->addr, c->addr + 1)) {
+		if (!tiny_birth(t, p, c->addr, c->size))
+			return false;
+	} else if (!(p->in_use && is_small(c->addr, c->size) ?
+			     small_birth(t, q, p, c->addr, c->size) :
+			     wide_birth(t, c->addr, c->size))) {
+		return false;
+	}
+	p->nr_odd += odd;
 	nr = quick_number(q);
 	p->nr_starts++;
-	q->even[c->addr >> 4 & (LEAF_GRANULES - 1)] = nr;
+	*quick_slot(q, c->addr, mixed) = nr;
 	q->chunks[nr] = (struct chunk){ .addr = c->addr,
 					.size = c->size,
 					.ts = r->ts,
@@ -1041,10 +1100,31 @@ static inline void small_death(struct page *p, uint64_t addr, uint64_t size)
 	p->bytes -= size;
 }
 
+static __attribute__((noinline)) bool tiny_death(const struct chunk_table *t,
+						 struct page *p, uint64_t addr,
+						 uint64_t size)
+{
+	const struct leaf *l = leaf_of(t, addr);
+	int reaches = 1;
+
+	if (size > TINY_BYTES)
+		return false;
+	if (!(addr & 8 ? even_at(l, addr) : odd_at(l, addr)))
+		reaches = addr & 8 ? tiny_reaches(t, l, p, addr) : 0;
+	if (reaches < 0)
+		return false;
+	if (!reaches)
+		cover_granules(p, addr, addr + 1, false);
+	p->bytes -= size;
+	return true;
+}
+
+/* Its last granule may be another one's as well, where one starts at 8 mod 16. */
 static __attribute__((noinline)) bool wide_death(struct chunk_table *t,
 						 uint64_t addr, uint64_t size)
 {
-	if (!is_handy(addr, size))
+	if (!is_handy(addr, size) ||
+	    page_of(leaf_of(t, addr), addr + size - 1)->nr_odd)
 		return false;
 	cover(t, addr, size, false);
 	return true;
@@ -1053,19 +1133,26 @@ static __attribute__((noinline)) bool wide_death(struct chunk_table *t,
 /* *size: of the chunk that died; *old (may be NULL): all of it. */
 static __always_inline bool quick_death(struct chunk_table *t, struct quick *q,
 					uint64_t addr, uint32_t mark,
-					uint64_t *size, struct chunk *old)
+					uint64_t *size, struct chunk *old,
+					bool mixed)
 {
 	struct page *p = &q->pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
-	uint32_t *at = &q->even[addr >> 4 & (LEAF_GRANULES - 1)];
+	uint32_t *at = quick_slot(q, addr, mixed);
+	bool odd = mixed && addr & 8;
 	uint32_t nr = living(*at);
 
 	if (!nr)
 		return false;
 	*size = q->chunks[nr].size;
-	if (is_small(addr, *size))
+	if (odd || (mixed && p->nr_odd)) {
+		if (!tiny_death(t, p, addr, *size))
+			return false;
+		p->nr_odd -= odd;
+	} else if (is_small(addr, *size)) {
 		small_death(p, addr, *size);
-	else if (!wide_death(t, addr, *size))
+	} else if (!wide_death(t, addr, *size)) {
 		return false;
+	}
 	if (old)
 		*old = q->chunks[nr];
 	p->nr_starts--;
@@ -1096,9 +1183,12 @@ static inline void quick_prefetch(const struct quick *q, uint64_t gib,
 	}
 }
 
-static inline bool quick_address(uint64_t addr, uint64_t gib)
+static inline bool quick_address(uint64_t addr, uint64_t gib, bool mixed)
 {
-	return addr && (addr & ~((1ull << LEAF_BITS) - 16)) == gib << LEAF_BITS;
+	uint64_t step = mixed ? 8 : 16;
+
+	return addr &&
+	       (addr & ~((1ull << LEAF_BITS) - step)) == gib << LEAF_BITS;
 }
 
 /* The stack that an allocation names is where it is counted now. False: it cannot be. */
@@ -1111,12 +1201,12 @@ static inline bool quick_stack(struct chunk_run *run, uint64_t caller)
 	return run->tally;
 }
 
-static inline bool quick_alloc(struct chunk_table *t, struct quick *q,
-			       const struct call_run *r,
-			       const struct call_brief *c,
-			       struct chunk_run *run)
+static __always_inline bool quick_alloc(struct chunk_table *t, struct quick *q,
+					const struct call_run *r,
+					const struct call_brief *c,
+					struct chunk_run *run, bool mixed)
 {
-	if (!quick_stack(run, c->caller) || !quick_birth(t, q, r, c))
+	if (!quick_stack(run, c->caller) || !quick_birth(t, q, r, c, mixed))
 		return false;
 	if (c->caller & CALLER_STACK) {
 		run->tally->allocs++;
@@ -1126,11 +1216,9 @@ static inline bool quick_alloc(struct chunk_table *t, struct quick *q,
 }
 
 /* As chunk_run(), for the calls from c on, as far as they are about the leaf. */
-static const struct call_brief *run_in_leaf(struct chunk_table *t,
-					    const struct leaf *l,
-					    const struct call_run *r,
-					    const struct call_brief *c,
-					    struct chunk_run *run)
+static __always_inline const struct call_brief *
+run_in(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
+       const struct call_brief *c, struct chunk_run *run, bool mixed)
 {
 	const struct call_brief *end = r->calls + r->nr;
 	struct op_tally *ops = run->ops;
@@ -1152,21 +1240,23 @@ static const struct call_brief *run_in_leaf(struct chunk_table *t,
 			ops[CALL_FREE].calls++;
 			continue;
 		}
-		if (!quick_address(c->addr, l->number))
+		if (!quick_address(c->addr, l->number, mixed))
 			break;
 		if (many)
 			quick_prefetch(&q, l->number, c, (size_t)(end - c));
 		if (allocates) {
-			if (!quick_alloc(t, &q, r, c, run))
+			if (!quick_alloc(t, &q, r, c, run, mixed))
 				break;
 			if (c->phase == CALL_REALLOC_RETURN)
 				old->addr = 0;
 		} else if (frees) {
-			if (!quick_death(t, &q, c->addr, mark, &size, NULL))
+			if (!quick_death(t, &q, c->addr, mark, &size, NULL,
+					 mixed))
 				break;
 		} else {
 			if (c->phase != CALL_REALLOC_ENTER || !old ||
-			    !quick_death(t, &q, c->addr, mark, &size, old))
+			    !quick_death(t, &q, c->addr, mark, &size, old,
+					 mixed))
 				break;
 			continue; /* counted when it returns */
 		}
@@ -1175,6 +1265,21 @@ static const struct call_brief *run_in_leaf(struct chunk_table *t,
 	}
 	quick_end(t, &q);
 	return c;
+}
+
+/* Each with its own code: where there are only even ones nothing is to be asked. */
+static __attribute__((noinline)) const struct call_brief *
+run_even(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
+	 const struct call_brief *c, struct chunk_run *run)
+{
+	return run_in(t, l, r, c, run, false);
+}
+
+static __attribute__((noinline)) const struct call_brief *
+run_mixed(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
+	  const struct call_brief *c, struct chunk_run *run)
+{
+	return run_in(t, l, r, c, run, true);
 }
 
 size_t chunk_run(struct chunk_table *t, const struct call_run *calls, size_t i,
@@ -1187,10 +1292,11 @@ size_t chunk_run(struct chunk_table *t, const struct call_run *calls, size_t i,
 	while (!t->packed && c < end && c != begin) {
 		const struct leaf *l = leaf_of(t, c->addr);
 
-		if (!l || l->odd)
+		if (!l)
 			break;
 		begin = c;
-		c = run_in_leaf(t, l, calls, c, run);
+		c = l->odd ? run_mixed(t, l, calls, c, run) :
+			     run_even(t, l, calls, c, run);
 	}
 	return (size_t)(c - calls->calls);
 }
@@ -1216,6 +1322,7 @@ int chunk_insert(struct chunk_table *t, const struct chunk *c)
 	t->pool.chunks[nr] = *c;
 	*slot(l, c->addr) = nr;
 	page_of(l, c->addr)->nr_starts++;
+	page_of(l, c->addr)->nr_odd += c->addr >> 3 & 1;
 	cover(t, c->addr, c->size, true);
 	if (is_large(c))
 		large_add(t, c, nr);
@@ -1267,6 +1374,7 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	l = leaf_of(t, addr);
 	*slot(l, addr) = mark;
 	page_of(l, addr)->nr_starts--;
+	page_of(l, addr)->nr_odd -= addr >> 3 & 1;
 	cover(t, addr, c->size, false);
 	if (is_large(c))
 		large_del(t, c);
@@ -1521,7 +1629,7 @@ static const char *check_page(const struct chunk_table *t, uint64_t addr)
 	struct page covered = { .nr_starts = 0 };
 	uint32_t before = addr ? find(t, addr - 1) : 0;
 	uint64_t bytes = 0, into = 0, end;
-	unsigned int nr = 0;
+	unsigned int nr = 0, nr_odd = 0;
 	struct chunk c = { .addr = addr - 1 };
 
 	if (large_at(t, addr))
@@ -1541,10 +1649,11 @@ static const char *check_page(const struct chunk_table *t, uint64_t addr)
 		bytes += (end < addr + PAGE ? end : addr + PAGE) - c.addr;
 		cover_granules(&covered, c.addr, chunk_end(&c), true);
 		nr++;
+		nr_odd += c.addr >> 3 & 1;
 	}
 	if (p->into != into)
 		return "page knows a wrong end of the chunk from before";
-	if (p->nr_starts != nr)
+	if (p->nr_starts != nr || p->nr_odd != nr_odd)
 		return "page has a wrong count of chunks";
 	if (p->bytes != bytes)
 		return "page has a wrong count of bytes";
