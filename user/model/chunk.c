@@ -1165,21 +1165,56 @@ static __always_inline bool quick_death(struct chunk_table *t, struct quick *q,
 }
 
 /* Of many chunks few are in the caches: what is needed soon is asked for. */
-static inline void quick_prefetch(const struct quick *q, uint64_t gib,
-				  const struct call_brief *c, size_t left)
+static __always_inline void
+prefetch_place(const uint32_t *even, const struct page *pages, uint64_t addr)
+{
+	const struct page *p = &pages[addr >> PAGE_BITS & (LEAF_PAGES - 1)];
+
+	__builtin_prefetch(&even[addr >> 4 & (LEAF_GRANULES - 1)], 1);
+	__builtin_prefetch(p, 1);
+	__builtin_prefetch(&p->nr_starts,
+			   1); /* half of them: on the next line */
+}
+
+static __always_inline void
+prefetch_record(const uint32_t *even, const struct chunk *chunks, uint64_t addr)
+{
+	uint32_t nr = living(even[addr >> 4 & (LEAF_GRANULES - 1)]);
+
+	__builtin_prefetch(&chunks[nr], 1);
+	__builtin_prefetch(&chunks[nr].tid, 1);
+}
+
+/*
+ * The same for those of another leaf than the one at hand. (With nothing in it but
+ * prefetches the compiler takes it for pure, and drops it.)
+ */
+static __attribute__((noinline)) void
+prefetch_elsewhere(const struct chunk_table *t, uint64_t far, uint64_t near)
+{
+	const struct leaf *l = leaf_of(t, far);
+
+	if (l)
+		prefetch_place(l->even, l->pages, far);
+	l = leaf_of(t, near);
+	if (l)
+		prefetch_record(l->even, t->pool.chunks, near);
+	__asm__ volatile("");
+}
+
+static __always_inline void quick_prefetch(const struct chunk_table *t,
+					   const struct quick *q, uint64_t gib,
+					   const struct call_brief *c,
+					   size_t left)
 {
 	uint64_t far = c[2 * AHEAD < left ? 2 * AHEAD : 0].addr;
 	uint64_t near = c[AHEAD < left ? AHEAD : 0].addr;
-	uint32_t nr;
 
-	if (far >> LEAF_BITS == gib) {
-		__builtin_prefetch(&q->even[far >> 4 & (LEAF_GRANULES - 1)], 1);
-		__builtin_prefetch(
-			&q->pages[far >> PAGE_BITS & (LEAF_PAGES - 1)], 1);
-	}
-	if (near >> LEAF_BITS == gib) {
-		nr = living(q->even[near >> 4 & (LEAF_GRANULES - 1)]);
-		__builtin_prefetch(&q->chunks[nr], 1);
+	if (far >> LEAF_BITS == gib && near >> LEAF_BITS == gib) {
+		prefetch_place(q->even, q->pages, far);
+		prefetch_record(q->even, q->chunks, near);
+	} else {
+		prefetch_elsewhere(t, far, near);
 	}
 }
 
@@ -1243,7 +1278,7 @@ run_in(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
 		if (!quick_address(c->addr, l->number, mixed))
 			break;
 		if (many)
-			quick_prefetch(&q, l->number, c, (size_t)(end - c));
+			quick_prefetch(t, &q, l->number, c, (size_t)(end - c));
 		if (allocates) {
 			if (!quick_alloc(t, &q, r, c, run, mixed))
 				break;
