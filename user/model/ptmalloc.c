@@ -735,23 +735,26 @@ static int search_mmapped(struct walk *w, uint64_t p, uint64_t end)
 
 /*
  * The kernel puts what is new below what is there, so most are found where a range of
- * memory begins, each behind the other. Only when that is not how many there are all
- * pages are looked at: a Java heap of gigabytes may be among them (of 2, a look took half a second).
+ * memory begins, each behind the other. Only when that is not how many there are each
+ * page of what is not large is looked at, and then of all: a Java heap of gigabytes may
+ * be among them, and a page takes up to a microsecond.
  */
 static int find_mmapped(struct walk *w)
 {
-	size_t i, all;
+	static const uint64_t searched[] = { 0, 64 << 20, UINT64_MAX };
+	size_t i, k;
 
 	w->b->mmapped = w->b->nr_chunks;
 	w->chunks_max = w->b->par.addr ? w->b->mmapped + w->b->par.n_mmaps :
 					 SIZE_MAX;
-	for (all = 0; all < 2 && w->b->nr_chunks < w->chunks_max; all++) {
+	for (k = 0; k < 3 && w->b->nr_chunks < w->chunks_max; k++) {
 		w->b->nr_chunks = w->b->mmapped;
 		for (i = 0; i < w->t->nr_anon; i++) {
 			const struct pt_range *r = &w->t->anon[i];
 			uint64_t p = (r->start + PT_PAGE - 1) & ~(PT_PAGE - 1);
-			int err = all ? search_mmapped(w, p, r->end) :
-					add_mmapped(w, &p, r->end);
+			int err = r->end - r->start <= searched[k] ?
+					  search_mmapped(w, p, r->end) :
+					  add_mmapped(w, &p, r->end);
 
 			if (err)
 				return err;
