@@ -91,9 +91,9 @@ static void print_stops(const struct session *s, FILE *f)
 	if (!c->stops)
 		return;
 	print_attached(s, f);
-	fprintf(f, "%s stopped %u times, %.1f ms altogether, %.1f ms at most",
-		many ? "were" : "was", c->stops, (double)c->stopped_ns / 1e6,
-		(double)c->longest_ns / 1e6);
+	fprintf(f, "%s stopped %u time%s, %.1f ms altogether, %.1f ms at most",
+		many ? "were" : "was", c->stops, c->stops == 1 ? "" : "s",
+		(double)c->stopped_ns / 1e6, (double)c->longest_ns / 1e6);
 	if (c->pointers)
 		fprintf(f, "; %s pointers are put back (%u)",
 			many ? "their" : "its", c->pointers);
