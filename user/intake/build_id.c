@@ -7,22 +7,12 @@
  */
 #include "intake/build_id.h"
 
-#include <elf.h>
 #include <errno.h>
-#include <stdbool.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "intake/elf64.h"
 #include "intake/proc.h"
 
-#define SEGMENTS_MAX 64
 #define NOTES_MAX 4096 /* bytes of a segment that are looked at */
-
-static bool read_at(int fd, void *buf, size_t len, uint64_t offset)
-{
-	return offset <= INT64_MAX &&
-	       pread(fd, buf, len, (off_t)offset) == (ssize_t)len;
-}
 
 static size_t round4(size_t n)
 {
@@ -61,30 +51,22 @@ static int read_notes(int fd, const Elf64_Phdr *ph, uint8_t id[BUILD_ID_BYTES])
 	uint8_t notes[NOTES_MAX];
 	size_t len = ph->p_filesz < NOTES_MAX ? ph->p_filesz : NOTES_MAX;
 
-	return read_at(fd, notes, len, ph->p_offset) ?
+	return elf64_read(fd, notes, len, ph->p_offset) ?
 		       find_note(notes, len, id) :
 		       0;
-}
-
-static bool is_elf(const Elf64_Ehdr *e)
-{
-	return !memcmp(e->e_ident, ELFMAG, SELFMAG) &&
-	       e->e_ident[EI_CLASS] == ELFCLASS64 &&
-	       e->e_ident[EI_DATA] == ELFDATA2LSB &&
-	       e->e_phentsize == sizeof(Elf64_Phdr);
 }
 
 int build_id_read(int fd, uint8_t id[BUILD_ID_BYTES])
 {
 	Elf64_Ehdr e;
 	Elf64_Phdr ph;
-	int i, len = 0;
+	unsigned int i;
+	int len = 0;
 
-	if (!read_at(fd, &e, sizeof(e), 0) || !is_elf(&e))
+	if (!elf64_header(fd, &e))
 		return -ENOEXEC;
-	for (i = 0; i < e.e_phnum && i < SEGMENTS_MAX && !len; i++) {
-		if (!read_at(fd, &ph, sizeof(ph),
-			     e.e_phoff + (uint64_t)i * sizeof(ph)))
+	for (i = 0; i < e.e_phnum && i < ELF64_SEGMENTS_MAX && !len; i++) {
+		if (!elf64_segment(fd, &e, i, &ph))
 			return -ENOEXEC;
 		if (ph.p_type == PT_NOTE)
 			len = read_notes(fd, &ph, id);
