@@ -214,28 +214,40 @@ long proc_maps(uint32_t pid, struct proc_map **maps)
 	return err;
 }
 
-/*
- * As its path leads to it, and only if that is the inode that is mapped. (The
- * device says nothing: it differs in overlays.)
- */
-static int open_by_path(uint32_t pid, const char *link, uint64_t ino)
+/* Only if it is that inode. (The device says nothing: it differs in overlays.) */
+static int open_inode(const char *path, uint64_t ino)
 {
-	char path[4200], target[4096];
-	ssize_t len = readlink(link, target, sizeof(target) - 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
-	int fd;
 
-	if (len < 0)
-		return -errno;
-	target[len] = 0;
-	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, target);
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	if (fd < 0)
 		return -errno;
 	if (!fstat(fd, &st) && st.st_ino == ino)
 		return fd;
 	close(fd);
 	return -ENOENT;
+}
+
+/* As its path leads to it. */
+static int open_by_path(uint32_t pid, const char *link, uint64_t ino)
+{
+	char path[4200], target[4096];
+	ssize_t len = readlink(link, target, sizeof(target) - 1);
+
+	if (len < 0)
+		return -errno;
+	target[len] = 0;
+	snprintf(path, sizeof(path), "/proc/%u/root%s", pid, target);
+	return open_inode(path, ino);
+}
+
+/* The program itself, which leads to its file although that is deleted. */
+static int open_program(uint32_t pid, uint64_t ino)
+{
+	char path[64];
+
+	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
+	return open_inode(path, ino);
 }
 
 int proc_open_mapped(uint32_t pid, const struct vma_desc *vma)
@@ -248,6 +260,8 @@ int proc_open_mapped(uint32_t pid, const struct vma_desc *vma)
 	snprintf(link, sizeof(link), "/proc/%u/map_files/%" PRIx64 "-%" PRIx64,
 		 pid, vma->start, vma->end);
 	fd = open(link, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0)
+		fd = open_program(pid, vma->ino);
 	if (fd < 0)
 		fd = open_by_path(pid, link, vma->ino);
 	if (fd < 0 || (!fstat(fd, &st) && S_ISREG(st.st_mode)))
