@@ -30,6 +30,7 @@
 #include "limit.h"
 #include "seed.h"
 #include "trace/format.h"
+#include "trace/store.h"
 
 #define TGID 100
 #define FIRST_TID 100
@@ -1079,6 +1080,78 @@ static void test_full_from_the_start(void **state)
 	trace_reader_free(r);
 }
 
+static bool is_kept(const char *name, const char *p, size_t len)
+{
+	char path[512];
+	struct stat st;
+	FILE *f;
+	bool same;
+	char *q;
+
+	snprintf(path, sizeof(path), "%s/.symbols.%s", dir, name);
+	if (stat(path, &st) || (size_t)st.st_size != len)
+		return false;
+	f = fopen(path, "r");
+	q = malloc(len);
+	same = fread(q, 1, len, f) == len && !memcmp(p, q, len);
+	fclose(f);
+	free(q);
+	return same;
+}
+
+/* What is kept of other files: once each, up to a limit, and not in parts. */
+static void test_symbols(void **state)
+{
+	struct trace_writer *w = create(NULL);
+	char *p = calloc(1, STORE_KEPT_MAX);
+	uint64_t bytes;
+
+	(void)state;
+	memset(p, 'x', STORE_KEPT_MAX);
+	assert_int_equal(trace_symbols(w, "0123", p, 1000), 0);
+	assert_true(is_kept("0123", p, 1000));
+	bytes = trace_written(w).bytes;
+	assert_int_equal(trace_symbols(w, "0123", p, 1000), 0);
+	assert_int_equal(trace_written(w).bytes, bytes);
+	assert_int_equal(trace_symbols(w, "45", p, STORE_KEPT_MAX - 999),
+			 -E2BIG);
+	assert_int_equal(trace_written(w).error, 0);
+	limit_files(100);
+	assert_int_equal(trace_symbols(w, "67", p, 1000), -EFBIG);
+	limit_files(RLIM_INFINITY);
+	assert_int_equal(trace_written(w).error, EFBIG);
+	assert_false(is_kept("67", p, 1000));
+	assert_int_equal(trace_symbols(w, "67", p, 500), 0);
+	assert_true(is_kept("67", p, 500));
+	assert_int_equal(trace_close(w), 0);
+	trace_reader_free(open_trace());
+	free(p);
+}
+
+static void test_symbols_in_memory(void **state)
+{
+	static const struct trace_limits limits = { .bytes = 400000 };
+	static const struct trace_env env = { .alloc = "shim" };
+	struct trace_writer *w = trace_create_row(-1, &env, &limits);
+	char *p = calloc(1, 100000);
+	int fd = open_dir(dir);
+
+	(void)state;
+	assert_int_equal(trace_symbols(w, "01", p, 60000), 0);
+	assert_int_equal(trace_symbols(w, "01", p, 10000), 0);
+	assert_int_equal(trace_symbols(w, "02", p, 40001), -E2BIG);
+	assert_int_equal(trace_symbols(w, "03", p, 40000), 0);
+	assert_int_equal(trace_written(w).bytes, 100000);
+	assert_int_equal(trace_dump(w, fd), 0);
+	assert_true(is_kept("01", p, 60000));
+	assert_false(is_kept("02", p, 40001));
+	assert_true(is_kept("03", p, 40000));
+	close(fd);
+	trace_close(w);
+	trace_reader_free(open_trace());
+	free(p);
+}
+
 /* --- damage */
 
 static char *slurp(const char *name, size_t *size)
@@ -1592,6 +1665,8 @@ int main(void)
 		test(test_threads_come_and_go),
 		test(test_full_disk),
 		test(test_full_from_the_start),
+		test(test_symbols),
+		test(test_symbols_in_memory),
 		test(test_truncated),
 		test(test_truncated_metadata),
 		test(test_corrupted),

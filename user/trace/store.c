@@ -30,6 +30,13 @@ struct packet {
 	char bytes[];
 };
 
+struct kept {
+	struct kept *next;
+	char *name;
+	size_t len;
+	char bytes[];
+};
+
 struct segment {
 	struct segment *next; /* the one after it */
 	uint32_t number;
@@ -53,7 +60,9 @@ struct store {
 	uint64_t bytes, newest;
 	size_t last_state; /* bytes */
 	struct segment *oldest, *current;
-	struct segment *tables; /* in memory: what is in no segment */
+	struct segment *tables; /* in memory: what is in no segment ... */
+	struct kept *kept; /* ... and files */
+	uint64_t kept_bytes; /* of files that are kept, wherever they are */
 };
 
 void store_name(char name[STORE_NAME], uint32_t stream, uint32_t segment)
@@ -135,6 +144,7 @@ static void close_files(struct store *s)
 void store_free(struct store *s)
 {
 	struct segment *g;
+	struct kept *k;
 
 	if (!s)
 		return;
@@ -145,6 +155,11 @@ void store_free(struct store *s)
 		segment_free(g);
 	}
 	segment_free(s->tables);
+	while ((k = s->kept)) {
+		s->kept = k->next;
+		free(k->name);
+		free(k);
+	}
 	if (s->dirfd >= 0)
 		close(s->dirfd);
 	free(s);
@@ -239,6 +254,46 @@ int store_text(struct store *s, const char *name, const void *p, size_t len)
 	else
 		s->bytes += len;
 	return err;
+}
+
+static int keep_memory(struct store *s, const char *name, const void *p,
+		       size_t len)
+{
+	struct kept *k;
+
+	for (k = s->kept; k; k = k->next)
+		if (!strcmp(k->name, name))
+			return -EEXIST;
+	k = malloc(sizeof(*k) + len);
+	if (!k)
+		return -ENOMEM;
+	k->name = strdup(name);
+	if (!k->name) {
+		free(k);
+		return -ENOMEM;
+	}
+	k->len = len;
+	memcpy(k->bytes, p, len);
+	k->next = s->kept;
+	s->kept = k;
+	s->bytes += len;
+	return 0;
+}
+
+int store_keep(struct store *s, const char *name, const void *p, size_t len)
+{
+	uint64_t most = s->limits.bytes ? s->limits.bytes / 4 : UINT64_MAX;
+	int err;
+
+	if (most > STORE_KEPT_MAX)
+		most = STORE_KEPT_MAX;
+	if (s->kept_bytes + len > most)
+		return -E2BIG;
+	err = s->dirfd < 0 ? keep_memory(s, name, p, len) :
+			     store_text(s, name, p, len);
+	if (!err)
+		s->kept_bytes += len;
+	return err == -EEXIST ? 0 : err;
 }
 
 /* The segment has a file of this stream, so that it can be deleted. */
@@ -479,5 +534,7 @@ int store_copy(const struct store *s, struct store *to)
 		err = copy_packets(s->tables, to);
 	for (; g && !err; g = g->next)
 		err = copy_packets(g, to);
+	for (const struct kept *k = s->kept; k && !err; k = k->next)
+		err = store_keep(to, k->name, k->bytes, k->len);
 	return err;
 }

@@ -15,8 +15,9 @@
  * `kernel` in segment 0, `kernel.5` in segment 5. What the others refer to
  * (`tables`) is in no segment and stays. Whoever reads begins at the lowest
  * segment that has a state and takes nothing of those before it, which are being
- * deleted. `.state.0` is empty, for nothing was before it. Readers of CTF do not
- * look into files whose names begin with a dot.
+ * deleted. `.state.0` is empty, for nothing was before it. What is kept of other
+ * files (`.symbols.BUILD-ID`) stays, too. Readers of CTF do not look into files whose
+ * names begin with a dot.
  */
 #ifndef TRACE_STORE_H
 #define TRACE_STORE_H
@@ -40,6 +41,13 @@ void store_free(struct store *s);
 
 /* A file of the directory that is no stream. 0 or -errno. */
 int store_text(struct store *s, const char *name, const void *p, size_t len);
+/*
+ * The same of one that a store in memory has, too; nothing when there is one of that
+ * name. -E2BIG: all of them would become more than STORE_KEPT_MAX bytes, or more than a
+ * quarter of what the trace may become.
+ */
+#define STORE_KEPT_MAX (64u << 20)
+int store_keep(struct store *s, const char *name, const void *p, size_t len);
 
 /*
  * One packet of a stream, whole. 0 or -errno: then the stream is as it was. ts:

@@ -11,6 +11,8 @@
  *   tables              packets of what the others refer to: stacks, build ids; to be
  *                       read first, and whole
  *   .state.N, NAME.N    of a trace whose front was thrown away: see store.h
+ *   .symbols.BUILD-ID   an ELF: symbol tables of a file that was mapped and that
+ *                       could not be found afterwards
  *
  * Each packet's context has timestamp_begin, timestamp_end, content_size,
  * packet_size, packet_seq_num, events_discarded (running total of the stream,
@@ -130,6 +132,13 @@ struct trace_writer *trace_create_row(int dirfd, const struct trace_env *env,
 int trace_records(struct trace_writer *w, const void *records, size_t bytes);
 int trace_note(struct trace_writer *w, const struct vmaheap_record *note);
 int trace_table(struct trace_writer *w, const struct vmaheap_record *entry);
+/*
+ * The symbol tables (intake/symbol_tables.h) of the file with the build id `hex`; nothing
+ * when it has them. 0, -E2BIG: there are too many in it (store_keep()), or a write error.
+ */
+#define TRACE_SYMBOLS ".symbols."
+int trace_symbols(struct trace_writer *w, const char *hex, const void *p,
+		  size_t len);
 /*
  * Whole events of one thread, in order, without control words. 0, or -EINVAL
  * (words that are no event: what is before them is kept), or a write error,

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -424,6 +425,19 @@ int trace_table(struct trace_writer *w, const struct vmaheap_record *entry)
 	struct source *s = get_source(w, TRACE_TABLES, 0, 0);
 
 	return s ? write_record(w, s, entry) : -ENOMEM;
+}
+
+int trace_symbols(struct trace_writer *w, const char *hex, const void *p,
+		  size_t len)
+{
+	char name[256];
+	int err;
+
+	snprintf(name, sizeof(name), TRACE_SYMBOLS "%s", hex);
+	err = store_keep(w->store, name, p, len);
+	if (err && err != -E2BIG && !w->total.error)
+		w->total.error = -err;
+	return err;
 }
 
 /* --- allocator events */
