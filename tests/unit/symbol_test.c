@@ -4,6 +4,8 @@
  * know as well, and of files that are damaged in every way.
  */
 #include <dlfcn.h>
+#include <elf.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <setjmp.h>
@@ -13,12 +15,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "intake/build_id.h"
+#include "intake/symbol_tables.h"
 #include "output/symbol.h"
 #include "seed.h"
 
@@ -282,6 +286,135 @@ static void test_nothing_known(void **state)
 	end_world(&w);
 }
 
+/* --- what a trace has kept of a file */
+
+/* DIR/.symbols. and our own build id. */
+static void kept_path(const char *prefix, char path[256])
+{
+	int fd = open("/proc/self/exe", O_RDONLY);
+	uint8_t id[BUILD_ID_BYTES];
+	int len = build_id_read(fd, id);
+	int n = snprintf(path, 256, "%s", prefix);
+
+	assert_true(len > 0);
+	for (int i = 0; i < len; i++)
+		n += snprintf(path + n, 256 - (size_t)n, "%02x", id[i]);
+	close(fd);
+}
+
+static void keep(const char *file, const char *path)
+{
+	int fd = open(file, O_RDONLY);
+	struct stat whole;
+	size_t bytes;
+	void *p;
+	FILE *f;
+
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), 0);
+	assert_int_equal(fstat(fd, &whole), 0);
+	assert_true(bytes < (size_t)whole.st_size / 2);
+	close(fd);
+	f = fopen(path, "w");
+	assert_int_equal(fwrite(p, 1, bytes, f), bytes);
+	fclose(f);
+	free(p);
+}
+
+/* Ourselves, of a known build, deleted. */
+static struct world myself_gone(void)
+{
+	struct world w = myself();
+	uint64_t ino = 1;
+
+	tell_build_ids(&w, 0);
+	while (!strstr(model_path(w.m, DEV, ino), "/symbol_test"))
+		ino++;
+	name_file(&w, ino, "/nowhere/symbol_test (deleted)");
+	return w;
+}
+
+static void test_kept(void **state)
+{
+	char prefix[64], path[256], dir[32] = "/tmp/vmaheap-kept.XXXXXX";
+	struct symbols_opts kept = { .kept = prefix, .full = true };
+	uint64_t at = (uint64_t)(uintptr_t)local_function;
+	uint64_t inlined = holder() - 4;
+	struct world w;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(prefix, sizeof(prefix), "%s/.symbols.", dir);
+	kept_path(prefix, path);
+	keep("/proc/self/exe", path);
+	w = myself_gone();
+	assert_null(symbols_find(w.sy, w.m, w.s, at).function);
+	end_world(&w);
+	options = &kept;
+	w = myself_gone();
+	assert_string_equal(name(&w, at + 3, 1),
+			    "local_function+0x4 (symbol_test (deleted))");
+	assert_string_equal(symbols_find(w.sy, w.m, w.s, inlined).function,
+			    "foo::holder");
+	end_world(&w);
+	kept.symfs = dir; /* has nothing */
+	w = myself_gone();
+	assert_string_equal(name(&w, at, 0),
+			    "local_function+0x0 (symbol_test (deleted))");
+	end_world(&w);
+	kept.symfs = NULL;
+	/* The whole file goes before it. */
+	w = myself();
+	tell_build_ids(&w, 0);
+	assert_int_equal(symbols_find(w.sy, w.m, w.s, inlined).nr_inlined, 2);
+	end_world(&w);
+	/* A part has no names, nor has another build. */
+	assert_int_equal(truncate(path, 5000), 0);
+	w = myself_gone();
+	assert_null(symbols_find(w.sy, w.m, w.s, at).function);
+	end_world(&w);
+	keep("/bin/true", path);
+	w = myself_gone();
+	assert_null(symbols_find(w.sy, w.m, w.s, at).function);
+	end_world(&w);
+	options = NULL;
+	unlink(path);
+	assert_int_equal(rmdir(dir), 0);
+}
+
+/* What has no symbols, or is none of ours. */
+static void test_nothing_to_keep(void **state)
+{
+	Elf64_Ehdr e = { .e_ident = { ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3,
+				      ELFCLASS64, ELFDATA2LSB },
+			 .e_phentsize = sizeof(Elf64_Phdr),
+			 .e_shentsize = sizeof(Elf64_Shdr) };
+	Elf64_Shdr sh = { .sh_type = SHT_DYNSYM };
+	int fd = memfd_create("elf", MFD_CLOEXEC);
+	size_t bytes;
+	void *p;
+
+	(void)state;
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), -ENOEXEC);
+	assert_int_equal(pwrite(fd, &e, sizeof(e), 0), sizeof(e));
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), -ENODATA);
+	e.e_shnum = 1;
+	e.e_shoff = sizeof(e);
+	pwrite(fd, &e, sizeof(e), 0);
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), -ENOEXEC);
+	pwrite(fd, &sh, sizeof(sh), sizeof(e));
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), 0);
+	assert_int_equal(bytes, sizeof(e) + sizeof(sh));
+	free(p);
+	sh.sh_size = SYMBOL_TABLES_MAX + 1;
+	pwrite(fd, &sh, sizeof(sh), sizeof(e));
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), -E2BIG);
+	sh.sh_size = SYMBOL_TABLES_MAX / 2; /* which the file does not have */
+	pwrite(fd, &sh, sizeof(sh), sizeof(e));
+	assert_int_equal(symbol_tables_read(fd, &p, &bytes), -ENOEXEC);
+	assert_null(p);
+	close(fd);
+}
+
 /* Files that are none, or that must not be waited for. */
 static void test_odd_files(void **state)
 {
@@ -367,6 +500,8 @@ int main(void)
 		cmocka_unit_test(test_other_build),
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_kept),
+		cmocka_unit_test(test_nothing_to_keep),
 		cmocka_unit_test(test_odd_files),
 		cmocka_unit_test(test_damaged_elf),
 	};

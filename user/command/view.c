@@ -8,6 +8,7 @@
 #include "command/command.h"
 #include "session/client.h"
 #include "session/pager.h"
+#include "trace/trace.h"
 
 /* A trace whose front was not kept begins with a model that has forgotten some. */
 static void say_forgotten(const struct model *m, const char *dir)
@@ -23,7 +24,7 @@ static void say_forgotten(const struct model *m, const char *dir)
 
 int view_open(struct view *v, const struct args *a, const char *dir)
 {
-	char *why = NULL;
+	char *why = NULL, *kept = NULL;
 
 	*v = (struct view){ .r = replay_open(dir, &why) };
 	if (!v->r) {
@@ -32,8 +33,11 @@ int view_open(struct view *v, const struct args *a, const char *dir)
 		return -1;
 	}
 	say_forgotten(replay_model(v->r), dir);
-	v->sy = symbols_new(
-		&(struct symbols_opts){ .symfs = a->symfs, .full = true });
+	if (asprintf(&kept, "%s/" TRACE_SYMBOLS, dir) < 0)
+		kept = NULL;
+	v->sy = symbols_new(&(struct symbols_opts){
+		.symfs = a->symfs, .kept = kept, .full = true });
+	free(kept);
 	v->o = (struct output){ .f = stdout,
 				.json = a->json,
 				.model = replay_model(v->r),

@@ -64,7 +64,7 @@ struct object {
 };
 
 struct symbols {
-	char *symfs;
+	char *symfs, *kept;
 	bool full;
 	struct object **objects; /* by key */
 	size_t nr, room;
@@ -300,6 +300,17 @@ static bool read_theirs(const struct symbols *sy, struct object *ob)
 	return ok;
 }
 
+/* What the trace has kept of it: segments and symbols. */
+static bool read_kept(const struct symbols *sy, struct object *ob)
+{
+	char *path = NULL;
+	bool ok = sy->kept && asprintf(&path, "%s%s", sy->kept, ob->hex) > 0 &&
+		  read_file(sy, ob, path);
+
+	free(path);
+	return ok;
+}
+
 static bool read_own(const struct symbols *sy, struct object *ob)
 {
 	char *path = NULL;
@@ -310,7 +321,8 @@ static bool read_own(const struct symbols *sy, struct object *ob)
 	free(path);
 	if (ok || !ob->hex[0])
 		return ok;
-	return sy->symfs ? read_by_id(sy, ob, "", "") : read_theirs(sy, ob);
+	ok = sy->symfs ? read_by_id(sy, ob, "", "") : read_theirs(sy, ob);
+	return ok || read_kept(sy, ob);
 }
 
 /* From a server: libdw asks it only for what belongs to a file that is there. */
@@ -463,9 +475,10 @@ struct symbols *symbols_new(const struct symbols_opts *opts)
 		return sy;
 	sy->full = opts->full;
 	sy->symfs = opts->symfs ? strdup(opts->symfs) : NULL;
-	if (sy->symfs || !opts->symfs)
+	sy->kept = opts->kept ? strdup(opts->kept) : NULL;
+	if (!sy->symfs == !opts->symfs && !sy->kept == !opts->kept)
 		return sy;
-	free(sy);
+	symbols_free(sy);
 	return NULL;
 }
 
@@ -510,6 +523,7 @@ void symbols_free(struct symbols *sy)
 		free_object(sy->objects[i]);
 	free(sy->objects);
 	free(sy->symfs);
+	free(sy->kept);
 	free(sy);
 }
 

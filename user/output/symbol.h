@@ -5,8 +5,8 @@
  *
  * A file whose build id is known is read only where it has that build id: under
  * its path, here or, as long as it runs, among the files of the process that mapped it
- * (a container's); or in a .build-id folder, or from a debuginfod server. Else the
- * names would be those of another program.
+ * (a container's); or what a trace has kept of it (its symbols); or in a .build-id
+ * folder, or from a debuginfod server. Else the names would be those of another program.
  */
 #ifndef OUTPUT_SYMBOL_H
 #define OUTPUT_SYMBOL_H
@@ -20,6 +20,11 @@ struct symbols;
 struct symbols_opts {
 	/* Files are looked for below this folder, by path and by build id; NULL: / */
 	const char *symfs;
+	/*
+	 * Where a trace has the symbols of files that could not be found afterwards: this,
+	 * and the build id in hex (TRACE_SYMBOLS, trace/trace.h). NULL: nowhere.
+	 */
+	const char *kept;
 	/*
 	 * With what only the person who asks may risk, for the files are the target's:
 	 * inlined functions (DWARF), names demangled, debuginfod when
