@@ -108,7 +108,7 @@ done
 filtered_storm socket
 like "$(cat err)" 'a seccomp filter guards it, which may kill it .*; by uprobes instead' "filter without sockets: by uprobes"
 
-# --- files that only the container has: their functions have names as long as it runs
+# --- files that only the container has: their functions have names, also when it is gone
 mkdir theirs
 # shellcheck disable=SC2016
 unshare -m sh -c 'mount -t tmpfs none theirs && cd theirs && mkdir usr run old dev && >dev/null && mount --rbind /usr usr && ln -s usr/lib usr/lib64 . &&
@@ -119,5 +119,7 @@ attached 100 theirs.trace theirs
 like "$(vmaheap script theirs.trace)" 'malloc\(.* <Perl_safesysmalloc\+0x[0-9a-f]+ \(only-here\)>' "theirs: functions have names"
 kill -9 $pid
 wait $pid 2>/dev/null
-like "$(vmaheap script theirs.trace)" 'malloc\(.* <only-here\+0x[0-9a-f]+>' "theirs: and none when it is gone"
+like "$(vmaheap script theirs.trace)" 'malloc\(.* <Perl_safesysmalloc\+0x[0-9a-f]+ \(only-here\)>' "theirs: and they have when it is gone"
+rm theirs.trace/.symbols.*
+like "$(vmaheap script theirs.trace)" 'malloc\(.* <only-here\+0x[0-9a-f]+>' "theirs: by what the trace has kept"
 done_testing

@@ -10,7 +10,6 @@
 #include <errno.h>
 
 #include "intake/elf64.h"
-#include "intake/proc.h"
 
 #define NOTES_MAX 4096 /* bytes of a segment that are looked at */
 
@@ -72,16 +71,4 @@ int build_id_read(int fd, uint8_t id[BUILD_ID_BYTES])
 			len = read_notes(fd, &ph, id);
 	}
 	return len;
-}
-
-int build_id_of(uint32_t tgid, const struct vma_desc *vma,
-		uint8_t id[BUILD_ID_BYTES])
-{
-	int fd = proc_open_mapped(tgid, vma), ret;
-
-	if (fd < 0)
-		return fd;
-	ret = build_id_read(fd, id);
-	close(fd);
-	return ret;
 }

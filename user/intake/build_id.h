@@ -8,14 +8,9 @@
 
 #include <stdint.h>
 
-#include "model/event.h"
-
 #define BUILD_ID_BYTES 64
 
 /* Its length; 0: the file has none, -ENOEXEC: it is no 64-bit ELF, or -errno. */
 int build_id_read(int fd, uint8_t id[BUILD_ID_BYTES]);
-/* The same of the file that process tgid has mapped as `vma`. */
-int build_id_of(uint32_t tgid, const struct vma_desc *vma,
-		uint8_t id[BUILD_ID_BYTES]);
 
 #endif

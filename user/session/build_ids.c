@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "intake/build_id.h"
+#include "intake/proc.h"
 #include "session/inside.h"
 
 static void note_build_id(struct session *s, const struct vma_desc *d,
@@ -34,6 +36,29 @@ static void note_build_id(struct session *s, const struct vma_desc *d,
 	free(t);
 }
 
+static void learn_build_id(struct session *s, uint32_t tgid,
+			   const struct vma_desc *d)
+{
+	struct mapped_file *f = session_file(s, d->dev, d->ino);
+	uint8_t id[BUILD_ID_BYTES];
+	int fd, len;
+
+	if (!f || f->looked)
+		return;
+	fd = proc_open_mapped(tgid, d);
+	if (fd == -ENOENT || fd == -ESRCH) /* it is gone already */
+		return;
+	f->looked = true;
+	if (fd < 0)
+		return;
+	len = build_id_read(fd, id);
+	if (len >= 0)
+		note_build_id(s, d, id, len);
+	if (len > 0)
+		session_mind_file(s, f, fd);
+	close(fd);
+}
+
 /*
  * Of each file that code is mapped from, while it is mapped: later it may be
  * another one. What cannot be had is not known. (The trace has one for each such
@@ -46,23 +71,12 @@ void session_learn_build_ids(struct session *s, const struct event *ev)
 	uint32_t tgid = sp		    ? sp->owner :
 			ev->mm == s->new_mm ? s->new_owner :
 					      ev->tgid;
-	uint8_t id[BUILD_ID_BYTES];
 	uint32_t i;
-	int len;
 
 	for (i = 0; i < ev->range.nr_vmas; i++) {
 		const struct vma_desc *d = &ev->range.vmas[i];
 
-		if (!(d->flags & VMA_FILE) || !(d->flags & VMA_EXEC) ||
-		    hash_get(&s->build_ids, d->dev, d->ino))
-			continue;
-		len = build_id_of(tgid, d, id);
-		if (len == -ENOENT || len == -ESRCH) /* it is gone already */
-			continue;
-		if (s->build_ids.nr == FILES_MAX) /* then they are read again */
-			hash_destroy(&s->build_ids);
-		hash_put(&s->build_ids, d->dev, d->ino, s);
-		if (len >= 0)
-			note_build_id(s, d, id, len);
+		if (d->flags & VMA_FILE && d->flags & VMA_EXEC)
+			learn_build_id(s, tgid, d);
 	}
 }

@@ -13,8 +13,18 @@
 
 #define FIND_MS 20 /* until calls that were under way at the attach are over */
 #define SAMPLE_MS 1000 /* residency, at most this often */
-/* Names that the model has, and build ids that were looked for, before old ones go. */
+/* Names that the model has, and files that are known here, before old ones go. */
 #define FILES_MAX (1u << 16)
+
+/* What a process has mapped. */
+struct mapped_file {
+	uint64_t ino;
+	uint32_t dev; /* as VMAs have them */
+	char *path; /* as told last; NULL: not told */
+	bool looked; /* for its build id */
+	bool minded; /* it has one, and was under its path at the last look */
+	uint64_t st_dev, st_ino; /* then: as stat(2) has them */
+};
 
 struct process {
 	uint32_t tgid;
@@ -54,7 +64,7 @@ struct session {
 	struct recorder recorder;
 	int dump_error; /* of the flight recorder's last dump, an errno */
 
-	struct hash build_ids; /* (dev, ino) that were looked at */
+	struct hash files; /* (dev, ino) -> struct mapped_file */
 	uint64_t new_mm; /* the last, which the model may not know yet */
 	uint32_t new_owner;
 
@@ -118,6 +128,19 @@ void session_trace_check(struct session *s);
 
 /* build_ids.c: of the files in an EV_RANGE, to the model and the trace. */
 void session_learn_build_ids(struct session *s, const struct event *ev);
+
+/* mapped.c; NULL: no memory. Valid until the next one that is new. */
+struct mapped_file *session_file(struct session *s, uint32_t dev, uint64_t ino);
+/* An EV_FILE. */
+void session_note_path(struct session *s, const struct event *ev);
+/*
+ * The trace keeps the symbols of the file (open as fd, it has a build id) if it is not
+ * what its path leads to here; else it is minded.
+ */
+void session_mind_file(struct session *s, struct mapped_file *f, int fd);
+/* The same of those that are minded, while somebody has them mapped. */
+void session_look_for_files(struct session *s);
+void session_free_files(struct session *s);
 
 /* sources.c: what session_opts ask for, and at last the trace. As session_start_trace(). */
 int session_start_sources(struct session *s, char **why);

@@ -133,6 +133,7 @@ void session_sample_all(struct session *s, uint64_t now)
 		if (sp)
 			sample(s, sp);
 	}
+	session_look_for_files(s);
 	took = now_ns() - now;
 	s->next_sample = now + SAMPLE_MS * 1000000ull;
 	if (took * 50 > SAMPLE_MS * 1000000ull)

@@ -186,13 +186,14 @@ void session_stop(struct session *s)
 	free(s->processes);
 	hash_destroy(&s->by_tgid);
 	free(s->resync);
-	hash_destroy(&s->build_ids);
+	session_free_files(s);
 	free(s->command);
 	free(s);
 }
 
 void session_finish(struct session *s)
 {
+	session_look_for_files(s);
 	detach_begin(s);
 	session_run_round(s, false);
 	session_run_round(s, true);

@@ -41,6 +41,8 @@ static void on_records(void *ctx, const void *records, size_t bytes)
 			s->new_mm = ev.mm;
 			s->new_owner = ev.mm_start.owner;
 		}
+		if (ev.kind == EV_FILE)
+			session_note_path(s, &ev);
 		if (ev.kind == EV_RANGE)
 			session_learn_build_ids(s, &ev);
 	}
