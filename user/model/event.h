@@ -257,7 +257,8 @@ struct call_run {
  * not be: the looks contradict each other; in a walk: it is not any more.
  */
 struct found_chunk {
-	uint64_t addr, size; /* bytes that the program may use */
+	uint64_t addr,
+		size; /* bytes that the program may use (glibc), or asked for (musl) */
 };
 #define FOUND_NOT (1ull << 63)
 
