@@ -56,6 +56,7 @@ shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own own-sysv static stripped musl musl-static) \
+	build/tests/victims/holds-musl build/tests/victims/holds-musl-static \
 	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/late.so \
 	build/tests/victims/moving.so build/tests/victims/stuck.so
 live := $(live_src:%.c=build/%)
@@ -204,6 +205,9 @@ build/tests/victims/alloc_ops-musl: tests/victims/alloc_ops.c
 
 build/tests/victims/alloc_ops-musl-static: tests/victims/alloc_ops.c
 	musl-gcc $(VICTIM) -DNO_CXX -static -o $@ $<
+
+build/tests/victims/holds-musl build/tests/victims/holds-musl-static: tests/victims/holds.c
+	musl-gcc $(VICTIM) $(if $(filter %-static,$@),-static) -o $@ $<
 
 # Clients of the live tests share nothing with user/.
 build/tests/live/%: tests/live/%.c

@@ -324,7 +324,7 @@ static const struct command commands[] = {
 	  "  -o DIR           the trace (default: vmaheap-COMMAND-PID)\n"
 	  "  -f               follow the children that it forks; ends when all have exited, or by ^C\n"
 	  "  --alloc=SOURCE   shim: preload libvmaheap-shim.so (default); uprobe; none;\n"
-	  "                   walk[:MS]: no calls, but which chunks glibc's own books have in\n"
+	  "                   walk[:MS]: no calls, but which chunks malloc's own books have in\n"
 	  "                   use, every MS milliseconds (1000), read as it runs\n"
 	  "  --kernel=none    without the module, as any user: allocator calls and live chunks;\n"
 	  "                   VMAs as /proc/PID/maps lists them now and then\n"

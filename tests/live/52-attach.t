@@ -107,6 +107,51 @@ is "$(live walked)" "$was" "the trace says the same"
 exec 4>&-
 wait $pid
 
+# --- the books of musl's malloc: the same, to the byte, for sizes are those that were asked for
+truth() { tail -n 1 "$1.out"; }
+sums() { vmaheap report --json "$@" | jq -r '.spaces[0] | "\(.live.chunks) \(.live.bytes)"'; }
+found_now() { [ "$(vmaheap report --json -p $pid | jq .spaces[0].found.at)" -gt 0 ]; }
+tells() { [ "$(wc -l <"$1.out")" = "$2" ]; }
+# musl NAME VICTIM CALLS SAYS [OPTION...]: so many calls are to be seen, and this is to be said
+musl() {
+	local name=$1 victim=$2 calls=$3 says=$4 job
+	shift 4
+	mkfifo "$name.in"
+	# shellcheck disable=SC2086
+	$victim 4 <"$name.in" >"$name.out" &
+	pid=$!
+	exec 5>"$name.in"
+	until_true 30 tells "$name" 1 || bail "$name: the victim does not run"
+	vmaheap attach -o "$name" "$@" -p $pid 2>"$name.err" 5>&- &
+	job=$!
+	until_true 30 found_now || fail "$name: nothing is found"
+	is "$(sums -p $pid)" "$(truth "$name")" "$name: what is live is what the program holds"
+	printf h >&5
+	until_true 30 tells "$name" 2
+	is "$(sums -p $pid)" "$(truth "$name")" "$name: and after half of it was freed"
+	printf b >&5
+	until_true 30 tells "$name" 3
+	[ "$calls" = 0 ] || until_true 30 sees $pid "$calls" || fail "$name: no calls come"
+	printf x >&5
+	until_true 30 tells "$name" 4
+	is "$(sums -p $pid)" "$(truth "$name")" "$name: and when its threads went on"
+	is "$(vmaheap report --json -p $pid | jq -c '.spaces[0].doubts | [.unknown_frees, .double_allocs]')" '[0,0]' \
+		"$name: each free is of a known chunk"
+	kill -INT $job
+	wait $job
+	is $? 0 "$name: attach ends on ^C"
+	is "$(sums "$name")" "$(truth "$name")" "$name: the trace says the same"
+	like "$(cat "$name.err")" "$says" "$name: it says how"
+	unlike "$(cat "$name.err")" 'not known|could not be read' "$name: and that nothing is amiss"
+	exec 5>&-
+	wait $pid
+}
+musl musl holds-musl 10000 'pointers are put back'
+like "$(vmaheap report musl)" 'Found as the watch began: [1-9][0-9]* chunks, [0-9]* bytes that were asked for' "report says it"
+musl musl-static holds-musl-static 10000 'by uprobes instead'
+# Not randomized, its bss is next to its heap.
+musl musl-walked 'setarch -R holds-musl-static' 0 watching --alloc=walk:100
+
 # --- real programs
 cat >work.py <<-'END'
 	import json
@@ -221,6 +266,11 @@ for how in before after; do
 	is "$lost" 1 "$how: a loss"
 	like "$(cat $how.err)" 'opens a library past the shim' "$how: and why"
 done
+
+# --- and one whose chunks from before cannot be found
+waits jemalloc alloc_ops-jemalloc
+like "$(cat jemalloc.err)" 'before the attach are not known: its allocator, jemalloc, keeps no books that can be read' \
+	"jemalloc: it is said"
 
 # --- a library that comes later is seen from its first call on
 for how in later deepbind; do

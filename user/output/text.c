@@ -362,9 +362,11 @@ void put_found(const struct output *o, const struct space *s, FILE *f)
 		return;
 	fprintf(f,
 		"Found as the %s: %" PRIu64 " chunk%s, %" PRIu64
-		" bytes that can be used; who allocated them is not known.\n",
+		" bytes that %s; who allocated them is not known.\n",
 		s->cause == MM_EXEC ? "shim came" : "watch began",
-		s->found.chunks, plural(s->found.chunks), s->found.bytes);
+		s->found.chunks, plural(s->found.chunks), s->found.bytes,
+		strcmp(s->allocator.kind, "musl") ? "can be used" :
+						    "were asked for");
 	if (s->found.undecided)
 		fprintf(f,
 			"%" PRIu64

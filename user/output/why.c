@@ -9,6 +9,7 @@
  *   chunk: null (none live there, or not known), or { addr, size, offset, op,
  *     caller, stack, tid, ts }; op "none": found in malloc's own books at ts, by
  *     the look at a running process or the last walk; size is what can be used
+ *     (musl: what was asked for)
  *   chunks_known: false when a chunk that is not known may lie there (no
  *     allocator events, or memory from before the watch)
  *   vma: null (not mapped), or { start, end, perms, name, kind, size, offset

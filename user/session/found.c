@@ -3,12 +3,20 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "session/look.h"
 
 #define TRIES 8
 #define TRY_NS 3000000
+
+enum found_books found_books(const char *kind)
+{
+	return !strcmp(kind, "glibc") ? FOUND_GLIBC :
+	       !strcmp(kind, "musl")  ? FOUND_MUSL :
+					FOUND_NO_BOOKS;
+}
 
 static int by_address(const void *va, const void *vb)
 {
@@ -30,7 +38,6 @@ static int list_of(const struct pt_book *b, struct found_list *l)
 				b->chunks[i].addr + 16,
 				pt_usable(b, &b->chunks[i])
 			};
-	qsort(l->at, l->nr, sizeof(*l->at), by_address);
 	return 0;
 }
 
@@ -50,12 +57,11 @@ static bool is_consistent(const struct pt_book *b)
 	return true;
 }
 
-static int walk_once(uint32_t pid, bool stop, struct found_list *l,
-		     const char **why)
+static int walk_glibc(uint32_t pid, enum look_stop stop, struct found_list *l,
+		      const char **why)
 {
 	struct look look;
-	int err = look_open(&look, pid, stop ? LOOK_STOP : LOOK_RUNNING, true,
-			    why);
+	int err = look_open(&look, pid, stop, true, why);
 
 	if (err && !look.opaque)
 		return err;
@@ -70,12 +76,54 @@ static int walk_once(uint32_t pid, bool stop, struct found_list *l,
 	return err;
 }
 
-int found_walk(uint32_t pid, bool stop, struct found_list *l, const char **why)
+static int walk_musl(uint32_t pid, enum look_stop stop, struct found_list *l,
+		     const char **why)
+{
+	struct ng_book b;
+	int err = look_musl(pid, stop, &b, &l->took, why);
+
+	l->at = b.chunks;
+	l->nr = b.nr_chunks;
+	return err;
+}
+
+/* A group that has gone while its chunks were read, and what has come in its place. */
+static bool overlap(const struct found_list *l)
+{
+	size_t i;
+
+	for (i = 1; i < l->nr; i++)
+		if (l->at[i].addr - l->at[i - 1].addr < l->at[i - 1].size ||
+		    l->at[i].addr == l->at[i - 1].addr)
+			return true;
+	return false;
+}
+
+static int walk_once(uint32_t pid, enum found_books books, bool stop,
+		     struct found_list *l, const char **why)
+{
+	enum look_stop how = stop ? LOOK_STOP : LOOK_RUNNING;
+	int err = books == FOUND_MUSL ? walk_musl(pid, how, l, why) :
+					walk_glibc(pid, how, l, why);
+
+	if (err)
+		return err;
+	if (l->nr)
+		qsort(l->at, l->nr, sizeof(*l->at), by_address);
+	if (books != FOUND_MUSL || !overlap(l))
+		return 0;
+	*why = "it changes too fast";
+	found_free(l);
+	return -EAGAIN;
+}
+
+int found_walk(uint32_t pid, enum found_books books, bool stop,
+	       struct found_list *l, const char **why)
 {
 	int tries = 0, err;
 
 	*l = (struct found_list){ 0 };
-	while ((err = walk_once(pid, stop, l, why)) &&
+	while ((err = walk_once(pid, books, stop, l, why)) &&
 	       (err == -EAGAIN || err == -EBADMSG) && ++tries < TRIES)
 		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
 	return err;

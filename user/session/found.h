@@ -17,13 +17,19 @@ struct found_list {
 	uint64_t took; /* ns */
 };
 
+/* Whose books can be read. */
+enum found_books { FOUND_NO_BOOKS, FOUND_GLIBC, FOUND_MUSL };
+/* By the kind that intake/allocator.h tells. */
+enum found_books found_books(const char *kind);
+
 /*
  * One walk through the heap; another, some times, when it was not consistent.
  * `stop`: the process stands still meanwhile, else what threads' caches hold may
  * be told to be in use. 0 or -errno, with *why a sentence (static): -EAGAIN: it
  * changes too fast, or does not stop.
  */
-int found_walk(uint32_t pid, bool stop, struct found_list *l, const char **why);
+int found_walk(uint32_t pid, enum found_books books, bool stop,
+	       struct found_list *l, const char **why);
 
 /* What came from `a` to `b`, and what went (FOUND_NOT). 0 or -ENOMEM. */
 int found_changes(const struct found_list *a, const struct found_list *b,

@@ -255,6 +255,16 @@ static int keep_vmas(struct look *l, const struct sight *s)
 	return 0;
 }
 
+static int may_read(struct memory *m, const struct sight *s, const char **why)
+{
+	uint8_t byte;
+
+	if (!s->nr_data || memory_read(m, s->data[0].start, &byte, 1) != -EPERM)
+		return 0;
+	*why = "it may not be read by you: run as root (sudo)";
+	return -EPERM;
+}
+
 static int read_book(struct look *l, const struct sight *s, const char **why)
 {
 	struct pt_target t = {
@@ -276,16 +286,11 @@ static int read_book(struct look *l, const struct sight *s, const char **why)
 				      0,
 		.mp = s->symbols.mp ? s->bias + s->symbols.mp : 0,
 	};
-	uint8_t byte;
 	size_t i;
-	int err;
+	int err = may_read(l->memory, s, why);
 
-	if (s->nr_data &&
-	    memory_read(l->memory, s->data[0].start, &byte, 1) == -EPERM) {
-		*why = "it may not be read by you: run as root (sudo)";
-		return -EPERM;
-	}
-	err = pt_read(&t, &l->book, why);
+	if (!err)
+		err = pt_read(&t, &l->book, why);
 	for (i = 0; !err && i < l->book.nr_threads; i++)
 		l->book.threads[i].tid = ours(s, l->book.threads[i].tid);
 	return err;
@@ -349,26 +354,36 @@ static bool is_32(const struct look *l)
 	return l->vmas[l->nr_vmas - 1].end <= 1ull << 32;
 }
 
+/* 0: it stands still, or need not. */
+static int halt(uint32_t pid, enum look_stop stop, struct proc_stopped *st,
+		bool *stopped, const char **why)
+{
+	int err = stop == LOOK_RUNNING ? 0 : proc_stop(pid, STOP_MS, st);
+
+	*stopped = stop != LOOK_RUNNING && !err;
+	if (stop != LOOK_STOP || !err)
+		return 0;
+	*why = err == -ESRCH ? "no such process" :
+			       "a thread of it does not stop";
+	return err == -ESRCH ? err : -EAGAIN;
+}
+
 int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 	      const char **why)
 {
 	struct proc_stopped st = { 0 };
 	struct sight s = { 0 };
-	int err = 0;
+	int err;
 
 	*why = NULL;
 	*l = (struct look){ .pid = pid, .ts = now_ns() };
 	l->memory = memory_open(pid);
 	if (!l->memory)
 		return -ENOMEM;
-	if (stop != LOOK_RUNNING)
-		err = proc_stop(pid, STOP_MS, &st);
-	l->stopped = stop != LOOK_RUNNING && !err;
-	if (stop == LOOK_STOP && err) {
-		*why = err == -ESRCH ? "no such process" :
-				       "a thread of it does not stop";
+	err = halt(pid, stop, &st, &l->stopped, why);
+	if (err) {
 		look_close(l);
-		return err == -ESRCH ? err : -EAGAIN;
+		return err;
 	}
 	err = gather(&s, pid, by_symbol, why);
 	if (!err)
@@ -405,4 +420,53 @@ void look_close(struct look *l)
 	l->memory = NULL;
 	l->vmas = NULL;
 	l->at = NULL;
+}
+
+static int read_musl(struct memory *m, uint32_t pid, struct ng_book *b,
+		     const char **why)
+{
+	struct sight s = { 0 };
+	int err = gather(&s, pid, false, why);
+
+	if (!err)
+		err = may_read(m, &s, why);
+	if (!err)
+		err = ng_read(
+			&(struct pt_target){
+				.mem = { .read = memory_read,
+					 .next = memory_next,
+					 .ctx = m },
+				.ranges = s.ranges,
+				.nr_ranges = s.nr_ranges,
+				.data = s.data,
+				.nr_data = s.nr_data,
+				.nr_tids = s.nr_tids,
+			},
+			b, why);
+	drop(&s);
+	return err;
+}
+
+int look_musl(uint32_t pid, enum look_stop stop, struct ng_book *b,
+	      uint64_t *took, const char **why)
+{
+	uint64_t begun = now_ns();
+	struct proc_stopped st = { 0 };
+	struct memory *m = memory_open(pid);
+	bool stopped;
+	int err;
+
+	*why = NULL;
+	*took = 0;
+	*b = (struct ng_book){ 0 };
+	if (!m)
+		return -ENOMEM;
+	err = halt(pid, stop, &st, &stopped, why);
+	if (!err)
+		err = read_musl(m, pid, b, why);
+	if (stopped)
+		proc_go(&st);
+	*took = now_ns() - begun;
+	memory_close(m);
+	return err;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0 */
 /*
  * One look at the heap of a process, from outside: what proc and memory say,
- * handed to model/ptmalloc. The process need not be watched.
+ * handed to model/ptmalloc or model/mallocng. The process need not be watched.
  */
 #ifndef SESSION_LOOK_H
 #define SESSION_LOOK_H
@@ -11,6 +11,7 @@
 
 #include "intake/memory.h"
 #include "model/event.h"
+#include "model/mallocng.h"
 #include "model/ptmalloc.h"
 
 struct look {
@@ -45,6 +46,13 @@ enum look_stop {
 int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 	      const char **why);
 void look_close(struct look *l);
+
+/*
+ * The chunks of musl's malloc alone. 0 or what ng_read() returns, with *why, and as
+ * look_open() does: -EAGAIN: it does not stop; *took in ns.
+ */
+int look_musl(uint32_t pid, enum look_stop stop, struct ng_book *b,
+	      uint64_t *took, const char **why);
 
 /*
  * Does khugepaged make huge pages, unasked, of pages of the process among which some

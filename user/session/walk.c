@@ -68,21 +68,20 @@ static void say_unfound(struct session *s, uint32_t tgid, const char *who,
 			    who, why);
 }
 
-/* Not of another allocator, whose chunks are not those that glibc knows of. */
-static bool has_books(struct session *s, uint32_t tgid)
+/* Those of the allocator that is in use: a libc's chunks may be others. */
+static enum found_books books_of(struct session *s, uint32_t tgid)
 {
 	struct allocator a;
 	int err = allocator_find(tgid, &a);
-	char who[sizeof(a.kind) + 16];
+	enum found_books books = err ? FOUND_NO_BOOKS : found_books(a.kind);
+	char who[64];
 
-	if (!err && !strcmp(a.kind, "glibc"))
-		return true;
-	if (err == -ESRCH)
-		return false;
-	snprintf(who, sizeof(who), "its allocator, %s", err ? "" : a.kind);
+	if (books != FOUND_NO_BOOKS || err == -ESRCH)
+		return books;
+	snprintf(who, sizeof(who), "its allocator, %s,", err ? "" : a.kind);
 	say_unfound(s, tgid, err || !a.kind[0] ? "what allocates in it" : who,
 		    " keeps no books that can be read");
-	return false;
+	return books;
 }
 
 /*
@@ -94,14 +93,15 @@ static void find_chunks(struct session *s, struct process *p)
 	uint32_t tgid = p->tgid;
 	struct space *sp = session_living_space(s, tgid);
 	uint64_t mm = sp ? sp->mm : 0;
+	enum found_books books = sp ? books_of(s, tgid) : FOUND_NO_BOOKS;
 	struct found_list l = { 0 };
 	const char *why = NULL;
 	int err;
 
 	p->find_at = 0;
-	if (!sp || !has_books(s, tgid))
+	if (books == FOUND_NO_BOOKS)
 		return;
-	err = found_walk(tgid, true, &l, &why);
+	err = found_walk(tgid, books, true, &l, &why);
 	s->found_took += l.took;
 	s->found_in += !p->find_tries;
 	if (err == -EAGAIN && ++p->find_tries < FIND_TRIES) {
@@ -152,10 +152,11 @@ static void say_unwalked(struct session *s, struct process *p, const char *why)
 }
 
 static int walk_heap(struct session *s, const struct space *sp,
-		     struct process *p, const char **why)
+		     struct process *p, enum found_books books,
+		     const char **why)
 {
 	struct found_list now, changes = { 0 };
-	int err = found_walk(p->tgid, false, &now, why);
+	int err = found_walk(p->tgid, books, false, &now, why);
 
 	if (!err)
 		err = found_changes(&p->walked, &now, &changes);
@@ -172,23 +173,38 @@ static int walk_heap(struct session *s, const struct space *sp,
 	return err;
 }
 
+/* False: who allocates is not to be seen yet. */
+static bool know_books(const struct space *sp, enum found_books *books)
+{
+	struct allocator a;
+
+	if (sp->allocator.known)
+		*books = found_books(sp->allocator.kind);
+	else if (!allocator_find(sp->owner, &a))
+		*books = found_books(a.kind);
+	else
+		return false;
+	return true;
+}
+
 void session_walk(struct session *s, uint32_t tgid)
 {
 	struct space *sp = session_living_space(s, tgid);
 	struct process *p = session_process_find(s, tgid);
 	const struct found_list none = { 0 };
+	enum found_books books;
 	const char *why = NULL;
 	int err;
 
-	if (!sp || !p || !p->alive)
+	if (!sp || !p || !p->alive || !know_books(sp, &books))
 		return;
 	if (p->walked_mm != sp->mm)
 		found_free(&p->walked);
-	if (sp->allocator.known && strcmp(sp->allocator.kind, "glibc")) {
+	if (books == FOUND_NO_BOOKS) {
 		say_unwalked(s, p, "its allocator keeps no books that can be");
 		return;
 	}
-	err = walk_heap(s, sp, p, &why);
+	err = walk_heap(s, sp, p, books, &why);
 	if (!err || err == -ESRCH || err == -ENOENT) /* it has no heap yet */
 		return;
 	say_unwalked(s, p, why ? why : strerror(-err));
