@@ -243,7 +243,7 @@ static int run_heap(const struct command *c, const struct args *a)
 		return usage_of(c, stderr);
 	proc_comm(a->pid, comm);
 	err = look_open(&l, a->pid, a->stop ? LOOK_TRY_STOP : LOOK_RUNNING,
-			!a->no_symbols, &why);
+			a->no_symbols ? 0 : LOOK_SYMBOLS, &why);
 	if (err) {
 		look_close(&l);
 		return fail("process %u: %s", a->pid,

@@ -31,7 +31,7 @@ static const struct pt_par *par_now(struct look *l, uint32_t pid)
 {
 	const char *why;
 
-	if (look_open(l, pid, LOOK_RUNNING, true, &why))
+	if (look_open(l, pid, LOOK_RUNNING, LOOK_SYMBOLS, &why))
 		return NULL;
 	return l->book.par.addr ? &l->book.par : NULL;
 }

@@ -66,7 +66,8 @@ static int open_view(struct look *l, struct look_view *v,
 			s->owner);
 		return -ESRCH;
 	}
-	ret = look_open(l, s->owner, LOOK_TRY_STOP, true, &why);
+	ret = look_open(l, s->owner, LOOK_TRY_STOP, LOOK_SYMBOLS | LOOK_RSS,
+			&why);
 	if (ret && !(l->opaque && opaque)) {
 		fprintf(err, "vmaheap: process %u: %s\n", s->owner,
 			why ? why : strerror(-ret));
@@ -183,7 +184,7 @@ int ask_why(const struct output *o, const struct space *s, uint64_t addr,
 	if (v && !page_look(s->owner, &v->d, addr, trusted, &page))
 		w.page = &page;
 	if (v && may_be_malloced(v) && chunk_find(s->chunks, addr, NULL) &&
-	    !look_open(&l, s->owner, LOOK_TRY_STOP, true, &why))
+	    !look_open(&l, s->owner, LOOK_TRY_STOP, LOOK_SYMBOLS, &why))
 		w.book = &l.book;
 	ret = output_why(o, s, addr, &w);
 	look_close(&l);

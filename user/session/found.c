@@ -61,7 +61,7 @@ static int walk_glibc(uint32_t pid, enum look_stop stop, struct found_list *l,
 		      const char **why)
 {
 	struct look look;
-	int err = look_open(&look, pid, stop, true, why);
+	int err = look_open(&look, pid, stop, LOOK_SYMBOLS, why);
 
 	if (err && !look.opaque)
 		return err;

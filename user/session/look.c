@@ -368,8 +368,8 @@ static int halt(uint32_t pid, enum look_stop stop, struct proc_stopped *st,
 	return err == -ESRCH ? err : -EAGAIN;
 }
 
-int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
-	      const char **why)
+int look_open(struct look *l, uint32_t pid, enum look_stop stop,
+	      unsigned int what, const char **why)
 {
 	struct proc_stopped st = { 0 };
 	struct sight s = { 0 };
@@ -385,7 +385,7 @@ int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 		look_close(l);
 		return err;
 	}
-	err = gather(&s, pid, by_symbol, why);
+	err = gather(&s, pid, what & LOOK_SYMBOLS, why);
 	if (!err)
 		err = keep_vmas(l, &s);
 	if (!err)
@@ -394,8 +394,10 @@ int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
 		err = read_book(l, &s, why);
 	l->opaque = l->nr_vmas && (err == -ENOENT || err == -EBADMSG);
 	l->page_tables = read_kib(pid, "status", "VmPTE:");
-	l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
-	if ((!err || l->opaque) && l->rss == UINT64_MAX) {
+	if (what & LOOK_RSS)
+		l->rss = (uint64_t)read_kib(pid, "smaps_rollup", "Rss:");
+	if ((!err || l->opaque) &&
+	    (l->page_tables < 0 || l->rss == UINT64_MAX)) {
 		l->opaque = false;
 		*why = "no such process";
 		err = -ESRCH;

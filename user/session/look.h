@@ -22,7 +22,7 @@ struct look {
 	size_t nr_vmas;
 	uint64_t ts; /* CLOCK_MONOTONIC ns, when it began */
 	uint64_t took; /* ns */
-	uint64_t rss; /* by smaps_rollup; bytes */
+	uint64_t rss; /* by smaps_rollup; bytes; 0: it was not asked for */
 	int64_t page_tables; /* VmPTE; bytes, -1: not known */
 	bool opaque; /* there is no malloc of glibc in use: the book is empty */
 	bool stopped; /* the process stood still meanwhile */
@@ -37,14 +37,19 @@ enum look_stop {
 	LOOK_STOP, /* where that cannot be, it is not read: -EAGAIN */
 };
 
+enum look_for {
+	LOOK_SYMBOLS = 1, /* else no symbol table is asked */
+	/* For that the kernel goes through all page tables: 18 ms a GiB. */
+	LOOK_RSS = 2,
+};
+
 /*
  * 0 or -errno; *why is a sentence that says so, or what is incomplete (static;
  * NULL: nothing is). Where the allocator is another (-ENOENT, -EBADMSG: `opaque`)
- * all but the book is there, and to be closed. `by_symbol` false: do not ask any
- * symbol table.
+ * all but the book is there, and to be closed. what: LOOK_*.
  */
-int look_open(struct look *l, uint32_t pid, enum look_stop stop, bool by_symbol,
-	      const char **why);
+int look_open(struct look *l, uint32_t pid, enum look_stop stop,
+	      unsigned int what, const char **why);
 void look_close(struct look *l);
 
 /*
