@@ -337,6 +337,7 @@ static bool attach(struct uprobes *u, const struct allocator *a, char **why)
 	for (i = 0; i < a->nr; i++)
 		if (!attach_one(u, a, i, false, why))
 			return false;
+	__atomic_store_n(&u->bpf->bss->listening, 1, __ATOMIC_RELEASE);
 	return true;
 }
 
