@@ -71,8 +71,8 @@ static void test_run_of_dead(void **state)
 	struct chunk_run run = { .ops = ops };
 
 	(void)state;
-	assert_int_equal(chunk_die(t, 0x1000, 3000, NULL), -ENOENT);
-	chunk_mark_died(t, 0x1000, 4000);
+	assert_int_equal(chunk_die(t, 0x1000, 3000, 9, NULL), -ENOENT);
+	chunk_mark_died(t, 0x1000, 4000, false);
 	assert_int_equal(chunk_run(t, &calls, 0, &run), 0);
 	assert_true(chunk_died(t, 0x1000, 4000, 4000));
 	assert_int_equal(ops[CALL_FREE].calls, 0);
@@ -275,9 +275,9 @@ static void test_death(void **state)
 	(void)state;
 	assert_int_equal(insert(t, 0x1008, 8), 0);
 	assert_int_equal(insert(t, 0x1000, 8), 0);
-	assert_int_equal(chunk_die(t, 0x1008, at, &c), 0);
+	assert_int_equal(chunk_die(t, 0x1008, at, 9, &c), 0);
 	assert_int_equal(c.size, 8);
-	assert_int_equal(chunk_die(t, 0x1008, at, &c), -ENOENT);
+	assert_int_equal(chunk_die(t, 0x1008, at, 9, &c), -ENOENT);
 	assert_int_equal(chunk_find(t, 0x1008, NULL), -ENOENT);
 	assert_int_equal(chunk_next(t, 0x1001, TOP, NULL), -ENOENT);
 	assert_true(chunk_died(t, 0x1008, at, at));
@@ -286,13 +286,13 @@ static void test_death(void **state)
 	assert_false(chunk_died(t, 0x1008, at - 5 * us, at - us));
 	assert_false(chunk_died(t, 0x1000, at, at));
 	assert_null(chunk_table_check(t));
-	chunk_mark_died(t, 0x1000, at); /* it lives */
+	chunk_mark_died(t, 0x1000, at, false); /* it lives */
 	assert_int_equal(chunk_get(t, 0x1000, NULL), 0);
 	assert_int_equal(chunk_remove(t, 0x1000, NULL), 0);
 	assert_false(chunk_died(t, 0x1000, at, at));
-	chunk_mark_died(t, 0x1000, at);
+	chunk_mark_died(t, 0x1000, at, false);
 	assert_true(chunk_died(t, 0x1000, at, at));
-	chunk_mark_died(t, UINT64_MAX - 7, at);
+	chunk_mark_died(t, UINT64_MAX - 7, at, false);
 	assert_int_equal(insert(t, 0x1000, 100), 0);
 	assert_false(chunk_died(t, 0x1000, at, at));
 	assert_int_equal(chunk_table_pack(t), 0);
@@ -316,10 +316,11 @@ static void test_again(void **state)
 		assert_int_equal(insert(t, 3 * GIB, 8), 0);
 		for (i = 0; i < sizeof(died) / sizeof(died[0]); i++)
 			assert_false(chunk_died(t, died[i], 5000, 5000));
-		chunk_die(t, 0x1000, 5000, NULL);
-		chunk_die(t, 0x1010, 5000, NULL);
-		chunk_die(t, 3 * GIB, 5000, NULL);
-		chunk_mark_died(t, 0x9000, 5000); /* no chunk was there */
+		chunk_die(t, 0x1000, 5000, 9, NULL);
+		chunk_die(t, 0x1010, 5000, 9, NULL);
+		chunk_die(t, 3 * GIB, 5000, 9, NULL);
+		chunk_mark_died(t, 0x9000, 5000,
+				false); /* no chunk was there */
 		for (i = 0; i < sizeof(died) / sizeof(died[0]); i++)
 			assert_true(chunk_died(t, died[i], 5000, 5000));
 		assert_int_equal(insert(t, 0x20550, 10 * PAGE), 0);

@@ -376,7 +376,7 @@ static bool quick_free(struct thread *t, const struct call_run *r,
 	struct op_tally *op = &t->book->s.ops[c->op];
 	struct chunk dead;
 
-	if (chunk_die(t->book->s.chunks, c->addr, r->ts, &dead))
+	if (chunk_die(t->book->s.chunks, c->addr, r->ts, r->tid, &dead))
 		return false;
 	op->calls++;
 	if (c->op == CALL_FREE)
@@ -390,7 +390,8 @@ static bool quick_realloc_enter(struct thread *t, const struct call_run *r,
 {
 	struct chunk dead;
 
-	if (t->old_waits || chunk_die(t->book->s.chunks, c->addr, r->ts, &dead))
+	if (t->old_waits ||
+	    chunk_die(t->book->s.chunks, c->addr, r->ts, r->tid, &dead))
 		return false;
 	t->old = dead;
 	t->old_addr = c->addr;
@@ -456,7 +457,8 @@ static size_t quick_many(struct model *m, struct thread *t,
 				 .stack = t->where,
 				 .tally = &s->stacks[t->where_tally],
 				 .tally_of = quick_tally,
-				 .ctx = &stacks };
+				 .ctx = &stacks,
+				 .crossed = found_expected(s) };
 	size_t end = chunk_run(s->chunks, r, i, &run);
 	const struct call_brief *last;
 

@@ -2,7 +2,8 @@
 /*
  * A shadow of the address space: for each 16 bytes of it one number, that of
  * the chunk which starts there (0: none; with the bit DEAD: when the last one
- * died). It is reserved 1 GiB of addresses (a leaf) at a time and costs memory
+ * died, and whether it was CROSSED). It is reserved 1 GiB of addresses (a leaf)
+ * at a time and costs memory
  * only where chunks lie. Chunks that start at 8 mod 16 (jemalloc and mimalloc
  * have such) go into a second such array, which a leaf gets with its first one.
  *
@@ -49,6 +50,7 @@
 #define LEAF_BLOCKS (LEAF_PAGES / BLOCK_PAGES)
 #define LARGE_PAGES 256u
 #define DEAD (1u << 31)
+#define CROSSED (1u << 30) /* chunk_crossed() */
 #define PREFETCH_CHUNKS 32768 /* so many are in the caches anyway */
 #define AHEAD 8 /* calls */
 #define HUGE_BLOCKS 4 /* used blocks from which on huge pages are worth it */
@@ -869,10 +871,17 @@ static bool addr_valid(uint64_t addr, uint64_t size)
 	return addr && !(addr & 7) && addr < limit && size <= limit - addr;
 }
 
-/* A stamp in what a slot has room for: microseconds, which wrap after 36 minutes. */
+/* A stamp in what a slot has room for: microseconds, which wrap after 18 minutes. */
 static uint32_t death_mark(uint64_t ts)
 {
-	return DEAD | (uint32_t)(ts >> 10);
+	return DEAD | ((uint32_t)(ts >> 10) & (CROSSED - 1));
+}
+
+/* The same of a chunk that dies now. */
+static inline uint32_t mark_of(const struct chunk *c, uint32_t mark,
+			       uint64_t ts, uint32_t tid)
+{
+	return c->ts == ts && c->tid != tid ? mark | CROSSED : mark;
 }
 
 static void add_to_total(struct chunk_table *t, uint64_t bytes)
@@ -1133,6 +1142,7 @@ static __attribute__((noinline)) bool wide_death(struct chunk_table *t,
 /* *size: of the chunk that died; *old (may be NULL): all of it. */
 static __always_inline bool quick_death(struct chunk_table *t, struct quick *q,
 					uint64_t addr, uint32_t mark,
+					const struct call_run *crossed,
 					uint64_t *size, struct chunk *old,
 					bool mixed)
 {
@@ -1156,7 +1166,9 @@ static __always_inline bool quick_death(struct chunk_table *t, struct quick *q,
 	if (old)
 		*old = q->chunks[nr];
 	p->nr_starts--;
-	*at = mark;
+	*at = crossed ?
+		      mark_of(&q->chunks[nr], mark, crossed->ts, crossed->tid) :
+		      mark;
 	q->chunks[nr].tid = q->free;
 	q->free = nr;
 	q->nr--;
@@ -1260,6 +1272,7 @@ run_in(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
 	struct chunk *old = run->old;
 	struct quick q = quick_begin(t, l);
 	bool many = q.nr > PREFETCH_CHUNKS;
+	const struct call_run *crossed = run->crossed ? r : NULL;
 	uint32_t mark = death_mark(r->ts);
 
 	for (; c < end; c++) {
@@ -1285,13 +1298,13 @@ run_in(struct chunk_table *t, const struct leaf *l, const struct call_run *r,
 			if (c->phase == CALL_REALLOC_RETURN)
 				old->addr = 0;
 		} else if (frees) {
-			if (!quick_death(t, &q, c->addr, mark, &size, NULL,
-					 mixed))
+			if (!quick_death(t, &q, c->addr, mark, crossed, &size,
+					 NULL, mixed))
 				break;
 		} else {
 			if (c->phase != CALL_REALLOC_ENTER || !old ||
-			    !quick_death(t, &q, c->addr, mark, &size, old,
-					 mixed))
+			    !quick_death(t, &q, c->addr, mark, crossed, &size,
+					 old, mixed))
 				break;
 			continue; /* counted when it returns */
 		}
@@ -1391,8 +1404,9 @@ static void mend_shared(struct chunk_table *t, const struct chunk *c)
 	mend_granule(t, chunk_end(c) - 1);
 }
 
+/* mark: as mark_of() takes it; 0: none is left. */
 static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
-		    struct chunk *old)
+		    uint64_t ts, uint32_t tid, struct chunk *old)
 {
 	const struct chunk *c;
 	struct leaf *l;
@@ -1407,7 +1421,7 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	if (old)
 		*old = *c;
 	l = leaf_of(t, addr);
-	*slot(l, addr) = mark;
+	*slot(l, addr) = mark ? mark_of(c, mark, ts, tid) : 0;
 	page_of(l, addr)->nr_starts--;
 	page_of(l, addr)->nr_odd -= addr >> 3 & 1;
 	cover(t, addr, c->size, false);
@@ -1422,16 +1436,17 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 
 int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
 {
-	return take_out(t, addr, 0, old);
+	return take_out(t, addr, 0, 0, 0, old);
 }
 
-int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts,
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, uint32_t tid,
 	      struct chunk *old)
 {
-	return take_out(t, addr, death_mark(ts), old);
+	return take_out(t, addr, death_mark(ts), ts, tid, old);
 }
 
-void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts)
+void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts,
+		     bool crossed)
 {
 	struct leaf *l = t->packed || !addr_valid(addr, 0) ? NULL :
 							     leaf_make(t, addr);
@@ -1439,7 +1454,7 @@ void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts)
 	if (!l || living(*slot(l, addr)))
 		return;
 	page_use(l, addr);
-	*slot(l, addr) = death_mark(ts);
+	*slot(l, addr) = death_mark(ts) | (crossed ? CROSSED : 0);
 }
 
 bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,
@@ -1449,7 +1464,15 @@ bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,
 	uint32_t first = death_mark(from);
 
 	return mark & DEAD &&
-	       ((mark - first) & ~DEAD) <= ((death_mark(to) - first) & ~DEAD);
+	       ((mark - first) & (CROSSED - 1)) <=
+		       ((death_mark(to) - first) & (CROSSED - 1));
+}
+
+bool chunk_crossed(const struct chunk_table *t, uint64_t addr)
+{
+	uint32_t mark = t->packed ? 0 : slot_value(t, addr);
+
+	return mark & DEAD && mark & CROSSED;
 }
 
 static int found(const struct chunk *from, struct chunk *c)

@@ -65,6 +65,7 @@ struct chunk_run {
 	/* ... and those that name another one where this says; NULL: no memory. */
 	struct stack_tally *(*tally_of)(void *ctx, uint64_t stack);
 	void *ctx;
+	bool crossed; /* somebody may ask chunk_crossed() */
 };
 
 /*
@@ -80,17 +81,23 @@ size_t chunk_run(struct chunk_table *t, const struct call_run *calls, size_t i,
  * (-ENOMEM: the table was packed).
  */
 int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old);
-/* The same, and the table remembers (until it is packed) that one died there at ts. */
-int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts,
+/* The same, and the table remembers (until it is packed) that one died there at ts, by tid. */
+int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, uint32_t tid,
 	      struct chunk *old);
 /* As if one had lived there, and had died at ts; nothing when one is alive there. */
-void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts);
+void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts,
+		     bool crossed);
 /*
  * Did the last chunk that started at addr, now dead, die at a ts of [from, to]?
- * To a microsecond, and it may have been a multiple of 36 minutes before.
+ * To a microsecond, and it may have been a multiple of 18 minutes before.
  */
 bool chunk_died(const struct chunk_table *t, uint64_t addr, uint64_t from,
 		uint64_t to);
+/*
+ * And was it born at that very ts, in another thread? Then the death may as well have been
+ * that of a chunk from before, and the birth the last that happened there.
+ */
+bool chunk_crossed(const struct chunk_table *t, uint64_t addr);
 /* In all of these *c may be left out (NULL). The chunk that starts at addr. 0 or -ENOENT. */
 int chunk_get(const struct chunk_table *t, uint64_t addr, struct chunk *c);
 /* The chunk whose [addr, addr + max(size, 1)) contains addr. 0 or -ENOENT. */

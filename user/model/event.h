@@ -266,6 +266,7 @@ enum found_flag {
 	FOUND_MORE = 1, /* of this look more follow */
 	FOUND_WALK = 2, /* what came and went since the walk before */
 	FOUND_UNREAD = 4, /* the heap could not be read: no chunks */
+	FOUND_BEGIN = 8, /* a look is about to begin: no chunks */
 };
 
 /* Bytes of one VMA, from /proc/PID/pagemap. */

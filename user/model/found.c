@@ -11,8 +11,9 @@
  *
  * One whose free was under way before calls were told is alive here for good, or
  * until another one is born in its place; that is counted, as `wrong`. And where
- * threads freed and allocated at one address within a stamp, nothing says whether
- * there was a chunk before all that (life.h): as far as it fits, there was none.
+ * two threads freed and allocated at one address within a stamp, nothing says whether
+ * there was a chunk before all that (life.h): as far as it fits, there was none. The look
+ * knows better, if all of that stamp was over when it began; else it is not decided.
  *
  * Without any calls (--alloc=walk) each look says what came and went since the
  * one before.
@@ -22,11 +23,13 @@
 #include "model/apply.h"
 
 #define GONE_MAX (1u << 20)
+#define STAMP_EXACT 1024 /* ns, to which chunk_died() knows */
 
 /* Of a program that is executed under an attach nothing is heard at first. */
-static bool may_be_looked_at(const struct space *s)
+bool found_expected(const struct space *s)
 {
-	return s->cause == MM_ATTACH || (s->cause == MM_EXEC && s->calls_lost);
+	return !s->found.at && (s->cause == MM_ATTACH ||
+				(s->cause == MM_EXEC && s->calls_lost));
 }
 
 /* A free found no chunk at addr. */
@@ -34,30 +37,42 @@ void found_gone(struct book *b, uint64_t addr)
 {
 	struct space *s = &b->s;
 
-	if (!may_be_looked_at(s) || s->found.at)
+	if (!found_expected(s))
 		return;
 	if (b->gone.nr >= GONE_MAX || hash_put(&b->gone, addr, 0, b))
 		s->found.too_many = true;
 }
 
-static bool is_decided(const struct book *b, const struct chunk *c)
+enum decision { NEW, KNOWN, OPEN };
+
+static enum decision decide(const struct book *b, const struct chunk *c)
 {
 	const struct chunk_table *t = b->s.chunks;
+	uint64_t over = b->s.found.before - STAMP_EXACT;
 
-	return !chunk_overlap(t, c->addr, c->size, NULL) ||
-	       chunk_died(t, c->addr, b->s.born, c->ts) ||
-	       hash_get(&b->gone, c->addr, 0);
+	if (!chunk_overlap(t, c->addr, c->size, NULL) ||
+	    hash_get(&b->gone, c->addr, 0))
+		return KNOWN;
+	if (!chunk_died(t, c->addr, b->s.born, c->ts))
+		return NEW;
+	if (!chunk_crossed(t, c->addr))
+		return KNOWN;
+	return over > b->s.born && over < c->ts &&
+			       chunk_died(t, c->addr, b->s.born, over) ?
+		       NEW :
+		       OPEN;
 }
 
 static int find_one(struct model *m, struct book *b, struct chunk *c,
 		    bool doubtful)
 {
 	struct life e = { .c = c, .ts = c->ts };
+	enum decision is = decide(b, c);
 	struct space *s = &b->s;
 
-	if (is_decided(b, c))
+	if (is == KNOWN)
 		return 0;
-	if (doubtful || s->found.too_many) {
+	if (is == OPEN || doubtful || s->found.too_many) {
 		s->found.undecided++;
 		return 0;
 	}
@@ -102,6 +117,10 @@ int apply_found(struct model *m, const struct event *ev, struct outcome *out)
 	if (!b)
 		return -EINVAL;
 	out->space = &b->s;
+	if (ev->found.flags & FOUND_BEGIN) {
+		b->s.found.before = m->lives.newest;
+		return 0;
+	}
 	for (i = 0; i < ev->found.nr && !ret; i++) {
 		uint64_t size = ev->found.chunks[i].size;
 		struct chunk c = { .addr = ev->found.chunks[i].addr,

@@ -205,7 +205,7 @@ static void tell_fate(struct book *b, struct life *death, const struct chunk *c)
 
 static int do_death(struct book *b, struct life *e)
 {
-	int ret = chunk_die(b->s.chunks, e->c->addr, e->ts, e->c);
+	int ret = chunk_die(b->s.chunks, e->c->addr, e->ts, e->tid, e->c);
 
 	if (!ret)
 		tell_fate(b, e, e->c);
@@ -221,9 +221,10 @@ static void cancel_life(struct knot *k, struct lane *n, struct waiting *prev,
 	dequeue(n, prev, birth);
 }
 
-static void mark_lived(const struct knot *k, const struct waiting *w)
+static void mark_lived(const struct knot *k, const struct waiting *w,
+		       bool crossed)
 {
-	chunk_mark_died(k->book->s.chunks, k->addr, w->e.ts);
+	chunk_mark_died(k->book->s.chunks, k->addr, w->e.ts, crossed);
 }
 
 /* The thread's last event here, and the one before it. */
@@ -246,7 +247,7 @@ static bool ends_own_birth(struct knot *k, struct life *death)
 		return false;
 	/* Not what the death before it could be a half of. */
 	if (n->first->birth)
-		mark_lived(k, last);
+		mark_lived(k, last, false);
 	else
 		n->lived = true;
 	cancel_life(k, n, prev, last, death);
@@ -342,7 +343,7 @@ static bool cancel_across(struct knot *k)
 	}
 	if (!birth || !death)
 		return false;
-	mark_lived(k, birth->first);
+	mark_lived(k, birth->first, birth->first->e.ts == death->first->e.ts);
 	cancel_life(k, birth, NULL, birth->first, &death->first->e);
 	dequeue(death, NULL, death->first);
 	return true;
@@ -555,7 +556,7 @@ static int force(struct lives *l, struct knot *k, struct lane *n)
 		k->book->s.unknown_frees++;
 		found_gone(k->book, k->addr);
 		if (n->lived)
-			mark_lived(k, w);
+			mark_lived(k, w, false);
 		l->in_vain++;
 		if (w->e.fate)
 			w->e.fate->addr = 0;
@@ -571,6 +572,21 @@ static struct lane *first_lane(const struct knot *k)
 	while (n && !n->first)
 		n = n->next;
 	return n;
+}
+
+/*
+ * What cannot be: rather a death behind which its thread has a birth, for no more than
+ * one chunk can have been there before all that is known, and that birth makes room for
+ * the other threads' deaths.
+ */
+static struct lane *lane_to_force(const struct knot *k)
+{
+	struct lane *n = k->lanes;
+
+	while (n && !(n->first && !n->first->birth && n->first->next &&
+		      n->first->next->birth))
+		n = n->next;
+	return n ? n : first_lane(k);
 }
 
 static bool cancel_any(const struct lives *l, struct knot *k)
@@ -598,7 +614,7 @@ static int settle_knot(struct lives *l, struct knot *k)
 
 	while (!ret && first_lane(k)) {
 		if (!cancel_any(l, k))
-			ret = force(l, k, first_lane(k));
+			ret = force(l, k, lane_to_force(k));
 		if (!ret)
 			ret = resolve(l, k);
 	}

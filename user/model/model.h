@@ -126,6 +126,7 @@ struct space {
 		bool failed; /* the last look: the heap could not be read */
 		bool too_many; /* frees of unknown chunks to tell which are alive */
 		uint64_t looks, chunks, bytes;
+		uint64_t before; /* the newest stamp that was seen as the look began */
 		uint64_t undecided; /* in use or not: not known, left out */
 		uint64_t wrong; /* another one was born in its place */
 	} found;

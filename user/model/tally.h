@@ -45,6 +45,8 @@ int tally_site(struct book *b, enum call_op op, uint64_t caller,
 long tally_stack(struct book *b, uint64_t stack);
 /* A system call has failed. */
 int tally_failed(struct book *b, const struct event *ev);
+/* found.c: is a look at the heap of the process still to come? */
+bool found_expected(const struct space *s);
 /* A free found no chunk (found.c). */
 void found_gone(struct book *b, uint64_t addr);
 const char *tally_check(const struct book *b);

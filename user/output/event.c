@@ -376,7 +376,9 @@ static void text_found(const struct output *o, const struct event *ev)
 	struct found_sum n = found_sum(ev);
 
 	fprintf(o->f, ev->found.flags & FOUND_WALK ? "walked: " : "found: ");
-	if (ev->found.flags & FOUND_UNREAD)
+	if (ev->found.flags & FOUND_BEGIN)
+		fputs("a look at its heap begins", o->f);
+	else if (ev->found.flags & FOUND_UNREAD)
 		fputs("the heap could not be read", o->f);
 	else
 		fprintf(o->f,
@@ -709,6 +711,8 @@ static void json_found_event(const struct event *ev, json_t *j)
 	set(j, walk ? "gone" : "in_doubt", n.others);
 	json_object_set_new(j, "unread",
 			    json_boolean(ev->found.flags & FOUND_UNREAD));
+	json_object_set_new(j, "begins",
+			    json_boolean(ev->found.flags & FOUND_BEGIN));
 }
 
 static int event_json(const struct output *o, const struct outcome *out)

@@ -36,25 +36,31 @@ static void note_found(struct session *s, const struct event *ev)
 	free(n);
 }
 
-/* At least one event, so that it is known that there was a look. */
-static void tell_found(struct session *s, const struct space *sp,
-		       const struct found_list *l, uint32_t flags)
+static void tell_part(struct session *s, const struct space *sp,
+		      const struct found_chunk *chunks, size_t nr,
+		      uint32_t flags)
 {
 	struct event ev = { .kind = EV_FOUND,
 			    .tgid = sp->owner,
 			    .ts = s->horizon,
-			    .mm = sp->mm };
-	size_t at = 0;
+			    .mm = sp->mm,
+			    .found = { chunks, (uint32_t)nr, flags } };
+
+	model_apply(s->model, &ev, NULL);
+	note_found(s, &ev);
+}
+
+/* At least one event, so that it is known that there was a look. */
+static void tell_found(struct session *s, const struct space *sp,
+		       const struct found_list *l, uint32_t flags)
+{
+	size_t at = 0, nr;
 
 	do {
-		size_t nr = l->nr - at < FOUND_PART ? l->nr - at : FOUND_PART;
-
-		ev.found.chunks = l->at + at;
-		ev.found.nr = (uint32_t)nr;
+		nr = l->nr - at < FOUND_PART ? l->nr - at : FOUND_PART;
+		tell_part(s, sp, l->at + at, nr,
+			  flags | (at + nr < l->nr ? FOUND_MORE : 0));
 		at += nr;
-		ev.found.flags = flags | (at < l->nr ? FOUND_MORE : 0);
-		model_apply(s->model, &ev, NULL);
-		note_found(s, &ev);
 	} while (at < l->nr);
 }
 
@@ -101,6 +107,7 @@ static void find_chunks(struct session *s, struct process *p)
 	p->find_at = 0;
 	if (books == FOUND_NO_BOOKS)
 		return;
+	tell_part(s, sp, NULL, 0, FOUND_BEGIN);
 	err = found_walk(tgid, books, true, &l, &why);
 	s->found_took += l.took;
 	s->found_in += !p->find_tries;
