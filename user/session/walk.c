@@ -94,19 +94,22 @@ static enum found_books books_of(struct session *s, uint32_t tgid)
  * After the calls began to be told: then everything is heard that was told until
  * the look was over (model/found.c says why).
  */
-static void find_chunks(struct session *s, struct process *p)
+static void find_chunks(struct session *s, uint32_t tgid)
 {
-	uint32_t tgid = p->tgid;
-	struct space *sp = session_living_space(s, tgid);
-	uint64_t mm = sp ? sp->mm : 0;
-	enum found_books books = sp ? books_of(s, tgid) : FOUND_NO_BOOKS;
+	enum found_books books = books_of(s, tgid);
 	struct found_list l = { 0 };
 	const char *why = NULL;
+	struct process *p;
+	struct space *sp;
+	uint64_t mm;
 	int err;
 
-	p->find_at = 0;
-	if (books == FOUND_NO_BOOKS)
+	session_run_round(s, false); /* a new stamp; some may be buried */
+	p = session_process_find(s, tgid);
+	sp = p ? session_living_space(s, tgid) : NULL;
+	if (!sp || books == FOUND_NO_BOOKS)
 		return;
+	mm = sp->mm;
 	tell_part(s, sp, NULL, 0, FOUND_BEGIN);
 	err = found_walk(tgid, books, true, &l, &why);
 	s->found_took += l.took;
@@ -143,8 +146,10 @@ void session_find_chunks(struct session *s, uint64_t now)
 		p->find_at = now;
 		s->next_find = 0;
 	}
-	while ((p = next_to_find(s, now)))
-		find_chunks(s, p);
+	while ((p = next_to_find(s, now))) {
+		p->find_at = 0;
+		find_chunks(s, p->tgid);
+	}
 }
 
 /* Said once, until a walk succeeds again. */
