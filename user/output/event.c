@@ -33,6 +33,9 @@
  *   allocator name ("": none of those known by name), file (null: nobody defines
  *             malloc), static, settings (of glibc's malloc in its environment, null:
  *             not known)
+ *   look      malloc's own books are about to be read, while the process stands still
+ *   found     what they said: chunks, bytes, in_doubt, unread (they could not be read)
+ *   walked    the same by --alloc=walk: since the walk before, with gone
  *   begin     of a trace whose front was not kept, the first line: spaces, vmas,
  *             chunks, live_size that were alive then (tgid, tid 0)
  */
@@ -375,10 +378,12 @@ static void text_found(const struct output *o, const struct event *ev)
 {
 	struct found_sum n = found_sum(ev);
 
+	if (ev->found.flags & FOUND_BEGIN) {
+		fputs("look at its heap", o->f);
+		return;
+	}
 	fprintf(o->f, ev->found.flags & FOUND_WALK ? "walked: " : "found: ");
-	if (ev->found.flags & FOUND_BEGIN)
-		fputs("a look at its heap begins", o->f);
-	else if (ev->found.flags & FOUND_UNREAD)
+	if (ev->found.flags & FOUND_UNREAD)
 		fputs("the heap could not be read", o->f);
 	else
 		fprintf(o->f,
@@ -705,14 +710,16 @@ static void json_found_event(const struct event *ev, json_t *j)
 	struct found_sum n = found_sum(ev);
 	bool walk = ev->found.flags & FOUND_WALK;
 
+	if (ev->found.flags & FOUND_BEGIN) {
+		set_string(j, "kind", "look");
+		return;
+	}
 	set_string(j, "kind", walk ? "walked" : "found");
 	set(j, "chunks", n.chunks);
 	set(j, "bytes", n.bytes);
 	set(j, walk ? "gone" : "in_doubt", n.others);
 	json_object_set_new(j, "unread",
 			    json_boolean(ev->found.flags & FOUND_UNREAD));
-	json_object_set_new(j, "begins",
-			    json_boolean(ev->found.flags & FOUND_BEGIN));
 }
 
 static int event_json(const struct output *o, const struct outcome *out)
