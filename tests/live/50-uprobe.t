@@ -29,7 +29,7 @@ until_true 30 grep -q running churn.out || bail "the victim does not run"
 pid=$!
 vmaheap attach --alloc=uprobe -o attached -p $pid 2>attach.err &
 attach=$!
-until_true 30 sh -c 'vmaheap report --json -p '$pid' | jq -e ".spaces[0].calls.calls > 5000"' || fail "no calls come"
+until_true 30 sh -c 'vmaheap report --json -p '$pid' | jq -en "input | .spaces[0].calls.calls > 5000"' || fail "no calls come"
 exits 0 "verify of a process that others probe" vmaheap verify -p $pid
 like "$(cat "$tmp/said")" ' 0 mismatches' "and it is exact"
 kill -INT $attach

@@ -62,7 +62,7 @@ exec 4>more
 until_true 30 grep -q ready held.out || bail "python does not run"
 vmaheap attach -o held -p $pid 2>held.err &
 job=$!
-found() { vmaheap report --json -p $pid | jq -e '.spaces[0].found.at' >/dev/null; }
+found() { vmaheap report --json -p $pid | jq -en 'input | .spaces[0].found.at' >/dev/null; }
 until_true 30 found || fail "nothing is found"
 used() { vmaheap heap --json -p $pid | jq '([.arenas[].used.chunks] | add) + .mmapped.chunks'; }
 live() { vmaheap report --json "$@" | jq '.spaces[0].live.chunks'; }

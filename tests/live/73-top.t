@@ -39,7 +39,7 @@ cat >work.py <<-'END'
 	    time.sleep(0.01)
 END
 PYTHONMALLOC=malloc vmaheap record "${side[@]}" -o busy -- /usr/bin/python3 work.py 2>busy.err &
-listed() { vmaheap top --json -n 1 | jq -e 'length == 2 and all(.[]; .calls.calls > 100)'; }
+listed() { vmaheap top --json -n 1 | jq -en 'input | length == 2 and all(.[]; .calls.calls > 100)'; }
 until_true 30 listed || bail "not both are watched: $(vmaheap top --json -n 1)"
 read -r still busy < <(vmaheap top --json -n 1 | jq -r 'sort_by(.comm) | map(.pid) | join(" ")')
 

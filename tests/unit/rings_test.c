@@ -175,6 +175,23 @@ static int setup_bytes(void **state, size_t bytes)
 	return 0;
 }
 
+/* One that was killed left its socket; where somebody listens nothing is taken. */
+static void test_stale_socket(void **state)
+{
+	struct fixture *f = *state;
+	char path[sizeof(f->path) + 8];
+	struct sockaddr_un sun = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+
+	snprintf(path, sizeof(path), "%s-left", f->path);
+	strcpy(sun.sun_path, path);
+	assert_int_equal(bind(fd, (struct sockaddr *)&sun, sizeof(sun)), 0);
+	assert_int_equal(listen(fd, 1), 0);
+	assert_int_equal(rings_listen(f->rs, path), -EADDRINUSE);
+	close(fd);
+	assert_int_equal(rings_listen(f->rs, path), 0);
+}
+
 static int setup(void **state)
 {
 	return setup_bytes(state, BYTES);
@@ -1293,6 +1310,7 @@ static void test_close(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		TEST(test_stale_socket),
 		TEST(test_handshake),
 		TEST(test_stack),
 		TEST(test_rude_clients),

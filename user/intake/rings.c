@@ -910,6 +910,35 @@ int rings_fd(const struct rings *rs)
 	return rs->epoll_fd;
 }
 
+/*
+ * Where nobody listens a socket was left by one who was killed, whose process number we
+ * have now. False: somebody does, or there is none.
+ */
+static bool is_stale(const struct sockaddr_un *addr)
+{
+	int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK,
+			0);
+	bool stale =
+		fd >= 0 &&
+		connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) &&
+		errno == ECONNREFUSED;
+
+	if (fd >= 0)
+		close(fd);
+	return stale;
+}
+
+static int bind_at(int fd, const struct sockaddr_un *addr)
+{
+	if (!bind(fd, (const struct sockaddr *)addr, sizeof(*addr)))
+		return 0;
+	if (errno != EADDRINUSE)
+		return -1;
+	if (is_stale(addr))
+		unlink(addr->sun_path);
+	return bind(fd, (const struct sockaddr *)addr, sizeof(*addr));
+}
+
 static int listen_at(const char *path)
 {
 	struct sockaddr_un addr = { .sun_family = AF_UNIX };
@@ -923,7 +952,7 @@ static int listen_at(const char *path)
 	fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return -1;
-	if (bind(fd, (struct sockaddr *)&addr, sizeof(addr)))
+	if (bind_at(fd, &addr))
 		goto out_close;
 	if (chmod(path, 0666) || listen(fd, SOMAXCONN))
 		goto out_unlink;
