@@ -894,7 +894,7 @@ static void add_to_total(struct chunk_table *t, uint64_t bytes)
 
 /*
  * The quick way of chunk_run(), for handy chunks. What it does is what chunk_insert()
- * and take_out() do then, with all that it needs at hand.
+ * and chunk_die() do then, with all that it needs at hand.
  *
  * Most are small: they end on their page, a page that is in use, and their granules
  * are QUICK_BYTES of bits at most, wherever they begin in a byte; the 8 bytes from
@@ -1404,9 +1404,7 @@ static void mend_shared(struct chunk_table *t, const struct chunk *c)
 	mend_granule(t, chunk_end(c) - 1);
 }
 
-/* mark: as mark_of() takes it; 0: none is left. */
-static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
-		    uint64_t ts, uint32_t tid, struct chunk *old)
+int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
 {
 	const struct chunk *c;
 	struct leaf *l;
@@ -1421,7 +1419,7 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	if (old)
 		*old = *c;
 	l = leaf_of(t, addr);
-	*slot(l, addr) = mark ? mark_of(c, mark, ts, tid) : 0;
+	*slot(l, addr) = 0;
 	page_of(l, addr)->nr_starts--;
 	page_of(l, addr)->nr_odd -= addr >> 3 & 1;
 	cover(t, addr, c->size, false);
@@ -1434,15 +1432,18 @@ static int take_out(struct chunk_table *t, uint64_t addr, uint32_t mark,
 	return 0;
 }
 
-int chunk_remove(struct chunk_table *t, uint64_t addr, struct chunk *old)
-{
-	return take_out(t, addr, 0, 0, 0, old);
-}
-
 int chunk_die(struct chunk_table *t, uint64_t addr, uint64_t ts, uint32_t tid,
 	      struct chunk *old)
 {
-	return take_out(t, addr, death_mark(ts), ts, tid, old);
+	struct chunk c;
+	int ret = chunk_remove(t, addr, &c);
+
+	if (ret)
+		return ret;
+	*slot(leaf_of(t, addr), addr) = mark_of(&c, death_mark(ts), ts, tid);
+	if (old)
+		*old = c;
+	return 0;
 }
 
 void chunk_mark_died(struct chunk_table *t, uint64_t addr, uint64_t ts,
