@@ -65,7 +65,8 @@ figures
 ok "more than 20 checks, none in vain" test "$(figure checks)" -gt 20
 is "$(figure lost) $(figure lost_madvise)" "0 0" "nothing is lost"
 ok "snapshots were asked for" test "$(figure snapshots)" -gt 5
-exits 1 "a reader that forgets one RANGE in 50 is found out" timeout 600 $client run -f 50 -i 30 -- $storm 4 300
+exits 1 "a reader that forgets one RANGE in 50 is found out" timeout 600 $client run -f 50 -i 30 -- $storm 4 1200
+diag "$(grep checks= "$tmp/said")"
 like "$(cat "$tmp/said")" "mismatches=[1-9]" "by a mismatch"
 ok "forks and execs were followed" test "$(figure forks)" -gt 0 -a "$(figure execs)" -gt 1
 ok "the session and its hooks are gone" until_true 10 zero "hooks armed"
