@@ -56,6 +56,7 @@ shim := $(if $(shim_src),build/libvmaheap-shim.so)
 unit := $(unit_src:%.c=build/%)
 victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own own-sysv static stripped musl musl-static) \
+	$(patsubst %,build/tests/victims/alloc_ops-beside-%,je_ _rjem_ mi_) \
 	build/tests/victims/holds-musl build/tests/victims/holds-musl-static \
 	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/late.so \
 	build/tests/victims/moving.so build/tests/victims/stuck.so
@@ -199,6 +200,18 @@ build/tests/victims/alloc_ops-static: tests/victims/alloc_ops.c
 
 build/tests/victims/alloc_ops-stripped: build/tests/victims/alloc_ops-static
 	strip -o $@ $<
+
+# An allocator under names of its own beside C's: jemalloc as redis and as Rust have it, and one that
+# is called as mimalloc is.
+beside = $(foreach f,malloc free calloc realloc posix_memalign aligned_alloc memalign valloc mallctl \
+	mallocx rallocx xallocx dallocx sdallocx,--redefine-sym $(f)=$*$(f))
+build/tests/victims/alloc_ops-beside-%: tests/victims/alloc_ops.c tests/victims/own/own.c
+	$(CC) $(VICTIM) -DNO_CXX -c -o $@.o $<
+	objcopy $(beside) $@.o
+	$(if $(filter mi_,$*),$(CC) $(CFLAGS) -c -o $@.a tests/victims/own/own.c,\
+		cp $$($(CC) -print-file-name=libjemalloc.a) $@.a)
+	objcopy $(beside) $@.a
+	$(CC) -pthread -o $@ $@.o $@.a -lm -ldl
 
 build/tests/victims/alloc_ops-musl: tests/victims/alloc_ops.c
 	musl-gcc $(VICTIM) -DNO_CXX -o $@ $<

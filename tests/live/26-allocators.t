@@ -100,6 +100,23 @@ is "$(vmaheap report --json own-child | jq -c '.spaces[-1] | [.comm, .doubts.cal
 	"a child without the module: it is there, and that its calls are missing"
 like "$(vmaheap maps own-child -p "$(vmaheap report --json own-child | jq '.spaces[-1].pid')")" 'alloc_ops-own' "its VMAs are seen"
 
+# Beside C's, under names of its own: by no pointer that the shim could set.
+for p in je_ _rjem_; do
+	row beside-$p jemalloc "$victims/alloc_ops-beside-$p"
+done
+ran beside-mi_ -- "$victims/alloc_ops-beside-mi_"
+calls beside-mi_ | sed 's/^memalign/aligned_alloc/' >beside-mi_.calls
+is "$(diff beside-mi_.calls <(sed '/^live/d; s/^memalign/aligned_alloc/' beside-mi_.truth) | head -n 10)" "" \
+	"beside-mi_: its $(wc -l <beside-mi_.calls) calls, one by one"
+like "$(cat beside-je_.err)" 'calls an allocator by names of its own .*: uprobes do' "names of its own: it is said how"
+setpriv --reuid 65534 --regid 65534 --clear-groups "$(command -v vmaheap)" record --kernel=none -o beside-user -- "$victims/alloc_ops-beside-je_" >beside-user.truth 2>beside-user.err
+is "$? $(grep -c 'names of its own.* (uprobes need root)' beside-user.err)" "0 1" "the same as any user: it is said"
+vmaheap record -f -o beside-child -- sh -c '"$0"; "$0"; :' "$victims/alloc_ops-beside-_rjem_" >beside-child.truth 2>beside-child.err
+is "$? $(grep -o 'lost: [0-9]*' beside-child.err)" "0 lost: 2" "two children of this kind: a loss in each"
+is "$(grep -c 'calls jemalloc by names of its own (_rjem_malloc): these calls are not heard' beside-child.err)" 1 "and why, once"
+vmaheap record --alloc=walk:100 -o beside-walk -- sh -c 'exec "$0"' "$victims/alloc_ops-beside-mi_" >beside-walk.truth 2>beside-walk.err
+like "$(xargs <beside-walk.err)" 'calls mimalloc by names of its own .* lost: 1,' "nor is it in a libc's books"
+
 for p in own own-sysv; do
 	vmaheap record -o $p-later -f -- sh -c "exec '$victims/alloc_ops-$p'" >$p-later.truth 2>$p-later.err
 	is "$? $(grep -o 'lost: [0-9]*' $p-later.err)" "0 lost: 1" "$p, executed by another program: a loss"

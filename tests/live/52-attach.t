@@ -272,6 +272,15 @@ waits jemalloc alloc_ops-jemalloc
 like "$(cat jemalloc.err)" 'before the attach are not known: its allocator, jemalloc, keeps no books that can be read' \
 	"jemalloc: it is said"
 
+# --- what it calls by names of its own is for uprobes, as long as nobody says otherwise
+waits beside alloc_ops-beside-je_
+like "$(cat beside.err)" 'calls jemalloc by names of its own \(je_malloc\), past the shim; by uprobes instead' "beside: it is said"
+like "$(cat beside.err)" 'before the attach are not known: its allocator, jemalloc,' "beside: and that these have no books"
+is "$lost $(vmaheap report --json beside | jq -c '.spaces[0] | [.allocator.name, .doubts.unknown_frees]')" \
+	'0 ["jemalloc",0]' "beside: nothing is lost, each free has its malloc"
+is "$(vmaheap script --json beside | jq -s '[.[] | select(.kind == "call" and (.op == "malloc" or .op == "calloc"))] | length')" \
+	"$(grep -cE '^(malloc|calloc)' beside.truth)" "beside: each of its calls"
+
 # --- a library that comes later is seen from its first call on
 for how in later deepbind; do
 	waits $how late ${how#later}

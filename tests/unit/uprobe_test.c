@@ -148,7 +148,7 @@ static bool probe(struct run *run, const char *name, const char *arg)
 
 	start(run, name, arg);
 	await_read(run->pid);
-	run->u = uprobes_open(run->pid, NULL, true, &ops, run, &why);
+	run->u = uprobes_open(run->pid, NULL, NULL, true, &ops, run, &why);
 	if (!run->u) {
 		print_message("not tested here: %s\n", why);
 		free(why);
@@ -291,7 +291,7 @@ static void test_nobody(void **state)
 	char *why = NULL;
 
 	(void)state;
-	assert_null(uprobes_open(4194303, NULL, true, &ops, NULL, &why));
+	assert_null(uprobes_open(4194303, NULL, NULL, true, &ops, NULL, &why));
 	assert_non_null(strstr(why, "No such"));
 	free(why);
 }

@@ -391,7 +391,7 @@ static void own(void)
 			victim_jemalloc(64 * i);
 		if (tc_malloc)
 			victim_tcmalloc(64 * i);
-		if (mi_malloc)
+		if (mi_heap_new) /* mi_malloc alone may be one of our own */
 			victim_mimalloc(64 * i);
 	}
 }

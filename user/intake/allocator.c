@@ -23,29 +23,115 @@
 #include "intake/proc.h"
 #include "probe/operators.h"
 
+struct function {
+	const char *name, *as;
+};
+
 /*
  * In glibc 2.36 free is cfree and aligned_alloc is memalign: the name that comes
  * first counts. Those of C++ are of interest where the allocator itself defines
- * them (jemalloc's new calls nobody); libstdc++'s call malloc.
+ * them (jemalloc's new calls nobody); libstdc++'s call malloc. "delete" is a free
+ * that may call another one to do its work.
  */
-#define NAME(name, id) #name,
-static const char *const names[] = { "malloc",
-				     "free",
-				     "calloc",
-				     "realloc",
-				     "reallocarray",
-				     "posix_memalign",
-				     "aligned_alloc",
-				     "memalign",
-				     "valloc",
-				     "pvalloc",
-				     "cfree",
-				     "free_sized",
-				     "free_aligned_sized",
-				     NEWS(NAME) ALIGNED_NEWS(NAME)
-					     DELETES(NAME) };
-_Static_assert(sizeof(names) / sizeof(names[0]) == ALLOCATOR_FUNCTIONS,
-	       "as there is room for");
+#define AS_MALLOC(name, id) { #name, "malloc" },
+#define AS_ALIGNED_NEW(name, id) { #name, "aligned_new" },
+#define AS_DELETE(name, id) { #name, "delete" },
+static const struct function c_functions[] = {
+	{ "malloc", "malloc" },
+	{ "free", "free" },
+	{ "calloc", "calloc" },
+	{ "realloc", "realloc" },
+	{ "reallocarray", "reallocarray" },
+	{ "posix_memalign", "posix_memalign" },
+	{ "aligned_alloc", "aligned_alloc" },
+	{ "memalign", "memalign" },
+	{ "valloc", "valloc" },
+	{ "pvalloc", "pvalloc" },
+	{ "cfree", "free" },
+	{ "free_sized", "delete" },
+	{ "free_aligned_sized", "delete" },
+	NEWS(AS_MALLOC) ALIGNED_NEWS(AS_ALIGNED_NEW) DELETES(AS_DELETE)
+};
+
+static const struct function jemalloc_functions[] = {
+	{ "malloc", "malloc" },
+	{ "free", "free" },
+	{ "calloc", "calloc" },
+	{ "realloc", "realloc" },
+	{ "posix_memalign", "posix_memalign" },
+	{ "aligned_alloc", "aligned_alloc" },
+	{ "memalign", "memalign" },
+	{ "valloc", "valloc" },
+	{ "mallocx", "mallocx" },
+	{ "rallocx", "realloc" },
+	{ "xallocx", "xallocx" },
+	{ "dallocx", "free" },
+	{ "sdallocx", "free" },
+};
+
+/* Those that take no heap and no offset, and return no string. */
+static const struct function mimalloc_functions[] = {
+	{ "malloc", "malloc" },
+	{ "free", "free" },
+	{ "malloc_small", "malloc" },
+	{ "zalloc", "zalloc" },
+	{ "zalloc_small", "zalloc" },
+	{ "calloc", "calloc" },
+	{ "mallocn", "mallocn" },
+	{ "malloc_aligned", "aligned_new" },
+	{ "zalloc_aligned", "aligned_new" },
+	{ "calloc_aligned", "calloc_aligned" },
+	{ "memalign", "aligned_alloc" },
+	{ "aligned_alloc", "aligned_alloc" },
+	{ "posix_memalign", "posix_memalign" },
+	{ "valloc", "valloc" },
+	{ "pvalloc", "pvalloc" },
+	{ "new", "malloc" },
+	{ "new_n", "mallocn" },
+	{ "new_nothrow", "malloc" },
+	{ "new_aligned", "aligned_new" },
+	{ "new_aligned_nothrow", "aligned_new" },
+	{ "realloc", "realloc" },
+	{ "reallocf", "realloc" },
+	{ "rezalloc", "realloc" },
+	{ "expand", "realloc" },
+	{ "realloc_aligned", "realloc" },
+	{ "rezalloc_aligned", "realloc" },
+	{ "new_realloc", "realloc" },
+	{ "reallocn", "reallocarray" },
+	{ "reallocarray", "reallocarray" },
+	{ "recalloc", "reallocarray" },
+	{ "recalloc_aligned", "reallocarray" },
+	{ "new_reallocn", "reallocarray" },
+	{ "cfree", "delete" },
+	{ "free_size", "delete" },
+	{ "free_aligned", "delete" },
+	{ "free_size_aligned", "delete" },
+};
+
+#define FAMILY(prefix, kind, functions)                            \
+	{                                                          \
+		prefix, kind, functions,                           \
+			sizeof(functions) / sizeof((functions)[0]) \
+	}
+/* The first is C's; of the others a program has one. */
+static const struct family {
+	const char *prefix, *kind;
+	const struct function *functions;
+	size_t nr;
+} families[] = {
+	FAMILY("", "", c_functions),
+	FAMILY("je_", "jemalloc", jemalloc_functions),
+	FAMILY("_rjem_", "jemalloc", jemalloc_functions),
+	FAMILY("mi_", "mimalloc", mimalloc_functions),
+};
+#define FAMILIES (sizeof(families) / sizeof(families[0]))
+_Static_assert(sizeof(c_functions) / sizeof(c_functions[0]) <=
+			       ALLOCATOR_FUNCTIONS &&
+		       sizeof(mimalloc_functions) /
+				       sizeof(mimalloc_functions[0]) <=
+			       ALLOCATOR_FUNCTIONS,
+	       "there is room for the larger ones");
 
 /* A name that is in this library alone, or in a program linked with it. */
 static const struct {
@@ -66,7 +152,9 @@ static const struct {
 
 /* What was found in one file. */
 struct symbols {
-	uint64_t offsets[ALLOCATOR_FUNCTIONS], probes[ALLOCATOR_FUNCTIONS];
+	struct {
+		uint64_t offset, probe; /* 0: it is not there */
+	} at[FAMILIES][ALLOCATOR_FUNCTIONS];
 	size_t mark; /* the first of marks[] that is there */
 	bool is_static;
 	int err; /* 0, -ENOEXEC: foreign code, -EINVAL: no code */
@@ -163,6 +251,22 @@ static bool is_function(const GElf_Sym *sym)
 	       sym->st_shndx != SHN_UNDEF && sym->st_value;
 }
 
+static void note_function(Elf *elf, const GElf_Sym *sym, const char *name,
+			  size_t family, struct symbols *found)
+{
+	const struct family *f = &families[family];
+	size_t i;
+
+	if (!begins(name, f->prefix))
+		return;
+	name += strlen(f->prefix);
+	for (i = 0; i < f->nr; i++)
+		if (!strcmp(name, f->functions[i].name) &&
+		    !found->at[family][i].offset && is_function(sym))
+			found->at[family][i].offset =
+				file_offset(elf, sym->st_value);
+}
+
 /* Notes a symbol when it is one of those that we look for. */
 static void note_symbol(Elf *elf, const GElf_Sym *sym, const char *name,
 			struct symbols *found)
@@ -172,10 +276,8 @@ static void note_symbol(Elf *elf, const GElf_Sym *sym, const char *name,
 	if (!name || sym->st_shndx == SHN_UNDEF ||
 	    !strchr("_mfcrpavjtgT", name[0]))
 		return;
-	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++)
-		if (!strcmp(name, names[i]) && !found->offsets[i] &&
-		    is_function(sym))
-			found->offsets[i] = file_offset(elf, sym->st_value);
+	for (i = 0; i < FAMILIES; i++)
+		note_function(elf, sym, name, i, found);
 	for (i = 0; i < found->mark; i++)
 		if (!strcmp(name, marks[i].symbol))
 			found->mark = i;
@@ -209,13 +311,13 @@ static void read_tables(Elf *elf, bool is_exe, struct symbols *found)
 }
 
 /* A free of NULL is no event. */
-static uint64_t find_probe(int fd, const char *name, uint64_t offset)
+static uint64_t find_probe(int fd, const char *as, uint64_t offset)
 {
 	unsigned char code[PROBE_POINT_BYTES];
-	bool is_free = !strcmp(name, "free") || !strcmp(name, "cfree");
 	ssize_t n = pread(fd, code, sizeof(code), (off_t)offset);
 
-	return offset + (n > 0 ? probe_point(code, (size_t)n, is_free) : 0);
+	return offset +
+	       (n > 0 ? probe_point(code, (size_t)n, !strcmp(as, "free")) : 0);
 }
 
 /* False: it has none. Its path (NULL: of no interest) stays "" when it is no string. */
@@ -250,12 +352,14 @@ static bool is_for_us(Elf *elf)
 
 static void find_probes(int fd, struct symbols *found)
 {
-	size_t i;
+	size_t f, i;
 
-	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++)
-		if (found->offsets[i])
-			found->probes[i] =
-				find_probe(fd, names[i], found->offsets[i]);
+	for (f = 0; f < FAMILIES; f++)
+		for (i = 0; i < families[f].nr; i++)
+			if (found->at[f][i].offset)
+				found->at[f][i].probe = find_probe(
+					fd, families[f].functions[i].as,
+					found->at[f][i].offset);
 }
 
 /* linker: PATH_MAX bytes, or NULL */
@@ -277,45 +381,102 @@ static void read_file(int fd, bool is_exe, struct symbols *found, char *linker)
 	elf_end(elf);
 }
 
-/* Each address once. 0; -ENOENT: no malloc, or no free; or what kept it from being read. */
+/* Has this place a name that comes before it, of the family or of C? */
+static bool is_taken(const struct symbols *found, size_t family, size_t i)
+{
+	uint64_t offset = found->at[family][i].offset;
+	size_t j;
+
+	for (j = 0; j < i; j++)
+		if (found->at[family][j].offset == offset)
+			return true;
+	for (j = 0; family && j < families[0].nr; j++)
+		if (found->at[0][j].offset == offset)
+			return true;
+	return false;
+}
+
+/* Each address once. */
+static void take_family(const struct symbols *found, size_t family,
+			struct allocator *a)
+{
+	const struct family *f = &families[family];
+	size_t i;
+
+	a->nr = 0;
+	a->prefix = f->prefix;
+	for (i = 0; i < f->nr; i++) {
+		uint64_t offset = found->at[family][i].offset;
+
+		if (!offset || is_taken(found, family, i))
+			continue;
+		a->functions[a->nr].name = f->functions[i].name;
+		a->functions[a->nr].as = f->functions[i].as;
+		a->functions[a->nr].probe = found->at[family][i].probe;
+		a->functions[a->nr++].offset = offset;
+	}
+}
+
+/* 0; -ENOENT: no malloc, or no free; or what kept it from being read. */
 static int take_functions(const struct symbols *found, struct allocator *a)
 {
-	const uint64_t *offsets = found->offsets;
-	size_t i, j;
+	a->is_static = found->is_static;
+	if (found->err)
+		return found->err;
+	if (!found->at[0][0].offset || !found->at[0][1].offset)
+		return -ENOENT;
+	a->kind = found->mark < MARKS ? marks[found->mark].kind : "";
+	take_family(found, 0, a);
+	return 0;
+}
+
+/* A linker may have left out what the program does not call, but not all that frees. */
+static int take_beside(const struct symbols *found, struct allocator *a)
+{
+	size_t f;
 
 	a->is_static = found->is_static;
 	if (found->err)
 		return found->err;
-	if (!offsets[0] || !offsets[1])
-		return -ENOENT;
-	a->nr = 0;
-	a->kind = found->mark < MARKS ? marks[found->mark].kind : "";
-	for (i = 0; i < ALLOCATOR_FUNCTIONS; i++) {
-		for (j = 0; j < a->nr; j++)
-			if (a->functions[j].offset == offsets[i])
-				break;
-		if (!offsets[i] || j < a->nr)
+	for (f = 1; f < FAMILIES; f++) {
+		if (!found->at[f][1].offset)
 			continue;
-		a->functions[a->nr].name = names[i];
-		a->functions[a->nr].probe = found->probes[i];
-		a->functions[a->nr++].offset = offsets[i];
+		a->kind = families[f].kind;
+		take_family(found, f, a);
+		return a->nr ? 0 : -ENOENT;
 	}
+	return -ENOENT;
+}
+
+static int read_executable(const char *path, struct allocator *a,
+			   struct symbols *found)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	*a = (struct allocator){ .kind = "", .prefix = "" };
+	snprintf(a->path, sizeof(a->path), "%s", path);
+	snprintf(a->name, sizeof(a->name), "%s", path);
+	if (fd < 0)
+		return -errno;
+	read_file(fd, true, found, a->linker);
+	close(fd);
 	return 0;
 }
 
 int allocator_read(const char *path, struct allocator *a)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct symbols found;
+	int err = read_executable(path, a, &found);
 
-	*a = (struct allocator){ .kind = "" };
-	snprintf(a->path, sizeof(a->path), "%s", path);
-	snprintf(a->name, sizeof(a->name), "%s", path);
-	if (fd < 0)
-		return -errno;
-	read_file(fd, true, &found, a->linker);
-	close(fd);
-	return take_functions(&found, a);
+	return err ? err : take_functions(&found, a);
+}
+
+int allocator_read_beside(const char *path, struct allocator *a)
+{
+	struct symbols found;
+	int err = read_executable(path, a, &found);
+
+	return err ? err : take_beside(&found, a);
 }
 
 static bool is_known(const struct known_file *k, const struct stat *st,
@@ -380,7 +541,7 @@ static bool consider(uint32_t pid, const struct mapping *m,
 		     const struct stat *exe, enum rank *best,
 		     struct allocator *a)
 {
-	struct allocator found = { .kind = "" };
+	struct allocator found = { .kind = "", .prefix = "" };
 	const struct symbols *symbols;
 	struct stat st;
 	bool is_exe;
@@ -418,7 +579,7 @@ int allocator_find(uint32_t pid, struct allocator *a)
 	char line[4352], path[64];
 	FILE *f;
 
-	*a = (struct allocator){ .kind = "" };
+	*a = (struct allocator){ .kind = "", .prefix = "" };
 	pid = proc_number(pid);
 	snprintf(path, sizeof(path), "/proc/%u/exe", pid);
 	if (stat(path, &exe)) /* ENOENT: no process, or a kernel thread */
@@ -437,4 +598,20 @@ int allocator_find(uint32_t pid, struct allocator *a)
 	if (!last_ino) /* it is on its way out */
 		return -ESRCH;
 	return best == RANK_NONE ? -ENOENT : 0;
+}
+
+int allocator_find_beside(uint32_t pid, struct allocator *a)
+{
+	const struct symbols *found;
+	struct stat st;
+	ssize_t n;
+
+	*a = (struct allocator){ .kind = "", .prefix = "" };
+	snprintf(a->path, sizeof(a->path), "/proc/%u/exe", proc_number(pid));
+	if (stat(a->path, &st))
+		return errno == ENOENT ? -ESRCH : -errno;
+	n = readlink(a->path, a->name, sizeof(a->name) - 1);
+	a->name[n > 0 ? n : 0] = 0;
+	found = symbols_of(a->path, &st, true);
+	return found ? take_beside(found, a) : -errno;
 }

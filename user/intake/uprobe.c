@@ -35,7 +35,7 @@
 #define BACKLOG_WORDS \
 	(64u << 20 >> 3) /* of all threads; then the ring fills up */
 #define REAP_NS 1000000000ull
-#define LINKS (2 * ALLOCATOR_FUNCTIONS)
+#define LINKS (2 * 2 * ALLOCATOR_FUNCTIONS) /* of C's names, and beside */
 
 struct uprobe_thread {
 	struct uprobe_thread *next;
@@ -49,6 +49,7 @@ struct uprobes {
 	uint32_t pid;
 	const struct uprobe_ops *ops;
 	void *ctx;
+	struct allocator called;
 	struct alloc_bpf *bpf;
 	struct ring_buffer *ring;
 	struct bpf_link *links[LINKS];
@@ -273,31 +274,18 @@ __attribute__((format(printf, 2, 3))) static bool fail(char **why,
 	return false;
 }
 
-/* What the functions of other names than C's do. */
-static const char *meaning(const char *function)
-{
-	if (!strcmp(function, "cfree"))
-		return "free";
-	if (!strncmp(function, "free_", 5) || !strncmp(function, "_Zd", 3))
-		return "delete";
-	if (strncmp(function, "_Zn", 3))
-		return function;
-	return strstr(function, "align_val_t") ? "aligned_new" : "malloc";
-}
-
-static struct bpf_program *enter_program(struct alloc_bpf *bpf,
-					 const char *function)
+static struct bpf_program *enter_program(struct alloc_bpf *bpf, const char *as)
 {
 	char name[32];
 
-	snprintf(name, sizeof(name), "enter_%s", meaning(function));
+	snprintf(name, sizeof(name), "enter_%s", as);
 	return bpf_object__find_program_by_name(bpf->obj, name);
 }
 
 static bool needs_return(const struct uprobes *u, const struct allocator *a,
 			 size_t i)
 {
-	return u->windows || strcmp(meaning(a->functions[i].name), "free");
+	return u->windows || strcmp(a->functions[i].as, "free");
 }
 
 static bool attach_one(struct uprobes *u, const struct allocator *a, size_t i,
@@ -306,12 +294,12 @@ static bool attach_one(struct uprobes *u, const struct allocator *a, size_t i,
 	LIBBPF_OPTS(bpf_uprobe_opts, opts, .retprobe = retprobe);
 	struct bpf_program *prog =
 		retprobe ? u->bpf->progs.leave :
-			   enter_program(u->bpf, a->functions[i].name);
+			   enter_program(u->bpf, a->functions[i].as);
 	struct bpf_link *link = bpf_program__attach_uprobe_opts(
 		prog, (pid_t)u->pid, a->path, a->functions[i].probe, &opts);
 
 	if (!link)
-		return fail(why, "cannot probe %s in %s: %s",
+		return fail(why, "cannot probe %s%s in %s: %s", a->prefix,
 			    a->functions[i].name, a->name, strerror(errno));
 	u->links[u->nr_links++] = link;
 	u->probes++;
@@ -337,7 +325,6 @@ static bool attach(struct uprobes *u, const struct allocator *a, char **why)
 	for (i = 0; i < a->nr; i++)
 		if (!attach_one(u, a, i, false, why))
 			return false;
-	__atomic_store_n(&u->bpf->bss->listening, 1, __ATOMIC_RELEASE);
 	return true;
 }
 
@@ -480,11 +467,21 @@ static bool load(struct uprobes *u, char **why)
 	return true;
 }
 
-static bool start(struct uprobes *u, const char *file, char **why)
+static bool start(struct uprobes *u, const char *file, const char *program,
+		  char **why)
 {
-	struct allocator a;
+	struct allocator a, beside;
 	int err = file ? allocator_read(file, &a) : allocator_find(u->pid, &a);
+	bool more = program ? !allocator_read_beside(program, &beside) :
+			      !allocator_find_beside(u->pid, &beside);
 
+	if (program) /* and a library has no linker, either */
+		a.is_static = beside.is_static;
+	if (err == -ENOENT && more) {
+		a.nr = 0;
+		err = 0;
+	}
+	u->called = more ? beside : a;
 	if (err == -ENOENT)
 		return fail(why,
 			    "process %u: no malloc found (allocator opaque)",
@@ -500,10 +497,14 @@ static bool start(struct uprobes *u, const char *file, char **why)
 		return false;
 	/* First: to take its probes away again may take seconds, unread by us. */
 	u->hit_ns = price(u);
-	return attach(u, &a, why);
+	if (!attach(u, &a, why) || (more && !attach(u, &beside, why)))
+		return false;
+	__atomic_store_n(&u->bpf->bss->listening, 1, __ATOMIC_RELEASE);
+	return true;
 }
 
-struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
+struct uprobes *uprobes_open(uint32_t pid, const char *file,
+			     const char *program, bool windows,
 			     const struct uprobe_ops *ops, void *ctx,
 			     char **why)
 {
@@ -516,7 +517,7 @@ struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
 	u->ops = ops;
 	u->ctx = ctx;
 	u->windows = windows;
-	if (start(u, file, why))
+	if (start(u, file, program, why))
 		return u;
 	uprobes_close(u);
 	return NULL;
@@ -654,6 +655,11 @@ void uprobe_set_data(struct uprobe_thread *t, void *data)
 void *uprobe_data(const struct uprobe_thread *t)
 {
 	return t->data;
+}
+
+const struct allocator *uprobes_allocator(const struct uprobes *u)
+{
+	return &u->called;
 }
 
 struct uprobe_totals uprobes_totals(const struct uprobes *u)

@@ -9,6 +9,7 @@
 
 #include "intake/rings.h"
 
+struct allocator;
 struct uprobes;
 struct uprobe_thread;
 
@@ -23,13 +24,15 @@ struct uprobe_ops {
 
 /*
  * Probes the allocator functions in the object of process pid that defines
- * malloc (found through /proc/PID/maps; its own executable when static), or in
- * `file`, an executable that defines it and that pid is about to run. windows:
+ * malloc (found through /proc/PID/maps; its own executable when static), and what
+ * its executable has beside that (allocator_find_beside()). Of a `program` that pid
+ * is about to run, `file` is the one that defines malloc; both, or NULL. windows:
  * somebody wants to know what happened inside of a free, so its return is probed,
  * too. NULL, with *why an allocated sentence: no malloc found ("allocator
  * opaque"), no BPF, no permission ...
  */
-struct uprobes *uprobes_open(uint32_t pid, const char *file, bool windows,
+struct uprobes *uprobes_open(uint32_t pid, const char *file,
+			     const char *program, bool windows,
 			     const struct uprobe_ops *ops, void *ctx,
 			     char **why);
 /* The probes go a moment later: a thread of its own takes them away. */
@@ -43,6 +46,9 @@ const struct event *uprobe_peek(void *thread, bool *sure);
 void uprobe_pop(void *thread);
 void uprobe_set_data(struct uprobe_thread *t, void *data);
 void *uprobe_data(const struct uprobe_thread *t);
+
+/* What the process calls: beside C's functions, or these. Lives as long as u. */
+const struct allocator *uprobes_allocator(const struct uprobes *u);
 
 struct uprobe_totals {
 	uint64_t hits, lost;

@@ -23,6 +23,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "probe/alloc.h"
+#include "probe/names.h"
 
 /* enum alloc_op of probe/words.h, which needs a libc's headers. */
 enum {
@@ -44,7 +45,7 @@ struct call {
 	__u64 caller;
 	__u64 begin;
 	__u64 size, align;
-	__u64 out; /* posix_memalign: where the result will be */
+	__u64 out; /* posix_memalign: where the result will be; xallocx: the chunk */
 	__u64 lost; /* events not told of yet */
 	__u32 op;
 	__u32 unused;
@@ -159,7 +160,8 @@ static __always_inline int enter(struct pt_regs *ctx, __u32 op, __u64 addr,
 	c->begin = bpf_ktime_get_ns();
 	c->size = size;
 	c->align = align;
-	c->out = op == OP_POSIX_MEMALIGN ? addr : 0;
+	c->out = op == OP_POSIX_MEMALIGN || (op == OP_REALLOC && align) ? addr :
+									  0;
 	if (op == OP_FREE || op == OP_REALLOC || op == OP_REALLOCARRAY)
 		tell(c, ALLOC_RECORD_ENTER, c->begin, addr);
 	if (!returns)
@@ -203,6 +205,41 @@ ENTER(aligned_alloc, OP_ALIGNED_ALLOC, 0, b, a)
 ENTER(posix_memalign, OP_POSIX_MEMALIGN, a, c, b)
 ENTER(valloc, OP_VALLOC, 0, a, 4096)
 ENTER(pvalloc, OP_PVALLOC, 0, a, 4096)
+ENTER(zalloc, OP_CALLOC, 0, a, 0)
+ENTER(calloc_aligned, OP_ALIGNED_ALLOC, 0, product(a, b), c)
+ENTER(mallocn, OP_MALLOC, 0, product(a, b), 0)
+
+SEC("uprobe")
+int enter_mallocx(struct pt_regs *ctx)
+{
+	__u64 flags = PT_REGS_PARM2(ctx), align = MALLOCX_ALIGNMENT(flags);
+
+	return enter(ctx,
+		     align		    ? OP_ALIGNED_ALLOC :
+		     flags & MALLOCX_ZEROED ? OP_CALLOC :
+					      OP_MALLOC,
+		     0, PT_REGS_PARM1(ctx), align, 1);
+}
+
+/* The most that it may have stands where no other realloc has an alignment. */
+SEC("uprobe")
+int enter_xallocx(struct pt_regs *ctx)
+{
+	__u64 size = PT_REGS_PARM2(ctx);
+
+	return enter(ctx, OP_REALLOC, PT_REGS_PARM1(ctx), size,
+		     size + PT_REGS_PARM3(ctx), 1);
+}
+
+/* It returns the size that it has: less than was asked for, and all is as it was. */
+static __u64 leave_xallocx(struct call *c, __u64 has)
+{
+	__u64 most = c->align, size = c->size;
+
+	c->align = 0;
+	c->size = has < size || has > most ? most : has;
+	return has < size ? 0 : c->out;
+}
 
 /* The return address has been popped. */
 SEC("uretprobe")
@@ -217,6 +254,8 @@ int leave(struct pt_regs *ctx)
 		return 0;
 	if (c->op == OP_FREE)
 		addr = 0;
+	if (c->op == OP_REALLOC && c->out)
+		addr = leave_xallocx(c, addr);
 	if (c->op == OP_POSIX_MEMALIGN) {
 		if ((__u32)addr) /* an error number */
 			addr = 0;

@@ -305,7 +305,7 @@ static int request_start(struct run *r, uint32_t pid)
 {
 	char pid_arg[32], verify[32], alloc[32], ring[48], stacks[32],
 		command[600];
-	char probe[PATH_MAX + 8], limits[4][300];
+	char probe[PATH_MAX + 8], program[PATH_MAX + 8], limits[4][300];
 	const char *args[WIRE_ARGS] = { "start", pid_arg, alloc, command };
 	size_t n = 4;
 	int err;
@@ -315,7 +315,10 @@ static int request_start(struct run *r, uint32_t pid)
 	command_line(r, command, sizeof(command));
 	if (!strcmp(r->alloc, "uprobe") && r->launch.allocator[0]) {
 		snprintf(probe, sizeof(probe), "probe=%s", r->launch.allocator);
+		snprintf(program, sizeof(program), "program=%s",
+			 r->launch.path);
 		args[n++] = probe;
+		args[n++] = program;
 	}
 	if (r->o->no_module)
 		args[n++] = "no_module=1";
@@ -628,6 +631,7 @@ static void choose_other(struct run *r)
 	const char *who = r->o->argv[0];
 	bool can_probe = r->launch.kind == LAUNCH_STATIC ||
 			 r->launch.kind == LAUNCH_OWN ||
+			 r->launch.kind == LAUNCH_BESIDE ||
 			 r->launch.kind == LAUNCH_SECURE;
 
 	if (can_probe && !geteuid() && launch_find_allocator(&r->launch)) {
@@ -637,12 +641,14 @@ static void choose_other(struct run *r)
 			who, what);
 		return;
 	}
-	r->opaque = true;
-	if (!r->o->no_module)
+	/* There the shim sees what goes to the C library's. */
+	r->opaque = r->launch.kind != LAUNCH_BESIDE;
+	if (r->opaque && !r->o->no_module)
 		r->alloc = "none";
 	fprintf(stderr,
-		"vmaheap: %s %s, so the preloaded shim sees no call of its malloc: allocator opaque%s\n",
-		who, what, can_probe ? " (uprobes need root)" : "");
+		"vmaheap: %s %s, so the preloaded shim sees no call of its malloc%s%s\n",
+		who, what, r->opaque ? ": allocator opaque" : "",
+		can_probe ? " (uprobes need root)" : "");
 }
 
 static int choose_alloc(struct run *r)

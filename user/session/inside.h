@@ -16,6 +16,8 @@
 /* Names that the model has, and files that are known here, before old ones go. */
 #define FILES_MAX (1u << 16)
 
+struct allocator;
+
 /* What a process has mapped. */
 struct mapped_file {
 	uint64_t ino;
@@ -36,6 +38,7 @@ struct process {
 	unsigned int find_tries;
 	uint64_t heard; /* ns: when a program asked for its first ring; or 0 */
 	unsigned int execs;
+	uint64_t looked_beside; /* this address space, for what C's functions are not */
 };
 
 struct session {
@@ -50,7 +53,7 @@ struct session {
 	struct rings_totals rings_were; /* when they have been closed */
 	struct attach *attach; /* the shim, put into what runs already */
 	struct attach_cost attach_was;
-	char refused[80]; /* why the shim is not in the last one that it was not put into */
+	char refused[80]; /* why the last one is not heard that was told */
 	uint64_t rings_lost; /* by session_lose(): of a program until it has the shim, say */
 	bool warned; /* of what the probes cost */
 	uint64_t headless; /* ns: since when the probes' main thread is gone; or 0 */
@@ -58,6 +61,7 @@ struct session {
 	unsigned int inside; /* processes that it could not be taken out of */
 	uint64_t next_look;
 	struct uprobes *uprobes;
+	bool probed_told; /* what they probe, of a program that they waited for */
 	int stamp_fd;
 	struct trace_writer *trace;
 	int trace_error; /* said already */
@@ -109,6 +113,8 @@ static inline uint64_t now_ns(void)
 /* To the person who asked: a sentence without a newline, 511 bytes at most. */
 __attribute__((format(printf, 2, 3))) void session_say(struct session *s,
 						       const char *fmt, ...);
+/* Is it not what was said last? There may be hundreds of processes of one kind. */
+bool session_is_news(struct session *s, const char *why);
 
 /* watched.c; NULL: it is not watched, or was and is buried. */
 struct process *session_process_find(const struct session *s, uint32_t tgid);
@@ -162,6 +168,9 @@ void session_miss(void *ctx, uint32_t tgid, int err);
 bool session_run_round(struct session *s, bool final);
 /* Rounds until everything of the module up to this moment is in the model. */
 void session_catch_up(struct session *s);
+/* What process tgid calls, as far as it is heard: of uprobes what it has beside C's. */
+int session_allocator(const struct session *s, uint32_t tgid,
+		      struct allocator *a);
 /* Tells model and trace what allocates in it; nothing as long as it cannot be known. */
 void session_note_allocator(struct session *s, const struct space *sp);
 /* A flight recorder's triggers, by /proc. */

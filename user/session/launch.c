@@ -86,7 +86,7 @@ static bool is_secure(const char *path)
 void launch_look(const char *argv0, struct launch *l)
 {
 	char next[PATH_MAX];
-	struct allocator a;
+	struct allocator a, beside;
 	int i, err;
 
 	l->kind = LAUNCH_DYNAMIC;
@@ -112,6 +112,8 @@ void launch_look(const char *argv0, struct launch *l)
 		l->kind = LAUNCH_OWN;
 	else if (err == -ENOEXEC)
 		l->kind = LAUNCH_FOREIGN;
+	else if (!allocator_read_beside(l->path, &beside))
+		l->kind = LAUNCH_BESIDE;
 }
 
 /* Starts "LINKER --list PROGRAM"; what it prints, or NULL. */
@@ -169,8 +171,9 @@ static void find_in_libraries(struct launch *l)
 		return;
 	while (getline(&line, &size, f) > 0) {
 		path = l->allocator[0] ? NULL : library_of(line);
-		if (path && !allocator_read(path, &a))
-			snprintf(l->allocator, PATH_MAX, "%s", path);
+		if (path && !allocator_read(path, &a) &&
+		    !realpath(path, l->allocator))
+			l->allocator[0] = 0;
 	}
 	free(line);
 	fclose(f);
@@ -192,6 +195,8 @@ const char *launch_what(enum launch_kind kind)
 		return "is statically linked";
 	case LAUNCH_OWN:
 		return "defines malloc itself, which goes before any preloaded one";
+	case LAUNCH_BESIDE:
+		return "calls an allocator by names of its own (je_malloc, _rjem_malloc, mi_malloc)";
 	case LAUNCH_OPAQUE:
 		return "is statically linked and has no symbols of an allocator";
 	case LAUNCH_SECURE:

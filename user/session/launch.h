@@ -15,6 +15,7 @@ enum launch_kind {
 	LAUNCH_DYNAMIC, /* it can, or what it is is not known */
 	LAUNCH_STATIC, /* no dynamic linker; it defines malloc: uprobes can */
 	LAUNCH_OWN, /* it defines malloc, for itself and its libraries */
+	LAUNCH_BESIDE, /* it has another allocator beside (allocator_read_beside()) */
 	LAUNCH_OPAQUE, /* no dynamic linker, and no malloc that has kept its name */
 	LAUNCH_SECURE, /* set-user-ID and the like */
 	LAUNCH_FOREIGN, /* code for another machine, 32-bit code */

@@ -98,6 +98,35 @@ static void note_copy(struct session *s, const struct event *ev)
 		p->find_at = now_ns() + FIND_MS * 1000000ull;
 }
 
+/* a->name "": nobody defines malloc. */
+static void put_allocator(struct session *s, const struct space *sp,
+			  const struct allocator *a)
+{
+	struct trace_allocator n = { .rec = { .type = TRACE_NOTE_ALLOCATOR,
+					      .size = sizeof(n),
+					      .ts = s->horizon,
+					      .mm = sp->mm,
+					      .tgid = sp->owner },
+				     .is_static = a->is_static };
+	struct event ev = { .kind = EV_ALLOCATOR,
+			    .tgid = sp->owner,
+			    .ts = s->horizon,
+			    .mm = sp->mm };
+
+	snprintf(n.kind, sizeof(n.kind), "%s", a->kind);
+	snprintf(n.file, sizeof(n.file), "%.*s", (int)sizeof(n.file) - 1,
+		 a->name);
+	n.settings_known =
+		!proc_malloc_env(sp->owner, n.settings, sizeof(n.settings));
+	ev.allocator.kind = n.kind;
+	ev.allocator.file = n.file;
+	ev.allocator.settings = n.settings_known ? n.settings : NULL;
+	ev.allocator.is_static = a->is_static;
+	model_apply(s->model, &ev, NULL);
+	if (s->trace)
+		trace_note(s->trace, &n.rec);
+}
+
 static void told(void *ctx, const struct outcome *out)
 {
 	struct session *s = ctx;
@@ -111,6 +140,12 @@ static void told(void *ctx, const struct outcome *out)
 	if (s->sampled && s->rings && out->ev->kind == EV_MM &&
 	    out->ev->mm_start.cause == MM_ATTACH)
 		note_copy(s, out->ev);
+	if (s->uprobes && s->o.on_exec && !s->probed_told &&
+	    out->ev->kind == EV_MM && out->space) {
+		/* Known before the program ran; it may have ended by now. */
+		s->probed_told = true;
+		put_allocator(s, out->space, uprobes_allocator(s->uprobes));
+	}
 	s->born |= out->ev->kind == EV_MM;
 	if (out->checksum_failed && out->space)
 		want_snapshot(s, out->space->mm);
@@ -156,20 +191,39 @@ static void heal(struct session *s)
 	s->nr_resync = 0;
 }
 
+int session_allocator(const struct session *s, uint32_t tgid,
+		      struct allocator *a)
+{
+	if (s->o.alloc == ALLOC_UPROBE && !allocator_find_beside(tgid, a))
+		return 0;
+	return allocator_find(tgid, a);
+}
+
+/* Neither the shim nor a libc's books tell of what is called by names of its own. */
+static void look_beside(struct session *s, struct process *p, uint64_t mm)
+{
+	bool said = s->o.on_exec && p->tgid == s->o.pid && p->execs == 1;
+	struct allocator a;
+
+	if (p->looked_beside == mm ||
+	    (s->o.alloc != ALLOC_SHIM && s->o.alloc != ALLOC_WALK))
+		return;
+	p->looked_beside = mm;
+	if (allocator_find_beside(p->tgid, &a))
+		return;
+	session_lose(s, s->horizon, p->tgid, 1);
+	if (!said && session_is_news(s, a.prefix)) /* client.c says it, too */
+		session_say(
+			s,
+			"process %u calls %s by names of its own (%smalloc): these calls are not heard (by --alloc=uprobe they are)",
+			p->tgid, a.kind, a.prefix);
+}
+
 /* Once in each address space, as soon as it can be told. */
 void session_note_allocator(struct session *s, const struct space *sp)
 {
-	struct trace_allocator n = { .rec = { .type = TRACE_NOTE_ALLOCATOR,
-					      .size = sizeof(n),
-					      .ts = s->horizon,
-					      .mm = sp->mm,
-					      .tgid = sp->owner } };
-	struct event ev = { .kind = EV_ALLOCATOR,
-			    .tgid = sp->owner,
-			    .ts = s->horizon,
-			    .mm = sp->mm };
 	struct allocator a;
-	int err = allocator_find(sp->owner, &a);
+	int err = session_allocator(s, sp->owner, &a);
 
 	if (err && err != -ENOENT)
 		return;
@@ -177,19 +231,7 @@ void session_note_allocator(struct session *s, const struct space *sp)
 	if (!a.is_static && !sp->has_calls &&
 	    s->horizon - sp->born < SAMPLE_MS * 1000000ull)
 		return;
-	n.is_static = a.is_static;
-	snprintf(n.kind, sizeof(n.kind), "%s", err ? "" : a.kind);
-	snprintf(n.file, sizeof(n.file), "%.*s", (int)sizeof(n.file) - 1,
-		 err ? "" : a.name);
-	n.settings_known =
-		!proc_malloc_env(sp->owner, n.settings, sizeof(n.settings));
-	ev.allocator.kind = n.kind;
-	ev.allocator.file = n.file;
-	ev.allocator.settings = n.settings_known ? n.settings : NULL;
-	ev.allocator.is_static = a.is_static;
-	model_apply(s->model, &ev, NULL);
-	if (s->trace)
-		trace_note(s->trace, &n.rec);
+	put_allocator(s, sp, &a);
 }
 
 /*
@@ -206,9 +248,11 @@ static void look_at_new(struct session *s)
 		return;
 	s->born = false;
 	for (i = 0; i < s->nr_processes; i++) {
-		const struct process *p = s->processes[i];
+		struct process *p = s->processes[i];
 		const struct space *sp = session_living_space(s, p->tgid);
 
+		if (sp && p->alive)
+			look_beside(s, p, sp->mm);
 		if (sp && p->alive && !sp->allocator.known &&
 		    (born || sp->has_calls))
 			session_note_allocator(s, sp);

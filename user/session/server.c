@@ -449,6 +449,7 @@ static void start(struct server *sv, struct client *c, const char *buf,
 		.alloc = parse_alloc(wire_value(buf, len, "alloc")),
 		.walk_ms = parse_walk(wire_value(buf, len, "alloc")),
 		.probe_file = wire_value(buf, len, "probe"),
+		.program = wire_value(buf, len, "program"),
 		.trace_dir = dir,
 		.command = wire_value(buf, len, "command"),
 		.verify_ms = verify ? (unsigned int)strtoul(verify, NULL, 10) :

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "intake/allocator.h"
 #include "intake/kernel.h"
 #include "intake/proc.h"
 #include "intake/rings.h"
@@ -92,21 +93,40 @@ static struct session *start_session(const struct session_opts *o, char **why)
 	return NULL;
 }
 
-/* What the shim cannot do here uprobes may. */
-static struct session *start_any(const struct session_opts *o, char **why)
+/* As start_session() does, but trace_dir stays the caller's where the shim is refused. */
+static struct session *start_shimmed(const struct session_opts *o, char **why)
 {
 	struct session_opts try = *o;
+	struct allocator beside;
 	struct session *s;
-	char text[512];
 
+	/* It would hear a part of it only; who is not root has nothing better. */
+	if (!geteuid() && !allocator_find_beside(o->pid, &beside)) {
+		if (asprintf(
+			    why,
+			    "process %u calls %s by names of its own (%smalloc), past the shim",
+			    o->pid, beside.kind, beside.prefix) < 0)
+			*why = NULL;
+		errno = EOPNOTSUPP;
+		return NULL;
+	}
 	try.alloc = ALLOC_SHIM;
 	try.trace_dir = o->trace_dir < 0 ? -1 : dup(o->trace_dir);
 	s = start_session(&try, why);
-	if (s || errno != EOPNOTSUPP) {
-		if (o->trace_dir >= 0)
-			close(o->trace_dir);
+	if ((s || errno != EOPNOTSUPP) && o->trace_dir >= 0)
+		close(o->trace_dir);
+	return s;
+}
+
+/* What the shim cannot do here uprobes may. */
+static struct session *start_any(const struct session_opts *o, char **why)
+{
+	struct session *s = start_shimmed(o, why);
+	struct session_opts try = *o;
+	char text[512];
+
+	if (s || errno != EOPNOTSUPP)
 		return s;
-	}
 	snprintf(text, sizeof(text),
 		 "%s; by uprobes instead, which cost it microseconds a call",
 		 *why ? *why : "");
@@ -114,7 +134,6 @@ static struct session *start_any(const struct session_opts *o, char **why)
 	if (o->say)
 		o->say(o->say_ctx, text);
 	try.alloc = ALLOC_UPROBE;
-	try.trace_dir = o->trace_dir;
 	return start_session(&try, why);
 }
 
@@ -228,16 +247,12 @@ int session_fds(const struct session *s, struct pollfd *fds)
 	return n;
 }
 
-/* Not for each of a hundred compilers that are static. */
-static void say_refused(struct session *s, uint32_t tgid, const char *why)
+bool session_is_news(struct session *s, const char *why)
 {
 	if (!strncmp(s->refused, why, sizeof(s->refused) - 1))
-		return;
+		return false;
 	snprintf(s->refused, sizeof(s->refused), "%s", why);
-	session_say(
-		s,
-		"process %u executes a program that the shim cannot be put into: %s",
-		tgid, why);
+	return true;
 }
 
 static void take_news(struct session *s, const struct attach_news *n)
@@ -251,8 +266,11 @@ static void take_news(struct session *s, const struct attach_news *n)
 		session_lose(s, s->horizon, n->pid, 1);
 	if (n->entered && p)
 		p->find_at = now_ns() + FIND_MS * 1000000ull;
-	if (n->why && !said)
-		say_refused(s, n->pid, n->why);
+	if (n->why && !said && session_is_news(s, n->why))
+		session_say(
+			s,
+			"process %u executes a program that the shim cannot be put into: %s",
+			n->pid, n->why);
 	if (n->misses)
 		session_miss(s, n->pid, -EXDEV);
 }

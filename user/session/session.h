@@ -44,6 +44,7 @@ struct session_opts {
 	enum session_alloc alloc;
 	const char *
 		probe_file; /* uprobes go there (uprobe.h); NULL: look for it */
+	const char *program; /* with probe_file: what pid is about to run */
 	int trace_dir; /* descriptor of an empty directory, or -1; becomes the session's */
 	const char *command; /* what is watched, for the trace and for people */
 	unsigned int verify_ms; /* 0: no periodic verification */

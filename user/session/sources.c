@@ -340,8 +340,8 @@ static int start_uprobes(struct session *s, char **why)
 		.lost = on_lost,
 	};
 
-	s->uprobes = uprobes_open(s->o.pid, s->o.probe_file, !s->sampled, &ops,
-				  s, why);
+	s->uprobes = uprobes_open(s->o.pid, s->o.probe_file, s->o.program,
+				  !s->sampled, &ops, s, why);
 	return s->uprobes ? 0 : -1;
 }
 

@@ -74,11 +74,11 @@ static void say_unfound(struct session *s, uint32_t tgid, const char *who,
 			    who, why);
 }
 
-/* Those of the allocator that is in use: a libc's chunks may be others. */
+/* Those of the allocator that is heard: a libc's chunks may be others. */
 static enum found_books books_of(struct session *s, uint32_t tgid)
 {
 	struct allocator a;
-	int err = allocator_find(tgid, &a);
+	int err = session_allocator(s, tgid, &a);
 	enum found_books books = err ? FOUND_NO_BOOKS : found_books(a.kind);
 	char who[64];
 
