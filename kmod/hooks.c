@@ -211,7 +211,19 @@ static bool left_out(const struct hook *h)
 }
 #endif
 
-static int arm_one(struct hook *h)
+/*
+ * With 0 in debugfs's kprobes/enabled a kprobe is registered all right, and not put
+ * into place (kernel/kprobes.c 6.1, __register_kprobe: kprobes_all_disarmed, which
+ * is static). It shows in the text.
+ */
+static bool is_idle(const struct kprobe *kp)
+{
+	return !(kp->flags & KPROBE_FLAG_FTRACE) &&
+	       READ_ONCE(*kp->addr) == kp->opcode;
+}
+
+/* On an error, *refusal says what is in the way, if more is known than which hook. */
+static int arm_one(struct hook *h, const char **refusal)
 {
 	int err;
 
@@ -230,11 +242,27 @@ static int arm_one(struct hook *h)
 			h->armed = FTRACE;
 			return 0;
 		}
+		/*
+		 * Of the sysctl, for what is permanent alone: whatever else goes by way
+		 * of ftrace, a direct call and a kprobe as well, is registered then and
+		 * never called (kernel/trace/ftrace.c 6.1, __register_ftrace_function,
+		 * ftrace_startup_enable).
+		 */
+		if (err == -EBUSY) {
+			*refusal = "kernel.ftrace_enabled is 0: set it to 1";
+			return err;
+		}
 	}
 	/* What a failed or earlier registration left behind is in the way. */
 	h->kp.addr = (kprobe_opcode_t *)h->addr;
 	h->kp.flags = 0;
 	err = register_kprobe(&h->kp);
+	if (!err && is_idle(&h->kp)) {
+		unregister_kprobe(&h->kp);
+		*refusal =
+			"kprobes are switched off: write 1 to /sys/kernel/debug/kprobes/enabled";
+		err = -EBUSY;
+	}
 	h->armed = err ? OFF : KPROBE;
 	return err;
 }
@@ -270,9 +298,9 @@ int vh_arm(const char **refusal)
 	for (i = 0; i < ARRAY_SIZE(hooks); i++) {
 		if (left_out(&hooks[i]))
 			continue;
-		err = arm_one(&hooks[i]);
+		*refusal = hooks[i].refusal;
+		err = arm_one(&hooks[i], refusal);
 		if (err) {
-			*refusal = hooks[i].refusal;
 			armed = true; /* in part */
 			vh_disarm();
 			return err;

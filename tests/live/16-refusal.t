@@ -1,6 +1,7 @@
 #!/bin/bash
 # A kernel that lacks a hook point is refused with a sentence that names it. The kernels here lack
-# none, so a build of the module for this test (make module-test) looks for one in vain.
+# none, so a build of the module for this test (make module-test) looks for one in vain. And a kernel
+# whose hooks have been switched off, where nothing would be seen of what is watched.
 . "$(dirname "$0")/lib.sh"
 
 test_ko=$(dirname "${VMAHEAP_KO:?}")-test/vmaheap.ko
@@ -20,6 +21,34 @@ for hook in $hooks; do
 done
 insmod "$test_ko" || bail "the module for this test does not load"
 ok "with all of them it loads" test -e /proc/vmaheap/status
+rmmod vmaheap
+load
+
+# --- what the administrator may switch off
+
+client=build/tests/live/modclient
+armed() { sed -n 's/^hooks armed: //p' /proc/vmaheap/status; }
+sleep 1000 &
+sleeper=$!
+mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+
+echo 0 >/proc/sys/kernel/ftrace_enabled
+said=$($client try watch $sleeper 0)
+like "$said" "^EOPNOTSUPP: kernel.ftrace_enabled is 0" "no ftrace: refused, by its name"
+is "$(armed)" 0 "no ftrace: nothing is armed"
+exits 1 "no ftrace: +PID is refused" sh -c "echo +$sleeper >/proc/vmaheap/watched"
+echo 1 >/proc/sys/kernel/ftrace_enabled
+
+echo 0 >/sys/kernel/debug/kprobes/enabled
+said=$($client try watch $sleeper 0)
+like "$said" "^EOPNOTSUPP: kprobes are switched off" "no kprobes: refused, by its name"
+is "$(armed)" 0 "no kprobes: nothing is armed"
+echo 1 >/sys/kernel/debug/kprobes/enabled
+
+ok "with both of them: exact" timeout 200 $client run -i 30 -- build/tests/victims/mm_storm 2 100
+ok "a watch begins" sh -c "echo +$sleeper >/proc/vmaheap/watched"
+exits 1 "ftrace cannot be switched off then" sh -c "echo 0 >/proc/sys/kernel/ftrace_enabled"
+kill $sleeper
 rmmod vmaheap
 load
 is "$(dmesg | grep -cE 'BUG|WARNING|Oops')" 0 "the kernel has nothing to complain of"
