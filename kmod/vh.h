@@ -16,7 +16,8 @@
  * Locks, outermost first:
  *
  *   vh_control    (mutex) who is watched, and whether the hooks are armed
- *   session.send  (mutex) one consumer of the ring; one reaper of its entries
+ *   session.send  (mutex) one consumer of the ring; one reaper of its entries, or
+ *                         nobody, where one is in use that may have died
  *   mmap_lock             of a watched mm (read), or held by whoever ran into
  *                         a hook (write)
  *   session.lock  (raw)   the ring, and the state of the entries of a session

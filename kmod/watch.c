@@ -788,9 +788,12 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 		err = -ENOMEM;
 		goto out;
 	}
+	/* It may die as soon as it is found, and a reaper would free it. */
+	mutex_lock(&ses->send);
 	raw_spin_lock(&ses->lock);
 	if (proc_of_session(ses, pid)) {
 		raw_spin_unlock(&ses->lock);
+		mutex_unlock(&ses->send);
 		proc_free(p);
 		NL_SET_ERR_MSG(extack,
 			       "this process is already watched by this port");
@@ -818,6 +821,7 @@ int vh_watch(struct vh_session *ses, u32 nr, u32 flags, u64 *id,
 			NL_SET_ERR_MSG(extack,
 				       "this process has no address space");
 	}
+	mutex_unlock(&ses->send);
 out:
 	if (task)
 		put_task_struct(task);

@@ -29,6 +29,12 @@ told
 drop_hooks
 well "races with the end"
 
+keep_hooks
+ok "processes that are killed in the middle of a WATCH" $abuse slow $((10 + $(times 60)))
+told
+drop_hooks
+well "a slow watcher"
+
 ok "a receive buffer as small as can be: exact" \
 	$client run -b 1 -i 100 -- $storm 4 $((400 + $(times 5000)))
 told

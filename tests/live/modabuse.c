@@ -10,6 +10,8 @@
  *                               does not read, unwatches or closes
  *   modabuse race N SEED        watches N processes that just then exit, exec,
  *                               vfork or start threads, and wants each to end
+ *   modabuse slow SECONDS       watches processes that are killed meanwhile, with less
+ *                               of the CPU than anybody else has
  *   modabuse fail NAME...       does NAME with the 1st, 2nd, 3rd... allocation
  *                               failing, until it succeeds without a failure
  *                               (/proc/PID/fail-nth); modabuse fail: the names
@@ -21,6 +23,7 @@
 #include <linux/genetlink.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -28,9 +31,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "uapi/vmaheap.h"
@@ -595,6 +600,112 @@ static int race(unsigned long n, uint64_t seed)
 	       stats.mms != 1;
 }
 
+/* --- slow */
+
+static pid_t child(void (*what)(void))
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		die("fork");
+	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		what();
+	}
+	return pid;
+}
+
+static void spin(void)
+{
+	for (;;)
+		;
+}
+
+static _Atomic pid_t *target; /* of spoil(); shared */
+
+/* A process that is asked about for longer than usual is no more. */
+static void spoil(void)
+{
+	pid_t seen = 0;
+
+	for (;;) {
+		usleep(10000);
+		if (*target && *target == seen)
+			kill(seen, SIGKILL);
+		seen = *target;
+	}
+}
+
+/* Goes at once when it is killed, whoever else wants to run. */
+static void wait_for_the_end(void)
+{
+	struct sched_param first = { .sched_priority = 1 };
+
+	if (sched_setscheduler(0, SCHED_FIFO, &first))
+		die("SCHED_FIFO");
+	for (;;)
+		pause();
+}
+
+/*
+ * The CPUs are busy, and we have a 70th of one: in the middle of a request nothing
+ * happens for long.
+ */
+static int slow(unsigned int seconds)
+{
+	unsigned long spoilt = 0, watched = 0;
+	struct sock control, events;
+	pid_t others[66], pid = 0;
+	int keep = 1, n = 0, err;
+	time_t end = time(NULL) + seconds;
+
+	need_sock(&control);
+	need_sock(&events);
+	setsockopt(events.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
+		   sizeof(keep));
+	/* So that the session, and its hooks, have a life of their own. */
+	if (ask(&control, VMAHEAP_CMD_WATCH, events.port, getpid(), 0, NULL))
+		die("watch of myself");
+	target = mmap(NULL, sizeof(*target), PROT_READ | PROT_WRITE,
+		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	others[n++] = child(spoil);
+	while (n <= sysconf(_SC_NPROCESSORS_ONLN) && n < 65)
+		others[n++] = child(spin);
+	if (nice(19) < 0)
+		die("nice");
+	while (time(NULL) < end) {
+		unsigned int gaps;
+
+		if (!pid)
+			pid = child(wait_for_the_end);
+		count_ends(events.fd, &gaps);
+		*target = pid;
+		err = ask(&control, VMAHEAP_CMD_WATCH, events.port, pid, 0,
+			  NULL);
+		*target = 0;
+		note("watch", err);
+		if (!err) {
+			watched++;
+			note("unwatch", ask(&control, VMAHEAP_CMD_UNWATCH,
+					    events.port, pid, -1, NULL));
+		}
+		if (waitpid(pid, NULL, WNOHANG) == pid) {
+			spoilt++;
+			pid = 0;
+		}
+	}
+	if (pid)
+		others[n++] = pid;
+	while (n--) {
+		kill(others[n], SIGKILL);
+		waitpid(others[n], NULL, 0);
+	}
+	printf("# %lu watches, %lu processes killed meanwhile\n", watched,
+	       spoilt);
+	show_errors();
+	return wrong || !watched || !spoilt;
+}
+
 /* --- fail: one allocation after the other */
 
 static struct sock control, events;
@@ -870,5 +981,7 @@ int main(int argc, char **argv)
 			       argv + 5, argc - 5);
 	if (argc == 4 && !strcmp(argv[1], "race"))
 		return race(atol(argv[2]), atol(argv[3]));
+	if (argc == 3 && !strcmp(argv[1], "slow"))
+		return slow(atoi(argv[2]));
 	return 2;
 }
