@@ -524,6 +524,9 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 	raw_spin_lock(&ses->lock);
 	if (ses->dead || parent->dead)
 		goto out;
+	/* It has a PID by now: WATCH may have been faster, and reports it. */
+	if (proc_of_session(ses, task_tgid(child)))
+		goto stamp;
 	if (!p || !fresh || owes_too_much(ses)) {
 		vh_lost(ses, VMAHEAP_LOST_CHILD);
 		goto out;
@@ -544,6 +547,7 @@ static void follow_fork(struct vh_proc *parent, struct task_struct *child)
 		fresh = NULL;
 	}
 	p = NULL;
+stamp:
 	/* What the parent does from here on is not the child's. */
 	m = mm_of_session(ses, current->mm);
 	if (m)

@@ -30,6 +30,12 @@ drop_hooks
 well "races with the end"
 
 keep_hooks
+ok "processes that are watched while they are forked and followed" $abuse born $((300 + $(times 2000)))
+told
+drop_hooks
+well "races with the beginning"
+
+keep_hooks
 ok "processes that are killed in the middle of a WATCH" $abuse slow $((10 + $(times 60)))
 told
 drop_hooks

@@ -12,6 +12,8 @@
  *                               vfork or start threads, and wants each to end
  *   modabuse slow SECONDS       watches processes that are killed meanwhile, with less
  *                               of the CPU than anybody else has
+ *   modabuse born N             watches N processes while their fork goes on, in which
+ *                               they are followed: each is one process and ends once
  *   modabuse fail NAME...       does NAME with the 1st, 2nd, 3rd... allocation
  *                               failing, until it succeeds without a failure
  *                               (/proc/PID/fail-nth); modabuse fail: the names
@@ -21,6 +23,7 @@
 #include <inttypes.h>
 #include <libmnl/libmnl.h>
 #include <linux/genetlink.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
@@ -706,6 +709,91 @@ static int slow(unsigned int seconds)
 	return wrong || !watched || !spoilt;
 }
 
+/* --- born */
+
+static int orders[2], reports[2];
+
+/* Of the PID that it is told, so that somebody else knows it before. */
+static void bear(void)
+{
+	pid_t pid;
+	char c;
+
+	while (read(orders[0], &pid, sizeof(pid)) == sizeof(pid)) {
+		struct clone_args args = { .exit_signal = SIGCHLD,
+					   .set_tid = (uintptr_t)&pid,
+					   .set_tid_size = 1 };
+
+		pid = syscall(SYS_clone3, &args, sizeof(args));
+		if (!pid)
+			for (;;)
+				pause();
+		if (pid > 0 && read(orders[0], &c, 1) == 1) {
+			kill(pid, SIGKILL);
+			waitpid(pid, NULL, 0);
+		}
+		if (write(reports[1], &pid, sizeof(pid)) != sizeof(pid))
+			break;
+	}
+	_exit(0);
+}
+
+static int born(unsigned long n)
+{
+	unsigned long first = 0, followed = 0, twice = 0, missing = 0;
+	struct vmaheap_stats stats = { 0 };
+	struct sock control, events;
+	pid_t parent, pid, next;
+	unsigned int gaps = 0;
+	int keep = 1;
+
+	need_sock(&control);
+	need_sock(&events);
+	setsockopt(events.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
+		   sizeof(keep));
+	if (pipe(orders) || pipe(reports))
+		die("pipe");
+	parent = child(bear);
+	if (ask(&control, VMAHEAP_CMD_WATCH, events.port, parent,
+		VMAHEAP_WATCH_FORK, NULL))
+		die("watch of the parent");
+	for (next = parent + 1; n; next++) {
+		unsigned int ends;
+		int err;
+
+		if (write(orders[1], &next, sizeof(next)) != sizeof(next))
+			die("pipe");
+		do
+			err = ask(&control, VMAHEAP_CMD_WATCH, events.port,
+				  next, 0, NULL);
+		while (err == -ESRCH);
+		if (write(orders[1], "", 1) != 1 ||
+		    read(reports[0], &pid, sizeof(pid)) != sizeof(pid))
+			die("pipe");
+		if (pid != next) { /* it was somebody else's */
+			fprintf(stderr, "clone3 with PID %d\n", next);
+			return 2;
+		}
+		first += !err;
+		followed += err == -EEXIST;
+		while (ask(&control, VMAHEAP_CMD_SYNC, events.port, 0, -1,
+			   NULL) == -EAGAIN)
+			;
+		ends = count_ends(events.fd, &gaps);
+		twice += ends > 1;
+		missing += !ends;
+		n--;
+	}
+	ask(&control, VMAHEAP_CMD_STATS, events.port, 0, -1,
+	    (uint64_t *)&stats);
+	printf("# %lu watched first, %lu followed first, %lu ended twice, %lu not, "
+	       "%u gaps, left: %u processes\n",
+	       first, followed, twice, missing, gaps, stats.processes - 1);
+	kill(parent, SIGKILL);
+	waitpid(parent, NULL, 0);
+	return !first || twice || missing || gaps || stats.processes != 1;
+}
+
 /* --- fail: one allocation after the other */
 
 static struct sock control, events;
@@ -981,6 +1069,8 @@ int main(int argc, char **argv)
 			       argv + 5, argc - 5);
 	if (argc == 4 && !strcmp(argv[1], "race"))
 		return race(atol(argv[2]), atol(argv[3]));
+	if (argc == 3 && !strcmp(argv[1], "born"))
+		return born(atol(argv[2]));
 	if (argc == 3 && !strcmp(argv[1], "slow"))
 		return slow(atoi(argv[2]));
 	return 2;
