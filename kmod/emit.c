@@ -187,6 +187,10 @@ void vh_lost(struct vh_session *ses, unsigned int what)
 	vh_tell_owed(ses);
 }
 
+/*
+ * ext4 gives the next file the number of one that was removed, and another
+ * generation; overlayfs has no generations, but another inode in memory.
+ */
 static struct vh_file file_id(const struct file *file)
 {
 	const struct inode *inode = file_user_inode(file);
@@ -195,6 +199,7 @@ static struct vh_file file_id(const struct file *file)
 		.ino = inode->i_ino,
 		.dev = MAJOR(inode->i_sb->s_dev) << 20 |
 		       MINOR(inode->i_sb->s_dev),
+		.mine = hash_ptr(inode, 32) ^ inode->i_generation,
 	};
 }
 
@@ -248,7 +253,8 @@ static bool tell_file(struct vh_session *ses, struct file *file)
 		id.ino ^ ((u64)id.dev << 32), ilog2(VH_FILES))];
 	const char *path = ERR_PTR(-ESRCH);
 
-	if (known->ino == id.ino && known->dev == id.dev)
+	if (known->ino == id.ino && known->dev == id.dev &&
+	    known->mine == id.mine)
 		return true;
 	if (IS_ENABLED(CONFIG_PREEMPT_RT)) {
 		park_file(ses, file);

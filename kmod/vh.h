@@ -126,9 +126,11 @@ struct vh_proc {
 #define VH_PARKED 64
 #define VH_LOST_MAX (VMAHEAP_LOST_FAULT + 1)
 
+/* An inode number comes again, for another file: mine tells one from the other. */
 struct vh_file {
 	u64 ino;
 	u32 dev;
+	u32 mine;
 };
 
 /*

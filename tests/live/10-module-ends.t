@@ -97,6 +97,29 @@ ok "events shows a fork, an exec and an exit" until_true 20 sh -c \
 like "$(cat "$tmp/events")" "mmap\(0x.*\): [0-9a-f]+-[0-9a-f]+ = .*[0-9a-f]+-[0-9a-f]+ r[-w][-x]p" "a change is told with its call and its VMAs"
 diag "$(grep -m 3 -E 'mmap|brk' "$tmp/events" | cut -c 1-300)"
 
+# ext4 gives the inode number of a file that is gone to the next one.
+dd if=/dev/zero of="$tmp/img" bs=1M count=16 status=none
+mkfs.ext4 -q "$tmp/img"
+mkdir "$tmp/ext4"
+modprobe loop
+mount -o loop "$tmp/img" "$tmp/ext4" || bail "no ext4"
+again() {
+	local i inos=
+	for i in 1 2 3; do
+		cp /bin/true "$tmp/ext4/$i"
+		inos+="$(stat -c %i "$tmp/ext4/$i") "
+		"$tmp/ext4/$i"
+		rm "$tmp/ext4/$i"
+	done
+	echo "$inos"
+}
+say "+$$"
+inos=$(again)
+say "-$$"
+is "$(xargs -n 1 <<<"$inos" | sort -u | wc -l)" 1 "three files, one after the other, have one inode number"
+is "$(sed -n "s,.* file .* $tmp/ext4/,,p" /proc/vmaheap/events | xargs)" "1 2 3" "and the path of each is told"
+umount "$tmp/ext4"
+
 python3 - "$tmp" <<'PY' >"$tmp/polled" 2>&1 &
 import os, select, sys
 f = os.open('/proc/vmaheap/events', os.O_RDONLY)
