@@ -55,6 +55,10 @@ static __always_inline bool maybe_vma(unsigned long vma)
 	return vh_maybe_watched(((struct vm_area_struct *)vma)->vm_mm);
 }
 
+/*
+ * process_madvise() comes here, too, up to 6.12; in 7.3 it does not (mm/madvise.c,
+ * vector_madvise), and what it calls has arguments that only that file knows.
+ */
 static __always_inline void on_do_madvise(unsigned long mm, unsigned long start,
 					  unsigned long len,
 					  unsigned long advice)

@@ -254,7 +254,10 @@ struct vmaheap_rec_task_exit {
 	__u32 __pad;
 };
 
-/* Told when the call is entered; one that fails has a FAILED record later. */
+/*
+ * Told when the call is entered; one that fails has a FAILED record later. What
+ * process_madvise() says is told by Linux 6.1 and 6.12, not by 5.10 nor 7.x.
+ */
 struct vmaheap_rec_madvise {
 	struct vmaheap_record rec;
 	__u64 addr;
