@@ -735,6 +735,8 @@ static int attach_mm(struct vh_proc *p, struct task_struct *leader, u64 *id)
 		*id = p->mm;
 	} else if (m) {
 		*id = m->id;
+		m->let_go =
+			false; /* it goes with exit_mmap() again, and says so */
 		if (p->flags & VMAHEAP_WATCH_FAULTS)
 			WRITE_ONCE(m->faults, true);
 		proc_join(p, m, &nobody, 0);

@@ -20,6 +20,28 @@ like "$said" 'verify: [1-9][0-9]* checks, [1-9][0-9]* VMAs compared, 0 mismatche
 like "$said" '^events: [1-9][0-9]* .* lost: 0,' "nothing lost"
 diag "$(grep -E '^(verify|events)' "$tmp/said")"
 
+# Watched again, after a vfork child was all that held its address space: it ends with its owner. (The
+# child waits in open(), before its exec.)
+mkfifo "$tmp/go" "$tmp/spawn"
+python3 - "$tmp" <<-'END' &
+	import os, sys
+	open(sys.argv[1] + "/go").read()
+	os.waitpid(os.posix_spawn("/bin/true", ["true"], {}, file_actions=[
+		(os.POSIX_SPAWN_OPEN, 0, sys.argv[1] + "/spawn", os.O_RDONLY, 0)]), 0)
+END
+owner=$!
+events() { grep -a " $1" /proc/vmaheap/events; }
+say() { echo "$1" >/proc/vmaheap/watched; }
+ok "+PID" say "+$owner"
+: >"$tmp/go"
+ok "its vfork child joins" until_true 20 events 'process [0-9]* joins'
+ok "-PID and +PID" eval 'say "-$owner" && say "+$owner"'
+: >"$tmp/spawn"
+ok "it ends" wait $owner
+ok "and its end is told" until_true 10 events "$owner/$owner exit status 0x0"
+space=$(sed -n "s/.* \(mm[0-9]*\) new: attach, process $owner .*/\1/p" /proc/vmaheap/events)
+ok "with that of its address space" events "$space .*gone"
+
 ok "disarms the hooks" until_true 20 zero "hooks armed"
 ok "unloads" rmmod vmaheap
 is "$(dmesg | grep -cE 'BUG|WARNING|Oops')" 0 "the kernel has nothing to complain of"
