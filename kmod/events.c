@@ -21,8 +21,8 @@
 
 #include "vh.h"
 
-#define TEXT \
-	8192 /* the longest line: 64 VMAs at 32 characters, or an escaped path */
+/* The longest line: a path of which each character is escaped, and its head. */
+#define TEXT (2 * PATH_MAX + 128)
 #define RECORD 8192 /* the longest record: FILE, a path and a header */
 
 DECLARE_WAIT_QUEUE_HEAD(vh_events_wait);

@@ -120,6 +120,26 @@ is "$(xargs -n 1 <<<"$inos" | sort -u | wc -l)" 1 "three files, one after the ot
 is "$(sed -n "s,.* file .* $tmp/ext4/,,p" /proc/vmaheap/events | xargs)" "1 2 3" "and the path of each is told"
 umount "$tmp/ext4"
 
+# The longest path that can be told, all of it escaped.
+python3 - <<'PY'
+import mmap, os
+os.mkdir('/n')
+os.chdir('/n')
+left = 4095 - len('/n')
+while left > 1:
+    name = '\n' * min(left - 1, 255)
+    left -= len(name) + 1
+    if left > 1:
+        os.mkdir(name)
+        os.chdir(name)
+f = os.open(name, os.O_RDWR | os.O_CREAT)
+os.truncate(f, 4096)
+open('/proc/vmaheap/watched', 'w').write('+%d' % os.getpid())
+mmap.mmap(f, 4096)
+PY
+like "$(grep -a ' file .*\\n\\n' /proc/vmaheap/events | wc -c)" '^[89][0-9][0-9][0-9]$' "a path of newlines is told"
+unlike "$(grep -a ' file .*\\n\\n' /proc/vmaheap/events)" ' file .*mm[0-9]+ [0-9]+/[0-9]+ ' "and the next record on a line of its own"
+
 python3 - "$tmp" <<'PY' >"$tmp/polled" 2>&1 &
 import os, select, sys
 f = os.open('/proc/vmaheap/events', os.O_RDONLY)
