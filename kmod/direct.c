@@ -26,6 +26,8 @@
  * the function that a stub has called. rcu_tasks waits for the former, the count
  * of calls in flight for the latter.
  */
+#define pr_fmt(fmt) KBUILD_MODNAME ": " fmt
+
 #include <linux/delay.h>
 #include <linux/ftrace.h>
 #include <linux/linkage.h>
@@ -204,16 +206,25 @@ void vh_direct_disarm(struct vh_direct *d)
 
 /*
  * After the last disarm, which has waited for those who were on their way in:
- * first those who are inside, then those on their way out. What is called by way
- * of vh_call_stub sleeps no longer than for memory and files. A module that never
+ * first those who are inside, then those on their way out. Mostly those sleep for
+ * memory, files and the mmap_lock. But whoever has a userfaultfd told of what is
+ * unmapped or moved waits there until it is read (fs/userfaultfd.c 6.1,
+ * userfaultfd_unmap_complete), and must be killed if it never is: what it would
+ * return to is here, so there is nothing to do but to say so. A module that never
  * watched anything need not wait.
  */
 void vh_direct_exit(void)
 {
+	unsigned int tries = 0;
+
 	if (!ever_armed)
 		return;
-	while (nr_in_flight())
+	while (nr_in_flight()) {
 		msleep(20);
+		if (++tries == 250)
+			pr_notice(
+				"unloading waits for a system call of a process that was watched: /proc/PID/stack of it has vh_call_stub\n");
+	}
 	synchronize_rcu_tasks();
 }
 

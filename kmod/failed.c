@@ -6,7 +6,7 @@
  * The functions of the 64-bit table are probed at their return; a process that
  * is not watched pays for the probe of its entry, so the common ones have the
  * cheaper kind (direct.c) where it can be had. Those that may wait for long, for
- * whoever serves a userfaultfd, have not. A call that could not be probed is
+ * a page that whoever serves a userfaultfd brings, have not. A call that could not be probed is
  * missing in the counts and nowhere else, so it is no reason to refuse a watch;
  * the status says how many are.
  *

@@ -40,6 +40,40 @@ ok "nothing is left watched" until_true 30 zero "hooks armed"
 exec 8>&-
 wait $server
 
+# --- a call that does not return, while the module is to go
+
+mkfifo "$tmp/unmap"
+python3 - "$tmp/unmap" >"$tmp/uffd" <<'PY' &
+import ctypes, fcntl, mmap, struct, sys
+libc = ctypes.CDLL(None)
+libc.mmap.restype = ctypes.c_void_p
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+fd = libc.syscall(323, 0)
+fcntl.ioctl(fd, 0xc018aa3f, struct.pack('QQQ', 0xaa, 1 << 6, 0)) # UFFDIO_API: UFFD_FEATURE_EVENT_UNMAP
+at = libc.mmap(None, ctypes.c_size_t(65536), 3, 0x22, -1, ctypes.c_long(0))
+fcntl.ioctl(fd, 0xc020aa00, struct.pack('QQQQ', at, 65536, 1, 0)) # UFFDIO_REGISTER: missing pages
+print('ready', flush=True)
+open(sys.argv[1]).read()
+libc.munmap(at, 4096) # of which nobody reads
+PY
+target=$!
+ok "a process has a userfaultfd" until_true 60 grep -q ready "$tmp/uffd"
+ok "it is watched" sh -c "echo +$target >/proc/vmaheap/watched"
+: >"$tmp/unmap"
+ok "its munmap() waits for the reader of that" until_true 60 grep -q userfaultfd /proc/$target/stack
+if grep -q vh_call_stub /proc/$target/stack; then
+	rmmod vmaheap &
+	remover=$!
+	says() { dmesg | grep -q 'vmaheap: unloading waits for a system call'; }
+	ok "the module cannot go, and says so" until_true 30 says
+	{ kill -9 $target; wait $target; } 2>/dev/null
+	ok "when the call has ended it goes" wait $remover
+else
+	ok "the module goes" rmmod vmaheap
+	{ kill -9 $target; wait $target; } 2>/dev/null
+fi
+load buffer_kib=64
+
 # --- a reader that does not read, while the watched fork
 
 mms() { awk '$1 == "mm_struct" { print $2 }' /proc/slabinfo; }
