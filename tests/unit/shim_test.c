@@ -816,6 +816,24 @@ static void test_fork(void **state)
 	run_free(&run);
 }
 
+/* What the child calls is not known, but that is; and its parent is heard. */
+static void test_vfork_first(void **state)
+{
+	struct setup how = { 0 };
+	struct run run = { 0 };
+	struct verdict v;
+
+	(void)state;
+	victim_run(&run, &how, "alloc_fork", "vfork-first");
+	assert_int_equal(run.status, 0);
+	v = judge(&run.tapes, run.pid, 0, UINT64_MAX);
+	assert_int_equal(v.allocs, 30);
+	assert_int_equal(v.frees, 30);
+	assert_int_equal(run.lost, 6);
+	assert_int_equal(run.totals.rings, 1);
+	run_free(&run);
+}
+
 /* A program behaves the same under the shim, and its events add up. */
 static void same(char *const argv[], bool judge_it)
 {
@@ -911,6 +929,7 @@ int main(void)
 		cmocka_unit_test(test_not_wanted),
 		cmocka_unit_test(test_not_mapped),
 		cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_vfork_first),
 		cmocka_unit_test(test_programs),
 	};
 

@@ -109,12 +109,29 @@ static void spawn(char *self)
 	reap(pid);
 }
 
+/* The first who allocates is a vfork child. */
+static int vfork_first(void)
+{
+	pid_t pid = vfork();
+
+	if (!pid) {
+		some(3);
+		_exit(0);
+	}
+	reap(pid);
+	some(30);
+	tell("main");
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	pthread_t t;
 	pid_t pid;
 	void *p;
 
+	if (argc > 1 && !strcmp(argv[1], "vfork-first"))
+		return vfork_first();
 	wait_for_start();
 	p = get(1000);
 	if (argc > 1) {

@@ -60,6 +60,7 @@ struct exit_key exit_key;
 bool shim_guarded; /* forked copies are as well */
 static struct process *process;
 static char sock_path[108];
+static uint32_t started_pid; /* the process that has loaded us; 0: not known */
 static int
 	missing; /* -errno: as slot_missing() was told, here or before a fork */
 static int no_ring; /* -errno: why the last one that was asked for was not had */
@@ -207,14 +208,16 @@ static int slot_link(struct slot *s)
 
 /*
  * In a vfork child this is the parent's memory, but a ring that the child asked
- * for would be the child's, and vanish with it.
+ * for would be the child's, and vanish with it. (Of a
+ * forked copy the first one that asks is taken for the process.)
  */
 static bool is_own_process(void)
 {
 	uint32_t pid = sys_getpid();
 
 	if (!process->pid)
-		process->pid = pid;
+		process->pid = process->flags && started_pid ? started_pid :
+							       pid;
 	return process->pid == pid;
 }
 
@@ -621,6 +624,12 @@ void slot_guard(void)
 	/* (A vfork child has its parent's memory, and a filter of its own.) */
 	if (slot_active() && is_own_process())
 		shim_guarded = true;
+}
+
+/* The injected shim has no constructors. */
+__attribute__((constructor)) static void process_start(void)
+{
+	started_pid = sys_getpid();
 }
 
 /*
