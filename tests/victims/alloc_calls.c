@@ -91,6 +91,7 @@ static void again(void)
 
 static void aligned(void)
 {
+	volatile size_t most = SIZE_MAX; /* no power of two follows it */
 	void *p, *keep = NULL;
 
 	p = memalign(64, 100);
@@ -102,6 +103,8 @@ static void aligned(void)
 	p = aligned_alloc(4096, 8192);
 	TELL("aligned_alloc", "return", p, 8192, 4096);
 	give(p);
+	p = aligned_alloc(most, 5);
+	TELL("aligned_alloc", "return", p, 5, 1ul << 63);
 	if (posix_memalign(&keep, 256, 1000))
 		abort();
 	TELL("posix_memalign", "return", keep, 1000, 256);

@@ -154,9 +154,14 @@ INLINE uint64_t total(size_t nmemb, size_t size)
 	return __builtin_mul_overflow(nmemb, size, &bytes) ? UINT64_MAX : bytes;
 }
 
-/* Of what is no power of two the next one, as glibc takes it (malloc/malloc.c). */
+/*
+ * Of what is no power of two the next one, as glibc takes it (malloc/malloc.c). What
+ * none follows fails, and a word can say no more.
+ */
 static unsigned int log2_up(size_t align)
 {
+	if (align > 1ull << 63)
+		return 63;
 	return align > 1 ? 64 - (unsigned int)__builtin_clzll(align - 1) : 0;
 }
 
