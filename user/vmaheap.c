@@ -632,6 +632,7 @@ int main(int argc, char **argv)
 	bool no_pager = argc > 1 && !strcmp(argv[1], "--no-pager");
 	size_t i;
 
+	client_begin();
 	argc -= no_pager;
 	argv += no_pager;
 	if (argc < 2)

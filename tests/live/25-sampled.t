@@ -138,6 +138,23 @@ wait $!
 is $? 137 "killed: its status"
 like "$(cat live.err)" 'lost: 0$' "killed: nothing lost"
 
+# --- odd things that it may inherit
+ignoring() { perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' -- "$@"; }
+exits 3 "SIGCHLD ignored: the target's exit status" ignoring vmaheap record --kernel=none -o ignored -- sh -c 'exit 3'
+is "$(ignoring vmaheap record --kernel=none -o ignored2 -- grep SigIgn /proc/self/status 2>err)" \
+	"$(ignoring grep SigIgn /proc/self/status)" "which ignores it, too"
+"$tmp/bin/churn" 1 100 >churn.out &
+pid=$!
+until_true 30 grep -q running churn.out || bail "the victim does not run"
+vmaheap attach --kernel=none -o closed -p $pid <&- >&- 2>&- &
+job=$!
+ok "no standard descriptor: it attaches" until_true 30 vmaheap maps -p $pid
+kill -INT $job
+wait $job
+is $? 0 "until ^C"
+kill -9 $pid
+exits 125 "an answer that nobody gets" sh -c 'vmaheap maps small >&-'
+
 # --- as root, with uprobes
 vmaheap record --kernel=none --alloc=uprobe -o probed -- "$tmp/bin/small" >probed.truth 2>probed.err
 is $? 0 "uprobes without the module: exit status"

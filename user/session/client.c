@@ -49,6 +49,27 @@ struct run {
 	unsigned int dumps;
 };
 
+/* As we were given it, for the target. */
+static struct sigaction sigchld;
+
+/*
+ * Where a standard descriptor is closed the next one that is opened, a connection to the
+ * daemon, say, would get what is said: now nobody can write to it, as before. Where
+ * SIGCHLD is ignored no child's status is to be had (wait(2)).
+ */
+void client_begin(void)
+{
+	const struct sigaction as_usual = { .sa_handler = SIG_DFL };
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+	sigaction(SIGCHLD, &as_usual, &sigchld);
+}
+
 int client_beside(const char *name, char *path, size_t size)
 {
 	static const char *const places[] = { "", "../lib/vmaheap/" };
@@ -458,6 +479,7 @@ static void child_main(struct run *r, int go, int exec_error)
 		_exit(STATUS_FAILED); /* no session: the parent has said why */
 	if (!strcmp(r->alloc, "shim") && !r->opaque)
 		preload(sock);
+	sigaction(SIGCHLD, &sigchld, NULL);
 	execvp(r->o->argv[0], r->o->argv);
 	err = errno;
 	if (write(exec_error, &err, sizeof(err)) < 0)

@@ -36,6 +36,9 @@ struct record_opts {
 		triggers; /* as trigger_parse() knows them, with ',' between; NULL: none */
 };
 
+/* Before anything else: what we have inherited may be odd. */
+void client_begin(void);
+
 /* Both return the exit status of the command. */
 int client_record(const struct record_opts *o);
 int client_attach(const struct record_opts *o);
