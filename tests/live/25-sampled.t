@@ -139,6 +139,9 @@ is $? 137 "killed: its status"
 like "$(cat live.err)" 'lost: 0$' "killed: nothing lost"
 
 # --- odd things that it may inherit
+rm -rf /run/vmaheap
+(umask 077 && vmaheap record --kernel=none -o masked -- true) 2>err
+is "$(stat -c %a /run/vmaheap)" 711 "whatever the umask, other users' targets get at their socket"
 ignoring() { perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' -- "$@"; }
 exits 3 "SIGCHLD ignored: the target's exit status" ignoring vmaheap record --kernel=none -o ignored -- sh -c 'exit 3'
 is "$(ignoring vmaheap record --kernel=none -o ignored2 -- grep SigIgn /proc/self/status 2>err)" \

@@ -27,7 +27,9 @@ const char *wire_dir(void)
 		snprintf(dir, sizeof(dir), "%s/vmaheap", run);
 	else
 		snprintf(dir, sizeof(dir), "/tmp/vmaheap-%u", geteuid());
-	mkdir(dir, 0711); /* the shim of another user's process must get in */
+	/* The shim of another user's process must get in, whatever our umask is. */
+	if (!mkdir(dir, 0711))
+		chmod(dir, 0711);
 	return dir;
 }
 
