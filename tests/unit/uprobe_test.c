@@ -3,6 +3,7 @@
  * The uprobe source on running victims. Where BPF is not allowed the tests say
  * so and pass; the live tests run them as root.
  */
+#include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -370,6 +372,46 @@ static void copy(const char *victim, const char *to)
 	close(out);
 }
 
+/* Its first table of symbols has a terabyte now, which it need not have on disk. */
+static void inflate(const char *path)
+{
+	const uint64_t bytes = 24ull << 36;
+	int fd = open(path, O_RDWR | O_CLOEXEC);
+	Elf64_Ehdr e;
+	Elf64_Shdr sh;
+	size_t i, at = 0;
+
+	assert_int_equal(pread(fd, &e, sizeof(e), 0), sizeof(e));
+	for (i = 0, sh.sh_type = 0; i < e.e_shnum && sh.sh_type != SHT_SYMTAB;
+	     i++) {
+		at = e.e_shoff + i * sizeof(sh);
+		assert_int_equal(pread(fd, &sh, sizeof(sh), (off_t)at),
+				 sizeof(sh));
+	}
+	assert_int_equal(sh.sh_type, SHT_SYMTAB);
+	sh.sh_size = bytes;
+	assert_int_equal(pwrite(fd, &sh, sizeof(sh), (off_t)at), sizeof(sh));
+	assert_int_equal(ftruncate(fd, (off_t)(sh.sh_offset + bytes)), 0);
+	close(fd);
+}
+
+/* Others are watched meanwhile. */
+static void test_endless(void **state)
+{
+	int fd = memfd_create("endless", MFD_CLOEXEC);
+	struct allocator a;
+	char path[32];
+
+	(void)state;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	copy("alloc_ops-static", path);
+	assert_int_equal(allocator_read(path, &a), 0);
+	inflate(path);
+	assert_int_equal(allocator_read(path, &a), -ENOENT);
+	assert_true(a.is_static);
+	close(fd);
+}
+
 /* Of the program as it starts. */
 static struct allocator allocator_in(const char *path)
 {
@@ -418,9 +460,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),	cmocka_unit_test(test_read),
-		cmocka_unit_test(test_changed), cmocka_unit_test(test_nobody),
-		cmocka_unit_test(test_calls),	cmocka_unit_test(test_threads),
-		cmocka_unit_test(test_churn),	cmocka_unit_test(test_fork),
+		cmocka_unit_test(test_endless), cmocka_unit_test(test_changed),
+		cmocka_unit_test(test_nobody),	cmocka_unit_test(test_calls),
+		cmocka_unit_test(test_threads), cmocka_unit_test(test_churn),
+		cmocka_unit_test(test_fork),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

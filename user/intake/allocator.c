@@ -150,6 +150,14 @@ static const struct {
 };
 #define MARKS (sizeof(marks) / sizeof(marks[0]))
 
+/*
+ * Bytes of symbols and their names that are read of a file; of what has more nothing
+ * is. A browser's, with all of its symbols, has a quarter of it. The file is the
+ * target's: it may be sparse, so that terabytes cost it nothing, and it may become
+ * shorter as we read, so it is not mapped.
+ */
+#define TABLES_MAX (512u << 20)
+
 /* What was found in one file. */
 struct symbols {
 	struct {
@@ -297,17 +305,36 @@ static void read_symbols(Elf *elf, Elf_Scn *scn, const GElf_Shdr *sh,
 				    found);
 }
 
+/* Of a table and its strings; more than TABLES_MAX: too many. */
+static uint64_t table_bytes(Elf *elf, const GElf_Shdr *sh)
+{
+	GElf_Shdr strings;
+
+	if (sh->sh_size > TABLES_MAX ||
+	    !gelf_getshdr(elf_getscn(elf, sh->sh_link), &strings) ||
+	    strings.sh_size > TABLES_MAX)
+		return UINT64_MAX;
+	return sh->sh_size + strings.sh_size;
+}
+
 /* A library's functions are found by others only if they are in its .dynsym. */
 static void read_tables(Elf *elf, bool is_exe, struct symbols *found)
 {
+	uint64_t left = TABLES_MAX, bytes;
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
 
-	while ((scn = elf_nextscn(elf, scn)))
-		if (gelf_getshdr(scn, &sh) &&
-		    (sh.sh_type == SHT_DYNSYM ||
-		     (is_exe && sh.sh_type == SHT_SYMTAB)))
-			read_symbols(elf, scn, &sh, found);
+	while ((scn = elf_nextscn(elf, scn))) {
+		if (!gelf_getshdr(scn, &sh) ||
+		    (sh.sh_type != SHT_DYNSYM &&
+		     !(is_exe && sh.sh_type == SHT_SYMTAB)))
+			continue;
+		bytes = table_bytes(elf, &sh);
+		if (bytes > left)
+			continue;
+		left -= bytes;
+		read_symbols(elf, scn, &sh, found);
+	}
 }
 
 /* A free of NULL is no event. */
@@ -331,7 +358,7 @@ static bool read_linker(Elf *elf, char *path)
 	for (i = 0; i < nr; i++) {
 		if (!gelf_getphdr(elf, (int)i, &ph) || ph.p_type != PT_INTERP)
 			continue;
-		if (!path)
+		if (!path || ph.p_filesz > PATH_MAX)
 			return true;
 		data = elf_getdata_rawchunk(elf, (int64_t)ph.p_offset,
 					    ph.p_filesz, ELF_T_BYTE);
@@ -342,12 +369,15 @@ static bool read_linker(Elf *elf, char *path)
 	return false;
 }
 
+/* (No program has so many sections or segments that the header cannot say it.) */
 static bool is_for_us(Elf *elf)
 {
 	GElf_Ehdr eh;
 
 	return elf && elf_kind(elf) == ELF_K_ELF && gelf_getehdr(elf, &eh) &&
-	       eh.e_machine == EM_X86_64 && eh.e_ident[EI_CLASS] == ELFCLASS64;
+	       eh.e_machine == EM_X86_64 &&
+	       eh.e_ident[EI_CLASS] == ELFCLASS64 &&
+	       (eh.e_shnum || !eh.e_shoff) && eh.e_phnum != PN_XNUM;
 }
 
 static void find_probes(int fd, struct symbols *found)
@@ -369,7 +399,7 @@ static void read_file(int fd, bool is_exe, struct symbols *found, char *linker)
 
 	*found = (struct symbols){ .mark = MARKS, .err = -EINVAL };
 	elf_version(EV_CURRENT);
-	elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
+	elf = elf_begin(fd, ELF_C_READ, NULL);
 	if (elf && elf_kind(elf) == ELF_K_ELF)
 		found->err = -ENOEXEC;
 	if (is_for_us(elf)) {
