@@ -286,6 +286,88 @@ static void test_nothing_known(void **state)
 	end_world(&w);
 }
 
+/* --- a file that has no build id */
+
+/* Ourselves, but for that. */
+static void copy_without_id(const char *path, struct stat *st)
+{
+	char *name, buf[65536];
+	int in = open("/proc/self/exe", O_RDONLY);
+	int out = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+	uint8_t id[BUILD_ID_BYTES];
+	bool first = true;
+	ssize_t n;
+
+	while ((n = read(in, buf, sizeof(buf))) > 0) {
+		/* The note lies among the first pages: 20 bytes, of type 3. */
+		name = first ? memmem(buf, (size_t)n, "\x14\0\0\0\x03\0\0\0GNU",
+				      12) :
+			       NULL;
+		if (name)
+			name[8] = 'X';
+		first = false;
+		assert_int_equal(write(out, buf, (size_t)n), n);
+	}
+	close(in);
+	close(out);
+	out = open(path, O_RDONLY);
+	assert_int_equal(build_id_read(out, id), 0);
+	assert_int_equal(fstat(out, st), 0);
+	close(out);
+}
+
+static void tell_no_build_id(struct world *w, uint64_t ino)
+{
+	struct event ev = { .kind = EV_BUILD_ID };
+
+	ev.build_id.dev = DEV;
+	ev.build_id.ino = ino;
+	ev.build_id.bytes = (const uint8_t *)"";
+	apply(w->m, &ev);
+}
+
+/* One was at this path when it was mapped, another is there now. */
+static void test_no_build_id(void **state)
+{
+	static const struct symbols_opts all = { .full = true };
+	char path[64], dir[32] = "/tmp/vmaheap-noid.XXXXXX";
+	uint64_t at = (uint64_t)(uintptr_t)local_function, size;
+	struct world w = myself();
+	struct vma_desc vmas[2];
+	struct stat st;
+	int i;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/symbol_test", dir);
+	copy_without_id(path, &st);
+	vmas[0] = vmas[1] = vma_map_find(w.s->vmas, at)->d;
+	size = vmas[0].end - vmas[0].start;
+	at -= vmas[0].start;
+	end_world(&w);
+	for (i = 0; i < 2; i++) {
+		vmas[i].start = (uint64_t)(i + 1) << 32;
+		vmas[i].end = vmas[i].start + size;
+		vmas[i].ino = st.st_ino + !i;
+	}
+	for (i = 0; i < 2; i++) {
+		options = i ? &all : NULL;
+		w = world_of(vmas, 2);
+		name_file(&w, st.st_ino + 1, path);
+		name_file(&w, st.st_ino, path);
+		tell_no_build_id(&w, st.st_ino + 1);
+		tell_no_build_id(&w, st.st_ino);
+		assert_null(symbols_find(w.sy, w.m, w.s, vmas[0].start + at)
+				    .function);
+		assert_string_equal(name(&w, vmas[1].start + at, 0),
+				    "local_function+0x0 (symbol_test)");
+		end_world(&w);
+	}
+	options = NULL;
+	unlink(path);
+	rmdir(dir);
+}
+
 /* --- what a trace has kept of a file */
 
 /* DIR/.symbols. and our own build id. */
@@ -500,6 +582,7 @@ int main(void)
 		cmocka_unit_test(test_other_build),
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_nothing_known),
+		cmocka_unit_test(test_no_build_id),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_nothing_to_keep),
 		cmocka_unit_test(test_odd_files),

@@ -210,9 +210,12 @@ static bool is_same(const struct symbols *sy, const struct object *ob, Elf *elf,
 	char hex[HEX];
 
 	build_id(elf, hex);
-	if (knows_build_id(ob))
+	if (knows_build_id(ob) && (*hex || *ob->hex))
 		return !strcmp(hex, ob->hex);
-	return !sy->full || st->st_ino == ob->ino;
+	/* It has none. Below symfs no inode is what it was. */
+	if (knows_build_id(ob) && sy->symfs)
+		return true;
+	return !(knows_build_id(ob) || sy->full) || st->st_ino == ob->ino;
 }
 
 /* DWARF and, with it, debuginfod: what libdw finds of the file at `path`. */
@@ -451,7 +454,7 @@ static struct object *get_object(struct symbols *sy, const struct model *m,
 				 const struct vma_desc *d)
 {
 	const struct file_name *f = model_file(m, d->dev, d->ino);
-	char key[HEX + 4200];
+	char key[HEX + 4240];
 	struct object like = {
 		.key = key, .file = f, .ino = d->ino, .pid = s->owner
 	};
@@ -461,8 +464,8 @@ static struct object *get_object(struct symbols *sy, const struct model *m,
 		return NULL;
 	for (i = 0; i < f->build_id_len; i++)
 		sprintf(like.hex + 2 * i, "%02x", f->build_id[i]);
-	snprintf(key, sizeof(key), "%d%s %s", f->has_build_id, like.hex,
-		 f->path);
+	snprintf(key, sizeof(key), "%d%s %" PRIu64 " %s", f->has_build_id,
+		 like.hex, *like.hex ? 0 : d->ino, f->path);
 	like.path = f->path;
 	return find_object(sy, &like);
 }

@@ -29,7 +29,8 @@ struct symbols_opts {
 	 * With what only the person who asks may risk, for the files are the target's:
 	 * inlined functions (DWARF), names demangled, debuginfod when
 	 * $DEBUGINFOD_URLS says so. And a file whose build id is not known must have
-	 * the inode that was mapped.
+	 * the inode that was mapped, as one that is known to have none must in any case,
+	 * but below symfs.
 	 */
 	bool full;
 };
