@@ -49,6 +49,11 @@ done
 is "$(for i in 1 2 3 4 5; do vmaheap report --json true$i | jq -r '.spaces[0].comm'; done | sort | uniq -c | xargs)" "5 true" \
 	"a program that ends at once is there all the same"
 
+as_nobody vmaheap record --kernel=none -f -o trues -- sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do /bin/true; done; exit 0' 2>true.err
+is "$(vmaheap report --json trues | jq -c '[.spaces[] | [.comm, .cause]] | unique')" '[["sh","exec"],["true","exec"]]' \
+	"so are its children"
+is "$(vmaheap report --json trues | jq -c '.spaces | length')" 13 "each of them"
+
 # --- threads: all that they did
 as_nobody vmaheap record --kernel=none -o threads -- alloc_threads 20000 >threads.truth 2>threads.err
 is $? 0 "threads: exit status"

@@ -830,6 +830,16 @@ int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd)
 	return err;
 }
 
+void sampled_meet(struct sampled *k, uint32_t tgid)
+{
+	struct target *t = find(k, tgid);
+
+	if (t)
+		check(k, t);
+	else
+		find_child(k, tgid, 0);
+}
+
 /* A pidfd of the first that has our environment; -1. */
 static int find_expected(const struct sampled *k)
 {

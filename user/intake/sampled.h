@@ -54,6 +54,8 @@ int sampled_watch(struct sampled *k, uint32_t pid, bool on_exec);
  * stamp page, which stays ours. 0 or -ESRCH, -ENOMEM.
  */
 int sampled_admit(struct sampled *k, uint32_t tgid, bool fresh, int *stamp_fd);
+/* Process tgid, which may be admitted, is about to exit: before that it is told of. */
+void sampled_meet(struct sampled *k, uint32_t tgid);
 /*
  * Is there a process that may be told of yet: a child that has not called exec, or one to
  * follow that we do not know, as a daemon's parents have exited between two ticks? That one

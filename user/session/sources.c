@@ -233,6 +233,9 @@ static void on_bye(void *ctx, uint32_t tgid)
 {
 	struct session *s = ctx;
 
+	/* It has allocated nothing, and is gone before the next look for children. */
+	if (s->sampled)
+		sampled_meet(s->sampled, tgid);
 	if (!session_process_find(s, tgid) || s->kernel_gone)
 		return;
 	session_refresh(s, tgid);
