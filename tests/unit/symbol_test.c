@@ -368,6 +368,54 @@ static void test_no_build_id(void **state)
 	rmdir(dir);
 }
 
+/* Its table of symbols has 400 MB now, nearly all of it a hole. */
+static void inflate(const char *path)
+{
+	const uint64_t bytes = 24 << 24;
+	int fd = open(path, O_RDWR);
+	Elf64_Ehdr e;
+	Elf64_Shdr sh = { .sh_type = SHT_NULL };
+	off_t at = 0;
+
+	assert_int_equal(pread(fd, &e, sizeof(e), 0), sizeof(e));
+	for (int i = 0; i < e.e_shnum && sh.sh_type != SHT_SYMTAB; i++) {
+		at = (off_t)e.e_shoff + i * (off_t)sizeof(sh);
+		assert_int_equal(pread(fd, &sh, sizeof(sh), at), sizeof(sh));
+	}
+	assert_int_equal(sh.sh_type, SHT_SYMTAB);
+	sh.sh_size = bytes;
+	assert_int_equal(pwrite(fd, &sh, sizeof(sh), at), sizeof(sh));
+	assert_int_equal(ftruncate(fd, (off_t)(sh.sh_offset + bytes)), 0);
+	close(fd);
+}
+
+/* A daemon, which others wait for, does not read it. */
+static void test_hole(void **state)
+{
+	char path[64], dir[32] = "/tmp/vmaheap-hole.XXXXXX";
+	uint64_t at = (uint64_t)(uintptr_t)local_function;
+	struct world w = myself();
+	struct stat st;
+	uint64_t ino = 1;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	snprintf(path, sizeof(path), "%s/symbol_test", dir);
+	copy_without_id(path, &st);
+	while (!strstr(model_path(w.m, DEV, ino), "/symbol_test"))
+		ino++;
+	name_file(&w, ino, path);
+	assert_non_null(symbols_find(w.sy, w.m, w.s, at).function);
+	end_world(&w);
+	inflate(path);
+	w = myself();
+	name_file(&w, ino, path);
+	assert_null(symbols_find(w.sy, w.m, w.s, at).function);
+	end_world(&w);
+	unlink(path);
+	rmdir(dir);
+}
+
 /* --- what a trace has kept of a file */
 
 /* DIR/.symbols. and our own build id. */
@@ -583,6 +631,7 @@ int main(void)
 		cmocka_unit_test(test_library),
 		cmocka_unit_test(test_nothing_known),
 		cmocka_unit_test(test_no_build_id),
+		cmocka_unit_test(test_hole),
 		cmocka_unit_test(test_kept),
 		cmocka_unit_test(test_nothing_to_keep),
 		cmocka_unit_test(test_odd_files),

@@ -28,6 +28,12 @@
 #define NESTED_MAX 16
 #define INLINED_MAX 32
 #define HEX (2 * BUILD_ID_MAX + 1)
+/*
+ * So many bytes of notes, and of symbols and their names where others wait for us (not
+ * `full`), are read of a file: it is the target's, and gigabytes of it may be a hole.
+ */
+#define NOTES_MAX (1u << 20)
+#define TABLES_MAX (256u << 20)
 
 struct function {
 	uint64_t start, size; /* size 0: up to the next one (assembly) */
@@ -117,15 +123,34 @@ static void read_table(struct object *ob, Elf *elf, Elf_Scn *scn,
 	}
 }
 
-static void read_tables(struct object *ob, Elf *elf)
+/* Of a table and its names; more than TABLES_MAX: too many. */
+static uint64_t table_bytes(Elf *elf, const GElf_Shdr *sh)
 {
+	GElf_Shdr names;
+
+	if (sh->sh_size > TABLES_MAX ||
+	    !gelf_getshdr(elf_getscn(elf, sh->sh_link), &names) ||
+	    names.sh_size > TABLES_MAX)
+		return UINT64_MAX;
+	return sh->sh_size + names.sh_size;
+}
+
+static void read_tables(const struct symbols *sy, struct object *ob, Elf *elf)
+{
+	uint64_t left = TABLES_MAX, bytes;
 	Elf_Scn *scn = NULL;
 	GElf_Shdr sh;
 
-	while ((scn = elf_nextscn(elf, scn)))
-		if (gelf_getshdr(scn, &sh) &&
-		    (sh.sh_type == SHT_SYMTAB || sh.sh_type == SHT_DYNSYM))
-			read_table(ob, elf, scn, &sh);
+	while ((scn = elf_nextscn(elf, scn))) {
+		if (!gelf_getshdr(scn, &sh) ||
+		    (sh.sh_type != SHT_SYMTAB && sh.sh_type != SHT_DYNSYM))
+			continue;
+		bytes = sy->full ? 0 : table_bytes(elf, &sh);
+		if (bytes > left)
+			continue;
+		left -= bytes;
+		read_table(ob, elf, scn, &sh);
+	}
 }
 
 static void read_segments(struct object *ob, Elf *elf)
@@ -172,7 +197,8 @@ static bool build_id(Elf *elf, char hex[HEX])
 
 	hex[0] = 0;
 	while ((scn = elf_nextscn(elf, scn))) {
-		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_NOTE)
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_NOTE ||
+		    sh.sh_size > NOTES_MAX)
 			continue;
 		data = elf_getdata(scn, NULL);
 		if (data && note_build_id(data, hex))
@@ -265,7 +291,7 @@ static bool read_file(const struct symbols *sy, struct object *ob,
 	if (same) {
 		if (!ob->nr_segments)
 			read_segments(ob, elf);
-		read_tables(ob, elf);
+		read_tables(sy, ob, elf);
 		if (!ob->hex[0])
 			build_id(elf, ob->hex);
 		if (sy->full)
