@@ -125,6 +125,27 @@ until_true 20 kept packed
 end "packed"
 like "$(named packed)" ' <(burst|allocate)\+0x[0-9a-f]+ \(mine[^)]*\)\)?>' "packed: functions have names"
 
+# --- a daemon that stays, and a program that says nothing of its build and is built anew
+objcopy --remove-section=.note.gnu.build-id "$build/tests/victims/churn" thread
+objcopy --redefine-sym thread=another thread another
+"$build/vmaheapd" &
+daemon=$!
+until_true 10 test -S /run/vmaheap/vmaheapd.sock || bail "no daemon"
+touch built
+chmod 755 built
+for name in thread another; do
+	cat $name >built
+	vmaheap record --kernel=none -o built-$name -- ./built 1 100 >out 2>err &
+	job=$!
+	until_true 30 grep -q running out || bail "the victim does not run: $(cat err)"
+	pid=$(sed -n 's/^running //p' out)
+	like "$(vmaheap report --stacks -p "$pid")" " $name\+0x[0-9a-f]+ \(built" "a daemon: '$name' is its own name"
+	kill -9 "$pid"
+	wait $job
+done
+kill $daemon
+wait $daemon
+
 # --- of whom the kernel lets into less of /proc
 cp /usr/bin/perl mine
 chmod 755 mine

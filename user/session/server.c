@@ -521,7 +521,18 @@ static int finish_status(const struct session_totals *t)
 	return t->trace.error || t->model.no_memory ? 125 : 0;
 }
 
-static void finish(struct client *c)
+/* When the next one begins a file may be another one. */
+static void end_session(struct server *sv, struct client *c)
+{
+	session_stop(c->session);
+	c->session = NULL;
+	if (count_watches(sv))
+		return;
+	symbols_free(sv->symbols);
+	sv->symbols = symbols_new(NULL);
+}
+
+static void finish(struct server *sv, struct client *c)
 {
 	struct session_totals t;
 	char *text = NULL;
@@ -541,8 +552,7 @@ static void finish(struct client *c)
 		free(text);
 		wire_exit(c->fd, finish_status(&t));
 	}
-	session_stop(c->session);
-	c->session = NULL;
+	end_session(sv, c);
 	c->finishing = false;
 }
 
@@ -554,13 +564,13 @@ static void drop_client(struct server *sv, size_t i)
 
 	if (c->session) {
 		session_finish(c->session);
-		session_stop(c->session);
+		end_session(sv, c);
 	}
 	close(c->fd);
 	sv->clients[i] = sv->clients[--sv->nr];
 }
 
-static void tick(struct client *c)
+static void tick(struct server *sv, struct client *c)
 {
 	if (!c->session || now_ms() < c->due)
 		return;
@@ -570,7 +580,7 @@ static void tick(struct client *c)
 		wire_send(c->fd, WIRE_DONE, "", 0);
 	}
 	if (c->finishing && (!c->follow || !session_alive(c->session)))
-		finish(c);
+		finish(sv, c);
 }
 
 static void handle(struct server *sv, struct client *c, const char *buf,
@@ -601,7 +611,7 @@ static void handle(struct server *sv, struct client *c, const char *buf,
 	}
 	if (!strcmp(buf, "runs") && c->session) {
 		c->due = 0;
-		tick(c);
+		tick(sv, c);
 		wire_exit(c->fd, 0);
 		return;
 	}
@@ -864,7 +874,7 @@ int server_run(const char *path, gid_t group, const char *metrics, int owner,
 	while (!sv.stop && !(sv.private && !sv.nr)) {
 		wait_and_serve(&sv);
 		for (i = 0; i < sv.nr; i++)
-			tick(&sv.clients[i]);
+			tick(&sv, &sv.clients[i]);
 		tick_metrics(&sv);
 	}
 	if (!sv.private)
