@@ -71,6 +71,7 @@ ok "SIGKILL of the daemon: the watch is gone" until_true 10 sh -c \
 wait $recorder
 is $? 125 "the command says that it failed"
 like "$(cat orphan.err)" 'daemon is gone' "and why"
+is "$(ls /run/vmaheap)" "" "no socket of it is left"
 unlike "$(cat orphan.err)" 'target was killed' "the target came to its end"
 vmaheap report orphan >orphan.report 2>&1
 like "$(cat orphan.report)" 'malloc' "what was written before can be read"

@@ -154,13 +154,19 @@ static int read_answer(struct run *r, enum wire_kind until)
 
 /* --- the daemon ------------------------------------------------------------ */
 
+/* Of our own daemon. */
+static void server_path(char *path, size_t size)
+{
+	snprintf(path, size, "%s/%d.sock", wire_dir(), getpid());
+}
+
 /* Our own daemon, in a process of its own: it ends when we are gone. */
 static int start_server(struct run *r)
 {
 	char path[200], byte;
 	int ready[2], pair[2], err;
 
-	snprintf(path, sizeof(path), "%s/%d.sock", wire_dir(), getpid());
+	server_path(path, sizeof(path));
 	if (pipe2(ready, O_CLOEXEC) ||
 	    socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair))
 		return -errno;
@@ -626,6 +632,17 @@ static int await(struct run *r, enum wire_kind until, int *status)
 
 /* --- record ------------------------------------------------------------------ */
 
+/* What our daemon would have removed, had it not been killed. */
+static void remove_sockets(const struct run *r)
+{
+	char path[200];
+
+	server_path(path, sizeof(path));
+	unlink(path);
+	if (r->shim_sock[0])
+		unlink(r->shim_sock);
+}
+
 static void clean_up(struct run *r)
 {
 	int status = 0;
@@ -635,10 +652,12 @@ static void clean_up(struct run *r)
 	if (r->server > 0)
 		while (waitpid(r->server, &status, 0) < 0 && errno == EINTR)
 			;
-	if (r->gone && WIFSIGNALED(status))
+	if (r->gone && WIFSIGNALED(status)) {
 		fprintf(stderr,
 			"vmaheap: the daemon was killed by signal %d (%s)\n",
 			WTERMSIG(status), strsignal(WTERMSIG(status)));
+		remove_sockets(r);
+	}
 	if (r->dirfd >= 0)
 		close(r->dirfd);
 	if (r->loaded == 1 && module_unload())
