@@ -151,6 +151,11 @@ ignoring() { perl -e '$SIG{CHLD} = "IGNORE"; exec @ARGV' -- "$@"; }
 exits 3 "SIGCHLD ignored: the target's exit status" ignoring vmaheap record --kernel=none -o ignored -- sh -c 'exit 3'
 is "$(ignoring vmaheap record --kernel=none -o ignored2 -- grep SigIgn /proc/self/status 2>err)" \
 	"$(ignoring grep SigIgn /proc/self/status)" "which ignores it, too"
+(ulimit -f 64 && ulimit -v 100000 && vmaheap record --kernel=none -o limits -- dash -c 'ulimit -f; ulimit -v') >limits.out 2>err
+is "$(xargs <limits.out)" "128 100000" "limits are the target's"
+like "$(cat err)" 'lost: 0$' "and not those of whom it is heard by"
+(ulimit -S -f 64 && as_nobody vmaheap record --kernel=none -o soft -- small) 2>err >small.truth
+like "$(cat err)" 'lost: 0$' "nor, of an ordinary user, soft ones"
 "$tmp/bin/churn" 1 100 >churn.out &
 pid=$!
 until_true 30 grep -q running churn.out || bail "the victim does not run"

@@ -810,18 +810,33 @@ static int catch_signals(bool private)
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
 
-/* A descriptor for each ring; and a daemon that lags makes targets wait. */
-static void raise_limits(void)
+static void raise_limit(int resource, bool beyond)
 {
 	struct rlimit r;
 
-	if (!getrlimit(RLIMIT_NOFILE, &r)) {
-		r.rlim_cur = r.rlim_max;
-		setrlimit(RLIMIT_NOFILE, &r);
-	}
-	/* BPF maps count as locked memory before 5.11; libbpf may not raise it later */
+	if (getrlimit(resource, &r))
+		return;
+	r.rlim_cur = r.rlim_max;
+	setrlimit(resource, &r);
 	r = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
-	setrlimit(RLIMIT_MEMLOCK, &r);
+	if (beyond)
+		setrlimit(resource, &r); /* a user may not */
+}
+
+/*
+ * A private one has inherited limits that are meant for the target: rings are files
+ * (RLIMIT_FSIZE), and the model reserves memory. A daemon that lags makes targets wait.
+ */
+static void raise_limits(bool private)
+{
+	static const int resources[] = { RLIMIT_NOFILE, RLIMIT_FSIZE, RLIMIT_AS,
+					 RLIMIT_DATA, RLIMIT_CPU };
+	size_t i;
+
+	for (i = 0; i < sizeof(resources) / sizeof(resources[0]); i++)
+		raise_limit(resources[i], private);
+	/* BPF maps count as locked memory before 5.11; libbpf may not raise it later */
+	raise_limit(RLIMIT_MEMLOCK, true);
 	setpriority(PRIO_PROCESS, 0, -10);
 }
 
@@ -852,7 +867,7 @@ int server_run(const char *path, gid_t group, const char *metrics, int owner,
 	sv.listen_fd = wire_listen(path, group);
 	if (sv.listen_fd < 0)
 		return sv.listen_fd;
-	raise_limits();
+	raise_limits(sv.private);
 	outlive();
 	err = privilege_daemon();
 	if (err) {
