@@ -25,6 +25,10 @@ like "$(cat "$tmp/said")" 'nothing to compare' "is refused"
 exits 125 "an unknown side" as_nobody vmaheap record --kernel=some -o no -- small
 like "$(cat "$tmp/said")" 'module or none' "is refused"
 
+for dir in "$tmp" ""; do
+	ok "a run directory that is not his (${dir:-none})" as_nobody env XDG_RUNTIME_DIR="$dir" vmaheap record --kernel=none -o "run${dir##*/}" -- small
+done
+
 # --- what a victim tells of itself
 as_nobody vmaheap record --kernel=none -o small -- small >small.truth 2>small.err
 is $? 0 "small: exit status"

@@ -14,6 +14,14 @@
 
 #include "session/wire.h"
 
+/* It is another user's where su(1) has left it as it was. */
+static bool is_own_dir(const char *dir)
+{
+	struct stat st;
+
+	return !stat(dir, &st) && S_ISDIR(st.st_mode) && st.st_uid == geteuid();
+}
+
 const char *wire_dir(void)
 {
 	static char dir[64];
@@ -23,7 +31,8 @@ const char *wire_dir(void)
 		return dir;
 	if (!geteuid())
 		snprintf(dir, sizeof(dir), "/run/vmaheap");
-	else if (run && strlen(run) < sizeof(dir) - 10)
+	else if (run && *run == '/' && strlen(run) < sizeof(dir) - 10 &&
+		 is_own_dir(run))
 		snprintf(dir, sizeof(dir), "%s/vmaheap", run);
 	else
 		snprintf(dir, sizeof(dir), "/tmp/vmaheap-%u", geteuid());
