@@ -58,6 +58,12 @@ exits 125 "sqlite: a file that cannot be" vmaheap export --format=sqlite -o /non
 exits 125 "perfetto: of a process" vmaheap export --format=perfetto -o no.pftrace -p $$
 like "$(cat "$tmp/said")" 'give its DIR' "perfetto: is refused"
 
+ln -s /dev/full full # removed, it would be as bad as the device itself
+exits 125 "csv: a device that is full" vmaheap export --format=csv -o full t
+exits 125 "sqlite: a device" vmaheap export --format=sqlite -o full t
+like "$(cat "$tmp/said")" 'full: File exists' "sqlite: is refused"
+ok "and stays where it is" test -L full
+
 exits 125 "ctf2: needs a directory" vmaheap export --format=ctf2 t
 exits 125 "ctf2: of a moment" vmaheap export --format=ctf2 --at 1 -o no.ctf2 t
 exits 125 "ctf2: where something is" vmaheap export --format=ctf2 -o t t

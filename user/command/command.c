@@ -2,6 +2,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "command/command.h"
 #include "session/client.h"
@@ -22,6 +24,18 @@ int fail(const char *fmt, ...)
 	va_end(ap);
 	putc('\n', stderr);
 	return STATUS_FAILED;
+}
+
+int remove_file(const char *name)
+{
+	struct stat st;
+
+	if (lstat(name, &st))
+		return -1;
+	if (S_ISREG(st.st_mode))
+		return unlink(name);
+	errno = EEXIST;
+	return -1;
 }
 
 bool parse_seconds(const char *text, uint64_t *ns)

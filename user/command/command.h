@@ -72,6 +72,8 @@ int run_export(const struct command *c, const struct args *a);
 int usage_of(const struct command *c, FILE *f);
 /* Says why, on stderr; STATUS_FAILED. */
 __attribute__((format(printf, 1, 2))) int fail(const char *fmt, ...);
+/* What was written to it, if it is a file: a device is not ours to remove. 0, or -1 and errno. */
+int remove_file(const char *name);
 /* False: it is no time; else *ns. */
 bool parse_seconds(const char *text, uint64_t *ns);
 

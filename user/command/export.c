@@ -35,7 +35,7 @@ static int export_to(const struct args *a, const struct export_format *f)
 		return fail("--format=%s is nothing for a terminal: -o FILE",
 			    f->name);
 	if (f->file)
-		return unlink(a->out) && errno != ENOENT ?
+		return remove_file(a->out) && errno != ENOENT ?
 			       fail("%s: %s", a->out, strerror(errno)) :
 			       0;
 	if (a->out && !freopen(a->out, "we", stdout))
@@ -190,6 +190,6 @@ int run_export(const struct command *c, const struct args *a)
 		status = client_ask_export(a->pid, f->name);
 	/* Of a damaged trace the rest is there, and the status is 1. */
 	if (status == STATUS_FAILED && a->out)
-		unlink(a->out);
+		remove_file(a->out);
 	return status;
 }

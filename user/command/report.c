@@ -121,7 +121,7 @@ static int ask_picture(const char *question, uint32_t pid, const char *name)
 	if (fflush(stdout) && !status)
 		status = fail("%s: %s", name, strerror(errno));
 	if (status)
-		unlink(name);
+		remove_file(name);
 	return status;
 }
 
