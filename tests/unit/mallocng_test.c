@@ -144,6 +144,58 @@ static void nothing_there(void **state)
 	}
 }
 
+/* Active are groups of that class, but for one that has just gone. */
+static void groups_of_another_class(void **state)
+{
+	const char *why;
+	struct ng_book b;
+
+	(void)state;
+	ng_make(&im);
+	ng_put(&im, NG_CONTEXT + 80 + 3 * 8, ng_meta(0, 0), 8);
+	assert_int_equal(read_image(&b, &why), 0);
+	is_as_wanted(&b);
+	ng_free(&b);
+	ng_put(&im, NG_CONTEXT + 80 + 4 * 8, ng_meta(0, 0), 8);
+	refused(-EBADMSG, "no books of musl's malloc");
+}
+
+/* A copy; and one that is old, for the areas of that time were others. */
+static void another_one(void **state)
+{
+	const uint64_t copy = NG_AT_DATA + 0x1008;
+	const char *why;
+	struct ng_book b;
+
+	(void)state;
+	ng_make(&im);
+	memcpy(ng_byte(&im, copy, 928), ng_byte(&im, NG_CONTEXT, 928), 928);
+	refused(-EBADMSG, "two places");
+	ng_put(&im, copy + 64, NG_AT_AREAS, 8);
+	assert_int_equal(read_image(&b, &why), 0);
+	is_as_wanted(&b);
+	ng_free(&b);
+}
+
+/* The same one, in data that is told of twice. */
+static void twice(void **state)
+{
+	struct pt_target t;
+	struct pt_range data[2];
+	const char *why;
+	struct ng_book b;
+
+	(void)state;
+	ng_make(&im);
+	data[0] = data[1] = im.data;
+	t = ng_target(&im);
+	t.data = data;
+	t.nr_data = 2;
+	assert_int_equal(ng_read(&t, &b, &why), 0);
+	is_as_wanted(&b);
+	ng_free(&b);
+}
+
 static void chain_of_areas(void **state)
 {
 	const uint64_t next_of_first = NG_AT_AREAS + 8;
@@ -245,6 +297,13 @@ static void other_books(void **state)
 	for (i = 3; i < 50; i++)
 		ng_put(&im, ng_meta(0, i) + 16, NG_AT_DATA, 8);
 	refused(-EAGAIN, "contradict");
+	/* So few that all might be under way, but then there are none. */
+	ng_make(&im);
+	for (i = 0; i < 3; i++)
+		ng_put(&im, ng_meta(1, i) + 16, 0, 8);
+	ng_put(&im, NG_AT_SMALL, 0, 8);
+	ng_put(&im, NG_AT_OUTER, 0, 8);
+	refused(-EAGAIN, "contradict");
 }
 
 /* Whatever is written there: nothing but what is in reach, and chunks in its groups. */
@@ -283,6 +342,9 @@ int main(void)
 		cmocka_unit_test(all_chunks),
 		cmocka_unit_test(with_page_tables),
 		cmocka_unit_test(nothing_there),
+		cmocka_unit_test(groups_of_another_class),
+		cmocka_unit_test(another_one),
+		cmocka_unit_test(twice),
 		cmocka_unit_test(chain_of_areas),
 		cmocka_unit_test(being_changed),
 		cmocka_unit_test(size_written_over),

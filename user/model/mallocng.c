@@ -16,7 +16,10 @@
 #define HEADER 4ull /* bytes, before a chunk */
 #define END_OF_ALL (1ull << 47)
 
-/* struct malloc_context of x86-64, where the size of a page is a constant. */
+/*
+ * struct malloc_context of x86-64, where the size of a page is a constant; meta.h is
+ * the same from 1.2.1 to 1.2.5.
+ */
 #define CONTEXT_SIZE 928
 enum {
 	SECRET = 0,
@@ -65,6 +68,13 @@ struct walk {
 	uint8_t bytes[8192];
 };
 
+/* A malloc_context as it was read. */
+struct context {
+	uint64_t addr; /* 0: there is none */
+	bool another; /* and nothing says which of the two is in use */
+	uint8_t raw[CONTEXT_SIZE];
+};
+
 static uint32_t u16(const uint8_t *p)
 {
 	return p[0] | (uint32_t)p[1] << 8;
@@ -104,6 +114,20 @@ static bool is_meta(const struct pt_target *t, uint64_t addr, uint64_t secret)
 	       is_area(t, addr - at, secret, &next);
 }
 
+static unsigned int class_of(uint64_t bits)
+{
+	return bits >> 6 & 63;
+}
+
+/* Is it of that class? One that has just been given back is of none. */
+static bool has_class(const struct pt_target *t, uint64_t meta,
+		      unsigned int class)
+{
+	uint64_t bits;
+
+	return !pt_word(t, meta + 32, &bits) && class_of(bits) == class;
+}
+
 /* Worth a closer look? */
 static bool may_be_context(const uint8_t *raw)
 {
@@ -113,10 +137,15 @@ static bool may_be_context(const uint8_t *raw)
 	       pt_u64(raw + AVAIL_META_COUNT) <= METAS;
 }
 
-/* Of what may be it. */
+/*
+ * Of what may be it. The areas have the secret, 64 bits of AT_RANDOM, as their first
+ * word (meta_area.check), so this is no coincidence; and they are never given back,
+ * so it holds whatever the threads are at. A group may have been given back since.
+ */
 static bool is_context(const struct pt_target *t, const uint8_t *raw)
 {
 	uint64_t secret = pt_u64(raw + SECRET), next, meta;
+	size_t nr = 0, gone = 0;
 	unsigned int i;
 
 	if (!is_area(t, pt_u64(raw + AREA_HEAD), secret, &next) ||
@@ -126,18 +155,19 @@ static bool is_context(const struct pt_target *t, const uint8_t *raw)
 		meta = pt_u64(raw + ACTIVE + i * 8ul);
 		if (meta && !is_meta(t, meta, secret))
 			return false;
+		nr += meta != 0;
+		gone += meta && !has_class(t, meta, i);
 	}
-	return true;
+	return gone <= t->nr_tids + nr / 4;
 }
 
-/* *raw: the malloc_context. */
-static bool search_range(const struct pt_target *t, const struct pt_range *r,
-			 uint64_t *addr, uint8_t *raw)
+static void search_range(const struct pt_target *t, const struct pt_range *r,
+			 struct context *c)
 {
 	uint8_t part[PT_PAGE + CONTEXT_SIZE];
 	uint64_t at = (r->start + 7) & ~7ull, i;
 
-	while (at < r->end && r->end - at >= CONTEXT_SIZE) {
+	while (!c->another && at < r->end && r->end - at >= CONTEXT_SIZE) {
 		uint64_t len = sizeof(part);
 		uint64_t page =
 			t->mem.next ? t->mem.next(t->mem.ctx, at, r->end) : at;
@@ -153,21 +183,23 @@ static bool search_range(const struct pt_target *t, const struct pt_range *r,
 		for (i = 0; i + CONTEXT_SIZE <= len; i += 8)
 			if (may_be_context(part + i) &&
 			    is_context(t, part + i)) {
-				memcpy(raw, part + i, CONTEXT_SIZE);
-				*addr = at + i;
-				return true;
+				/* Parts overlap, and so may ranges. */
+				c->another |= c->addr && c->addr != at + i;
+				c->addr = at + i;
+				memcpy(c->raw, part + i, CONTEXT_SIZE);
 			}
 		at += PT_PAGE - at % PT_PAGE;
 	}
-	return false;
 }
 
 /*
+ * No symbol is asked for it: static programs have mostly lost theirs.
+ *
  * A bss that ends where the heap begins is "[heap]" to some kernels (6.1), so all
  * that follows without a gap may be data. (musl's own heap is small, and begins with
  * a page without rights.)
  */
-static int find_context(const struct pt_target *t, uint64_t *addr, uint8_t *raw,
+static int find_context(const struct pt_target *t, struct context *c,
 			const char **why)
 {
 	size_t i;
@@ -179,10 +211,13 @@ static int find_context(const struct pt_target *t, uint64_t *addr, uint8_t *raw,
 
 		if (all)
 			r.end = all->end;
-		if (search_range(t, &r, addr, raw))
-			return 0;
+		search_range(t, &r, c);
 	}
-	*why = "no books of musl's malloc in its data: a musl before 1.2.1, one that changes too fast, or malloc has not been called";
+	if (c->addr && !c->another)
+		return 0;
+	*why = c->another ?
+		       "two places in its data look like the books of musl's malloc" :
+		       "no books of musl's malloc in its data: a musl before 1.2.1, one that changes too fast, or malloc has not been called";
 	return -EBADMSG;
 }
 
@@ -212,7 +247,7 @@ static bool read_meta(const uint8_t *raw, uint64_t addr, struct group *g)
 {
 	uint32_t avail = pt_u32(raw + 24), freed = pt_u32(raw + 28);
 	uint64_t bits = pt_u64(raw + 32), pages = bits >> 12, size;
-	unsigned int class = bits >> 6 & 63, last = bits & 31;
+	unsigned int class = class_of(bits), last = bits & 31;
 	uint32_t all = (2u << last) - 1;
 
 	*g = (struct group){ .mem = pt_u64(raw + 16),
@@ -414,7 +449,8 @@ static bool is_plausible(const struct walk *w)
 {
 	size_t threads = w->t->nr_tids;
 
-	return w->b->lost <= 1 + threads + w->nr / 4 &&
+	return (w->b->nr_groups || !w->nr) &&
+	       w->b->lost <= 1 + threads + w->nr / 4 &&
 	       w->b->unready <= 32 + threads + w->slots / 4;
 }
 
@@ -423,15 +459,16 @@ int ng_read(const struct pt_target *t, struct ng_book *b, const char **why)
 	struct walk w = { .t = t,
 			  .b = b,
 			  .max = t->max_chunks ? t->max_chunks : MAX_CHUNKS };
-	uint8_t raw[CONTEXT_SIZE];
+	struct context c = { 0 };
 	int err;
 
 	*b = (struct ng_book){ 0 };
 	*why = NULL;
-	err = find_context(t, &b->context, raw, why);
+	err = find_context(t, &c, why);
 	if (err)
 		return err;
-	err = read_areas(&w, pt_u64(raw + SECRET), pt_u64(raw + AREA_HEAD));
+	b->context = c.addr;
+	err = read_areas(&w, pt_u64(c.raw + SECRET), pt_u64(c.raw + AREA_HEAD));
 	if (!err)
 		err = read_groups(&w);
 	if (!err && !is_plausible(&w))

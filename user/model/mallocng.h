@@ -43,8 +43,8 @@ struct ng_book {
 
 /*
  * Of *t: mem, ranges, data, nr_tids and max_chunks. 0; -EBADMSG: there are no such
- * books, or nobody has called malloc; -EAGAIN: they contradict each other; -E2BIG:
- * more than max_chunks; -ENOMEM. *why says it in words (static).
+ * books, or two of them, or nobody has called malloc; -EAGAIN: they contradict each
+ * other; -E2BIG: more than max_chunks; -ENOMEM. *why says it in words (static).
  */
 int ng_read(const struct pt_target *t, struct ng_book *b, const char **why);
 void ng_free(struct ng_book *b);
