@@ -205,7 +205,8 @@ struct event {
 		struct {
 			const char *
 				kind; /* "glibc", "jemalloc" ...; "": not one of those */
-			const char *file; /* that defines malloc; "": none does */
+			/* That defines malloc; "": none does, and a kind is known by its books. */
+			const char *file;
 			/* malloc's settings in its environment (model.h); NULL: not known */
 			const char *settings;
 			bool is_static; /* there is no dynamic linker */

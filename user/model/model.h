@@ -109,7 +109,7 @@ struct space {
 	uint64_t vmas_at; /* ts; 0: never */
 	bool has_calls; /* an allocator source has spoken for it */
 
-	/* As EV_ALLOCATOR told; file "": nobody defines malloc. */
+	/* As EV_ALLOCATOR told, the last; file "": nobody defines malloc (event.h). */
 	struct {
 		bool known;
 		bool is_static;

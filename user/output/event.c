@@ -31,7 +31,7 @@
  *   resident  vmas, resident, swapped, live
  *   verify    vmas, mismatches
  *   allocator name ("": none of those known by name), file (null: nobody defines
- *             malloc), static, settings (of glibc's malloc in its environment, null:
+ *             malloc; with a name: its books in memory tell), static, settings (of glibc's malloc in its environment, null:
  *             not known)
  *   look      malloc's own books are about to be read, while the process stands still
  *   found     what they said: chunks, bytes, in_doubt, unread (they could not be read)

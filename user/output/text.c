@@ -251,6 +251,12 @@ char *cause_text(const struct output *o, const struct space *s,
 
 void put_allocator(FILE *f, const char *kind, const char *file, bool is_static)
 {
+	if (!*file && *kind) {
+		fprintf(f,
+			"%s, by its books in memory (statically linked, and no malloc among its symbols)",
+			kind);
+		return;
+	}
 	if (!*file) {
 		fputs(is_static ?
 			      "opaque (statically linked, and no malloc among its symbols)" :

@@ -50,7 +50,7 @@ char *caller_text(const struct output *o, const struct space *s,
 char *cause_text(const struct output *o, const struct space *s,
 		 const struct cause *c);
 
-/* "jemalloc, /usr/lib/libjemalloc.so.2", "opaque ..." */
+/* "jemalloc, /usr/lib/libjemalloc.so.2", "musl, by its books ...", "opaque ..." */
 void put_allocator(FILE *f, const char *kind, const char *file, bool is_static);
 /* "process 12 (python3)" */
 void put_process(FILE *f, const struct space *s);
@@ -74,7 +74,10 @@ void *sorted_copy(const void *array, size_t nr, size_t size,
 json_t *json_addr(uint64_t addr); /* "0x55..." */
 json_t *json_u64(uint64_t n);
 json_t *json_name(const char *s); /* what is no UTF-8 becomes "?" */
-/* null (not looked for), or {name ("": none known here), file (null: opaque), static} */
+/*
+ * null (not looked for), or {name ("": none known here), file (null: opaque; with a name:
+ * no symbol tells, but its books in memory), static}
+ */
 json_t *json_allocator(const struct space *s);
 /* What was found in malloc's own books, and when: whole lines. */
 void put_found(const struct output *o, const struct space *s, FILE *f);

@@ -27,7 +27,7 @@
 /* A session in the making or running, and what has to be undone after it. */
 struct run {
 	const struct record_opts *o;
-	const char *alloc; /* "shim", "uprobe", "none" */
+	const char *alloc; /* "shim", "uprobe", "walk", "none" */
 	bool opaque; /* the shim is of no use: it might see new, but no malloc */
 	struct launch launch;
 	int fd; /* to the daemon */
@@ -684,12 +684,17 @@ static void choose_other(struct run *r)
 	}
 	/* There the shim sees what goes to the C library's. */
 	r->opaque = r->launch.kind != LAUNCH_BESIDE;
-	if (r->opaque && !r->o->no_module)
+	if (r->launch.kind == LAUNCH_OPAQUE)
+		r->alloc = "walk";
+	else if (r->opaque && !r->o->no_module)
 		r->alloc = "none";
 	fprintf(stderr,
 		"vmaheap: %s %s, so the preloaded shim sees no call of its malloc%s%s\n",
 		who, what, r->opaque ? ": allocator opaque" : "",
-		can_probe ? " (uprobes need root)" : "");
+		can_probe ? " (uprobes need root)" :
+		r->launch.kind == LAUNCH_OPAQUE ?
+			    ", unless its books are found (--alloc=walk)" :
+			    "");
 }
 
 static int choose_alloc(struct run *r)

@@ -117,16 +117,37 @@ static int walk_once(uint32_t pid, enum found_books books, bool stop,
 	return -EAGAIN;
 }
 
-int found_walk(uint32_t pid, enum found_books books, bool stop,
-	       struct found_list *l, const char **why)
+/* Once more after -EAGAIN, or the other error. */
+static int walk(uint32_t pid, enum found_books books, bool stop, int other,
+		struct found_list *l, const char **why)
 {
 	int tries = 0, err;
 
 	*l = (struct found_list){ 0 };
 	while ((err = walk_once(pid, books, stop, l, why)) &&
-	       (err == -EAGAIN || err == -EBADMSG) && ++tries < TRIES)
+	       (err == -EAGAIN || err == other) && ++tries < TRIES)
 		nanosleep(&(struct timespec){ .tv_nsec = TRY_NS }, NULL);
 	return err;
+}
+
+int found_walk(uint32_t pid, enum found_books books, bool stop,
+	       struct found_list *l, const char **why)
+{
+	return walk(pid, books, stop, -EBADMSG, l, why);
+}
+
+int found_allocator(uint32_t pid, struct allocator *a)
+{
+	int err = allocator_find(pid, a);
+	struct found_list l;
+	const char *why;
+
+	if (err != -ENOENT || !a->is_static ||
+	    walk(pid, FOUND_MUSL, false, -EAGAIN, &l, &why))
+		return err;
+	found_free(&l);
+	a->kind = "musl";
+	return 0;
 }
 
 static bool same(const struct found_chunk *a, const struct found_chunk *b)

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "intake/allocator.h"
 #include "model/event.h"
 
 struct found_list {
@@ -21,6 +22,13 @@ struct found_list {
 enum found_books { FOUND_NO_BOOKS, FOUND_GLIBC, FOUND_MUSL };
 /* By the kind that intake/allocator.h tells. */
 enum found_books found_books(const char *kind);
+
+/*
+ * allocator_find(); and where no symbol of a static program tells who allocates,
+ * whose books lie in its memory (musl's are known by what they are): then the kind
+ * is all that is known, a->name is "" and a->nr 0. They come with the first malloc.
+ */
+int found_allocator(uint32_t pid, struct allocator *a);
 
 /*
  * One walk through the heap; another, some times, when it was not consistent.

@@ -196,7 +196,7 @@ int session_allocator(const struct session *s, uint32_t tgid,
 {
 	if (s->o.alloc == ALLOC_UPROBE && !allocator_find_beside(tgid, a))
 		return 0;
-	return allocator_find(tgid, a);
+	return found_allocator(tgid, a);
 }
 
 /* Neither the shim nor a libc's books tell of what is called by names of its own. */

@@ -118,22 +118,33 @@ static struct session *start_shimmed(const struct session_opts *o, char **why)
 	return s;
 }
 
-/* What the shim cannot do here uprobes may. */
+/* No symbol says where its malloc is, but it keeps books that can be read. */
+static bool has_books_alone(uint32_t pid)
+{
+	struct allocator a;
+
+	return !found_allocator(pid, &a) && !a.nr;
+}
+
+/* What the shim cannot do here uprobes may; and where they cannot, malloc's books. */
 static struct session *start_any(const struct session_opts *o, char **why)
 {
 	struct session *s = start_shimmed(o, why);
 	struct session_opts try = *o;
 	char text[512];
+	bool books;
 
 	if (s || errno != EOPNOTSUPP)
 		return s;
-	snprintf(text, sizeof(text),
-		 "%s; by uprobes instead, which cost it microseconds a call",
-		 *why ? *why : "");
+	books = has_books_alone(o->pid);
+	snprintf(
+		text, sizeof(text), "%s; %s", *why ? *why : "",
+		books ? "no symbol says where its malloc is, so no call is seen: malloc's own books are read instead, now and then, as by --alloc=walk" :
+			"by uprobes instead, which cost it microseconds a call");
 	free(*why);
 	if (o->say)
 		o->say(o->say_ctx, text);
-	try.alloc = ALLOC_UPROBE;
+	try.alloc = books ? ALLOC_WALK : ALLOC_UPROBE;
 	return start_session(&try, why);
 }
 

@@ -163,6 +163,13 @@ static void say_unwalked(struct session *s, struct process *p, const char *why)
 	p->walk_failed = true;
 }
 
+/* It may not have called malloc. */
+static bool is_young(const struct session *s, const struct space *sp)
+{
+	return sp->cause == MM_EXEC &&
+	       s->horizon - sp->born < SAMPLE_MS * 1000000ull;
+}
+
 static int walk_heap(struct session *s, const struct space *sp,
 		     struct process *p, enum found_books books,
 		     const char **why)
@@ -185,18 +192,29 @@ static int walk_heap(struct session *s, const struct space *sp,
 	return err;
 }
 
+/* Its symbols do not tell who allocates; its books may, from its first malloc on. */
+static bool is_opaque(const struct space *sp)
+{
+	return sp->allocator.known && sp->allocator.is_static &&
+	       !sp->allocator.kind[0] && !sp->allocator.file[0];
+}
+
 /* False: who allocates is not to be seen yet. */
-static bool know_books(const struct space *sp, enum found_books *books)
+static bool know_books(struct session *s, const struct space *sp,
+		       enum found_books *books)
 {
 	struct allocator a;
+	int err;
 
-	if (sp->allocator.known)
+	if (sp->allocator.known && !is_opaque(sp)) {
 		*books = found_books(sp->allocator.kind);
-	else if (!allocator_find(sp->owner, &a))
-		*books = found_books(a.kind);
-	else
-		return false;
-	return true;
+		return true;
+	}
+	err = found_allocator(sp->owner, &a);
+	*books = err ? FOUND_NO_BOOKS : found_books(a.kind);
+	if (!err && sp->allocator.known)
+		session_note_allocator(s, sp);
+	return !err || (sp->allocator.known && !is_young(s, sp));
 }
 
 void session_walk(struct session *s, uint32_t tgid)
@@ -208,7 +226,7 @@ void session_walk(struct session *s, uint32_t tgid)
 	const char *why = NULL;
 	int err;
 
-	if (!sp || !p || !p->alive || !know_books(sp, &books))
+	if (!sp || !p || !p->alive || !know_books(s, sp, &books))
 		return;
 	if (p->walked_mm != sp->mm)
 		found_free(&p->walked);
