@@ -58,6 +58,7 @@ victims := $(victim_src:%.c=build/%) build/tests/victims/room-32 \
 	$(patsubst %,build/tests/victims/alloc_ops-%,jemalloc tcmalloc mimalloc own own-sysv static stripped musl musl-static) \
 	$(patsubst %,build/tests/victims/alloc_ops-beside-%,je_ _rjem_ mi_) \
 	build/tests/victims/holds-musl build/tests/victims/holds-musl-static \
+	build/tests/victims/holds-musl-stripped \
 	build/tests/victims/plug_a.so build/tests/victims/plug_b.so build/tests/victims/late.so \
 	build/tests/victims/moving.so build/tests/victims/stuck.so
 live := $(live_src:%.c=build/%)
@@ -221,6 +222,9 @@ build/tests/victims/alloc_ops-musl-static: tests/victims/alloc_ops.c
 
 build/tests/victims/holds-musl build/tests/victims/holds-musl-static: tests/victims/holds.c
 	musl-gcc $(VICTIM) $(if $(filter %-static,$@),-static) -o $@ $<
+
+build/tests/victims/holds-musl-stripped: build/tests/victims/holds-musl-static
+	strip -o $@ $<
 
 # Clients of the live tests share nothing with user/.
 build/tests/live/%: tests/live/%.c

@@ -152,6 +152,39 @@ musl musl-static holds-musl-static 10000 'by uprobes instead'
 # Not randomized, its bss is next to its heap.
 musl musl-walked 'setarch -R holds-musl-static' 0 watching --alloc=walk:100
 
+# Stripped, it has no malloc to be hooked; those books are there all the same.
+musl musl-stripped holds-musl-stripped 0 "statically linked; no symbol says .*books are read instead"
+like "$(vmaheap maps musl-stripped)" '^Allocator: musl, by its books in memory' "maps says how it is known"
+is "$(vmaheap report --json musl-stripped | jq -c '.spaces[0].allocator')" '{"name":"musl","file":null,"static":true}' \
+	"report, that no file defines it"
+musl musl-stripped-walked 'setarch -R holds-musl-stripped' 0 watching --alloc=walk:100
+musl musl-stripped-sampled holds-musl-stripped 0 watching --kernel=none
+# From its start: when it is looked at first it has not called malloc.
+mkfifo start.in
+vmaheap record -o start -- holds-musl-stripped 4 <start.in >start.out 2>start.err &
+job=$!
+exec 5>start.in
+until_true 30 tells start 1 || bail "start: the victim does not run"
+pid=$(pgrep -x holds-musl-stri)
+until_true 30 found_now || fail "start: nothing is found"
+is "$(sums -p "$pid")" "$(truth start)" "start: what is live is what the program holds"
+printf h >&5
+until_true 30 tells start 2
+is "$(sums -p "$pid")" "$(truth start)" "start: and after half of it was freed"
+exec 5>&-
+wait $job
+is $? 0 "start: record ends with it"
+is "$(sums start)" "$(truth start)" "start: the trace says the same"
+like "$(cat start.err)" 'allocator opaque, unless its books are found' "start: it says what can be seen"
+like "$(vmaheap script start)" 'allocator: musl, by its books' "start: script says when it was known"
+# Of books that are not musl's nothing is said.
+busybox sleep 1000 &
+pid=$!
+until_true 10 grep -q heap /proc/$pid/maps
+exits 125 "a static, stripped program with other books" vmaheap attach -o other -p $pid
+like "$(cat "$tmp/said")" 'no malloc found \(allocator opaque\)' "is refused as ever"
+kill $pid
+
 # --- real programs
 cat >work.py <<-'END'
 	import json
