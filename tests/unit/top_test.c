@@ -278,6 +278,25 @@ static void test_late_answer(void **state)
 	rounds_free(&r);
 }
 
+/* What the last round has found holds until the next one is over. */
+static void test_round_under_way(void **state)
+{
+	struct rounds r = { .asking = ANSWER_NONE, .daemons = 1 };
+	char path[200];
+	int fd;
+
+	(void)state;
+	snprintf(path, sizeof(path), "%s/%d.sock", wire_dir(), getpid());
+	fd = wire_listen(path, WIRE_NO_GROUP); /* it does not answer */
+	assert_true(fd >= 0);
+	rounds_begin(&r, NULL, 0, 0);
+	assert_true(r.busy);
+	assert_int_equal(r.daemons, 1);
+	rounds_free(&r);
+	close(fd);
+	unlink(path);
+}
+
 /* What is not known comes last, whichever way. Equals are by key. */
 static void test_sort(void **state)
 {
@@ -323,6 +342,7 @@ int main(void)
 		cmocka_unit_test(test_vmas),
 		cmocka_unit_test(test_pins),
 		cmocka_unit_test(test_late_answer),
+		cmocka_unit_test(test_round_under_way),
 		cmocka_unit_test(test_sort),
 		cmocka_unit_test(test_lines),
 	};

@@ -56,6 +56,8 @@ static void take_list(struct rounds *r, uint64_t fresh)
 		r->listed = now;
 	r->list = r->coming;
 	r->coming = NULL;
+	r->daemons = r->answered;
+	r->denied = r->refused;
 	r->busy = false;
 }
 
@@ -69,7 +71,7 @@ static void add_to_list(struct rounds *r)
 	json_array_foreach(r->asking.json, i, p)
 		json_object_set_new(p, "socket", json_string(path));
 	json_array_extend(r->coming, r->asking.json);
-	r->daemons++;
+	r->answered++;
 }
 
 static void ask_next(struct rounds *r, uint64_t fresh)
@@ -79,7 +81,7 @@ static void ask_next(struct rounds *r, uint64_t fresh)
 
 	for (; r->next < r->nr; r->next++) {
 		err = answer_ask(&r->asking, r->paths[r->next], list);
-		r->denied |= err == -EACCES;
+		r->refused |= err == -EACCES;
 		if (err)
 			continue;
 		r->next++;
@@ -144,8 +146,8 @@ void rounds_begin(struct rounds *r, const char *const *question, uint32_t pid,
 	r->busy = true;
 	r->began = rounds_ms();
 	r->next = 0;
-	r->daemons = 0;
-	r->denied = false;
+	r->answered = 0;
+	r->refused = false;
 	r->coming = json_array();
 	wire_each(note_path, r);
 	if (!question || !ask_question(r, question, pid))

@@ -25,6 +25,8 @@ struct rounds {
 	struct answer asking; /* poll its fd for reading */
 	bool busy, on_question;
 	bool unwanted; /* the answer that is under way */
+	unsigned int answered; /* daemons, so far */
+	bool refused;
 	json_t *coming;
 	char *paths[ROUNDS_DAEMONS];
 	size_t nr, next;
