@@ -119,6 +119,14 @@ pid=$!
 until_true 60 test -S redis || bail "redis does not start: $(cat redis.out)"
 seq -f 'SET %g "of some length"' 20000 | redis-cli -s "$tmp/redis" --pipe >/dev/null
 opaque "redis, whose allocator is jemalloc" $pid
+vmaheap attach -o redis.trace -p $pid 2>err &
+attach=$!
+until_true 30 grep -q watching err || bail "$(cat err)"
+seq -f 'SET %g "of more length than that before"' 20000 | redis-cli -s "$tmp/redis" --pipe >/dev/null
+like "$(vmaheap maps -p $pid)" ' pool ' "redis, watched: it has chunks in jemalloc's pools"
+opaque "redis, watched" $pid
+kill -INT $attach
+wait $attach
 kill $pid
 node -e 'const { Worker } = require("worker_threads");
 	const kept = Array.from({ length: 20000 }, (_, i) => Buffer.alloc(i % 300));

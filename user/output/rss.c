@@ -281,7 +281,8 @@ static void count_rest(struct sum *s, size_t i)
 {
 	struct view w = view_of(s->v->s, i);
 	enum term term = term_of_rest(w.kind);
-	bool heap = w.kind == VIEW_HEAP || w.kind == VIEW_ARENA;
+	bool heap = w.kind == VIEW_HEAP || w.kind == VIEW_ARENA ||
+		    w.kind == VIEW_POOL;
 	bool anon = w.kind == VIEW_ANON || w.kind == VIEW_MAPPED;
 
 	if (heap && s->v->opaque)
