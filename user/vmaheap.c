@@ -348,12 +348,12 @@ static const struct command commands[] = {
 	  "Its allocator calls are seen by the shim, which is put into it and taken out again;\n"
 	  "where it cannot be (a strict seccomp filter, static linking ...) by uprobes, dearer by far.",
 	  "p:o:f", run_attach, false },
-	{ "maps", "[--json] -p PID | [-p PID] [--at SECONDS] DIR",
+	{ "maps", "[--symfs=DIR] [--json] -p PID | [-p PID] [--at SECONDS] DIR",
 	  "/proc/PID/maps, annotated: what is alive and resident in each VMA, what made it.\n"
 	  "  --at SECONDS     of a trace: as it was so long after its first event",
 	  "p:", run_maps, true },
 	{ "why",
-	  "[--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR |\n"
+	  "[--symfs=DIR] [--json] [--bytes] ADDR -p PID | ADDR [-p PID] [--at SECONDS] DIR | held|arena|rss -p PID | held [--at SECONDS] DIR |\n"
 	  "                   threshold [--try=TUNABLES] -p PID | DIR | enomem -p PID | [-p PID] [--at SECONDS] DIR",
 	  "ADDR: the chain from an address to its chunk, its VMA, the event that created it, and\n"
 	  "of a process its page: present, swapped, its frame, who else has it. Hexadecimal, or\n"
@@ -423,7 +423,7 @@ static const struct command commands[] = {
 	  "  --stop           hold it still meanwhile; else it is read as it runs\n"
 	  "  --no-symbols     find malloc's data by their structure alone",
 	  "p:", run_heap, true },
-	{ "script", "[--json] DIR",
+	{ "script", "[--symfs=DIR] [--json] DIR",
 	  "One line an event, all sources, in time order.", "", run_script,
 	  true },
 	{ "verify", "-p PID",
@@ -607,15 +607,44 @@ static int parse_option(const struct command *c, struct args *a, int opt)
 	}
 }
 
+static bool tells_of(const char *text, const char *name)
+{
+	size_t len = strlen(name);
+
+	while ((text = strstr(text, "--"))) {
+		text += 2;
+		if (!strncmp(text, name, len) && text[len] != '-' &&
+		    !(text[len] >= 'a' && text[len] <= 'z'))
+			return true;
+	}
+	return false;
+}
+
+/* An option that would say nothing to this command is refused: what its help tells of it takes. */
+static bool takes(const struct command *c, const char *letters,
+		  const struct option *o)
+{
+	if (o->val < OPT_ALLOC)
+		return strchr(letters, o->val);
+	return tells_of(c->synopsis, o->name) || tells_of(c->what, o->name) ||
+	       (c->run == run_attach && takes(&commands[0], letters, o));
+}
+
 static int run_command(const struct command *c, int argc, char **argv,
 		       bool no_pager)
 {
 	struct args a = { 0 };
 	char letters[16];
-	int opt, status;
+	int opt, status, at = -1;
 
 	snprintf(letters, sizeof(letters), "%sh", c->options);
-	while ((opt = getopt_long(argc, argv, letters, longopts, NULL)) != -1) {
+	while ((opt = getopt_long(argc, argv, letters, longopts, &at)) != -1) {
+		if (at >= 0 && opt != '?' &&
+		    !takes(c, letters, &longopts[at])) {
+			fail("%s takes no --%s", c->name, longopts[at].name);
+			return usage_of(c, stderr);
+		}
+		at = -1;
 		status = parse_option(c, &a, opt);
 		if (status)
 			return status - 1;

@@ -127,9 +127,12 @@ static int why_look(const struct command *c, const struct args *a)
 
 int run_why(const struct command *c, const struct args *a)
 {
+	bool threshold = a->nr_rest && !strcmp(a->rest[0], "threshold");
 	uint64_t addr;
 
-	if (a->nr_rest && !strcmp(a->rest[0], "threshold"))
+	if (a->at && (threshold || a->nr_rest < 2))
+		return usage_of(c, stderr);
+	if (threshold)
 		return run_threshold(c, a);
 	if (a->nr_rest == 2 && !strcmp(a->rest[0], "enomem"))
 		return view_each(a, a->rest[1], show_enomem);
@@ -141,8 +144,6 @@ int run_why(const struct command *c, const struct args *a)
 		return fail(
 			"%s: it is no address (hexadecimal), nor the 4 or 8 bytes of one",
 			a->rest[0]);
-	if (a->nr_rest == 1 && a->at)
-		return usage_of(c, stderr);
 	if (a->nr_rest == 1)
 		return ask_why_of(NULL, addr, a);
 	return view_each(a, a->rest[1], show_why);
