@@ -1,5 +1,4 @@
 // SPDX-License-Identifier: GPL-2.0
-#include <errno.h>
 #include <stdio.h>
 
 #include "command/command.h"
@@ -35,6 +34,5 @@ int run_script(const struct command *c, const struct args *a)
 		st.err = output_begin(&v.o);
 	}
 	replay_run(v.r, tell_event, &st);
-	/* A reader that has seen enough (head) is no failure. */
-	return view_close(&v, st.err == -EPIPE ? 0 : st.err);
+	return view_close(&v, st.err);
 }

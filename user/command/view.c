@@ -28,7 +28,7 @@ int view_open(struct view *v, const struct args *a, const char *dir)
 
 	*v = (struct view){ .r = replay_open(dir, &why) };
 	if (!v->r) {
-		fail("%s", why ? why : strerror(errno));
+		fail("%s: %s", dir, why ? why : strerror(errno));
 		free(why);
 		return -1;
 	}

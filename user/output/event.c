@@ -789,6 +789,9 @@ int output_event(const struct output *o, const struct outcome *out)
 {
 	if (o->json)
 		return event_json(o, out);
+	errno = 0;
 	event_text(o, out);
-	return ferror(o->f) ? -EIO : 0;
+	if (!ferror(o->f))
+		return 0;
+	return errno ? -errno : -EIO;
 }

@@ -303,8 +303,7 @@ static struct trace_reader *open_trace(struct replay *r, const char *dir,
 	r->dirfd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (r->dirfd >= 0)
 		return trace_open(r->dirfd, why);
-	if (asprintf(why, "%s: %s", dir, strerror(errno)) < 0)
-		*why = NULL;
+	*why = strdup(strerror(errno));
 	return NULL;
 }
 
