@@ -798,6 +798,9 @@ static void test_samples_and_losses(void **state)
 			    .mm = MM,
 			    .ts = 9,
 			    .resident = { .vmas = &r, .nr_vmas = 1 } };
+	struct vma_desc ours = { .start = OURS_START,
+				 .end = OURS_START + PAGE,
+				 .flags = VMA_READ | VMA_WRITE };
 
 	(void)state;
 	start(&f, MM_EXEC);
@@ -811,6 +814,16 @@ static void test_samples_and_losses(void **state)
 	OK(((struct event){ .kind = EV_VERIFY, .mm = MM, .verify = { 21, 0 } }));
 	OK(((struct event){ .kind = EV_LOST, .lost = { 1, 3 } }));
 	OK(((struct event){ .kind = EV_MADVISE, .mm = MM }));
+	OK(((struct event){ .kind = EV_RANGE,
+			    .mm = MM,
+			    .range = { .lo = ours.start,
+				       .hi = ours.end,
+				       .map_count = 1,
+				       .nr_vmas = 1,
+				       .vmas = &ours } }));
+	OK(((struct event){ .kind = EV_MADVISE,
+			    .mm = MM,
+			    .madvise = { ours.start, PAGE, 18 } }));
 	for (int i = 0; i < 5; i++)
 		OK(((struct event){ .kind = EV_FAILED,
 				    .mm = MM,

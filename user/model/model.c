@@ -427,11 +427,14 @@ static int apply_madvise(struct model *m, const struct event *ev,
 			 struct outcome *out)
 {
 	struct book *b = model_book(m, ev->mm);
+	const struct vma *v;
 
 	if (!b)
 		return -EINVAL;
 	out->space = &b->s;
-	out->space->madvises++;
+	v = vma_map_find(b->s.vmas, ev->madvise.addr);
+	if (!v || !vma_is_ours(&v->d)) /* the shim's are not the program's */
+		b->s.madvises++;
 	touch_advice(b, ev);
 	return 0;
 }
