@@ -120,4 +120,8 @@ kill $!
 
 exits 125 "a process that is not there" vmaheap heap -p 4194000
 like "$(cat "$tmp/said")" 'no such process' "and says so"
+for what in rss 0; do
+	exits 125 "why $what of a kernel thread" vmaheap why $what -p 2
+	like "$(cat "$tmp/said")" '^vmaheap: process 2 has no memory' "and says so"
+done
 done_testing

@@ -205,6 +205,7 @@ int ask_stranger(const char *what, uint64_t addr, uint32_t pid, bool json)
 				   .no_module = true,
 				   .trace_dir = -1 };
 	struct output o = { .f = stdout, .json = json, .alloc = "none" };
+	const struct space *space;
 	char *why = NULL;
 	struct session *s = session_start(&so, &why);
 	int err;
@@ -219,10 +220,20 @@ int ask_stranger(const char *what, uint64_t addr, uint32_t pid, bool json)
 	o.model = session_model(s);
 	o.start = session_began(s);
 	o.now = now_ns();
-	if (!err && what)
-		err = ask_look(what, &o, model_process(o.model, pid), stderr);
-	else if (!err)
-		err = ask_why(&o, model_process(o.model, pid), addr, true);
+	space = model_process(o.model, pid);
+	if (!space || !vma_map_count(space->vmas))
+		err = -ESRCH;
+	if (err == -ESRCH)
+		fprintf(stderr,
+			"vmaheap: process %u has no memory: it has ended, or is a kernel thread\n",
+			pid);
+	else if (err)
+		fprintf(stderr, "vmaheap: process %u: %s\n", pid,
+			strerror(-err));
+	else if (what)
+		err = ask_look(what, &o, space, stderr);
+	else
+		err = ask_why(&o, space, addr, true);
 	symbols_free(o.symbols);
 	session_stop(s);
 	return err ? STATUS_FAILED : 0;

@@ -222,8 +222,9 @@ static int gather(struct sight *s, uint32_t pid, bool by_symbol,
 	if (err) {
 		*why = err == -EACCES || err == -EPERM ?
 			       "it may not be read by you: run as root (sudo)" :
-		       err == -ENOMEM ? "no memory" :
-					"no such process";
+		       err == -ENOMEM ?
+			       "no memory" :
+			       "no such process, or it has no memory (it has ended, or is a kernel thread)";
 		return err;
 	}
 	sort_out(s);
