@@ -227,6 +227,9 @@ void session_note_allocator(struct session *s, const struct space *sp)
 
 	if (err && err != -ENOENT)
 		return;
+	/* It calls one: what was looked at is what it executes next. */
+	if (err && sp->has_calls)
+		return;
 	/* Its libraries may not be there yet. */
 	if (!a.is_static && !sp->has_calls &&
 	    s->horizon - sp->born < SAMPLE_MS * 1000000ull)
