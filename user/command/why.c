@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
+#include <ctype.h>
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "command/command.h"
@@ -73,12 +75,50 @@ static int why_threshold(const struct args *a, const char *dir, bool live)
 	return view_close(&v, 0), view_not_there(a, dir);
 }
 
+/* What is no setting of malloc glibc would pass over in silence. */
+static bool is_setting(const char *text)
+{
+	static const char prefix[] = "glibc.malloc.";
+	static const char *const names[] = { "arena_max",
+					     "arena_test",
+					     "check",
+					     "hugetlb",
+					     "mmap_max",
+					     "mmap_threshold",
+					     "mxfast",
+					     "perturb",
+					     "tcache_count",
+					     "tcache_max",
+					     "tcache_unsorted_limit",
+					     "top_pad",
+					     "trim_threshold" };
+	size_t i = 0, len;
+	char *end;
+
+	if (strncmp(text, prefix, sizeof(prefix) - 1))
+		return false;
+	text += sizeof(prefix) - 1;
+	len = strcspn(text, "=");
+	while (i < sizeof(names) / sizeof(names[0]) &&
+	       (strlen(names[i]) != len || strncmp(names[i], text, len)))
+		i++;
+	if (i == sizeof(names) / sizeof(names[0]) || text[len] != '=' ||
+	    !isdigit((unsigned char)text[len + 1]))
+		return false;
+	strtoull(text + len + 1, &end, 0);
+	return !*end || (*end == ':' && is_setting(end + 1));
+}
+
 /* The trace that whoever watches it writes knows all; else the process a little. */
 static int run_threshold(const struct command *c, const struct args *a)
 {
 	char dir[PATH_MAX];
 	int rc;
 
+	if (a->setting && !is_setting(a->setting))
+		return fail(
+			"--try=%s: it is glibc.malloc.NAME=NUMBER, or several with : between them",
+			a->setting);
 	if (a->nr_rest == 2)
 		return why_threshold(a, a->rest[1], false);
 	if (a->nr_rest != 1 || !a->pid)
