@@ -387,10 +387,10 @@ static void text_found(const struct output *o, const struct event *ev)
 		fputs("the heap could not be read", o->f);
 	else
 		fprintf(o->f,
-			"%" PRIu64 " %schunks in use, %" PRIu64
+			"%" PRIu64 " %schunk%s in use, %" PRIu64
 			" bytes; %" PRIu64 "%s",
 			n.chunks, ev->found.flags & FOUND_WALK ? "more " : "",
-			n.bytes, n.others,
+			plural(n.chunks), n.bytes, n.others,
 			ev->found.flags & FOUND_WALK ? " not any more" :
 						       " in doubt");
 }
@@ -445,8 +445,10 @@ static void text_body(const struct output *o, const struct outcome *out)
 		break;
 	case EV_CALLS_LOST:
 		fprintf(o->f,
-			"--- lost: %" PRIu64 " allocator events of this %s ---",
-			ev->calls_lost.count, ev->tid ? "thread" : "process");
+			"--- lost: %" PRIu64
+			" allocator event%s of this %s ---",
+			ev->calls_lost.count, plural(ev->calls_lost.count),
+			ev->tid ? "thread" : "process");
 		break;
 	case EV_RESIDENT:
 		text_resident(o, ev);
