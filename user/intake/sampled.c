@@ -369,6 +369,29 @@ static void tell_vmas(struct sampled *k, const struct target *t)
 	}
 }
 
+/* Is the address space gone that fd was opened for? */
+static bool is_over(int fd)
+{
+	char byte;
+
+	return pread(fd, &byte, 1, 0) == 0;
+}
+
+/* If the address space ended meanwhile they are of none, or of the next one. */
+static void read_numbers_of(const struct target *t, struct look *now)
+{
+	struct look was = t->last;
+
+	read_numbers(t->tgid, now);
+	if (!is_over(t->maps_fd))
+		return;
+	was.vmas = now->vmas;
+	was.nr = now->nr;
+	was.room = now->room;
+	was.brk = was.brk ? was.brk : now->brk;
+	*now = was;
+}
+
 static void look(struct sampled *k, struct target *t)
 {
 	struct look now = { 0 };
@@ -378,7 +401,7 @@ static void look(struct sampled *k, struct target *t)
 	for (i = 0; i < TRIES && !good && t->maps_fd >= 0; i++)
 		good = read_vmas(k, t, &now);
 	if (good)
-		read_numbers(t->tgid, &now);
+		read_numbers_of(t, &now);
 	if (!good || same_vmas(&now, &t->last)) {
 		k->looks += good;
 		free(now.vmas);
@@ -434,14 +457,6 @@ static bool has_executed(uint32_t tgid)
 
 	free(stat);
 	return yes;
-}
-
-/* Is the address space gone that fd was opened for? */
-static bool is_over(int fd)
-{
-	char byte;
-
-	return pread(fd, &byte, 1, 0) == 0;
 }
 
 /* *err: -ESRCH, -ENOMEM, -EACCES. */
