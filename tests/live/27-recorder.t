@@ -84,18 +84,17 @@ short=$(sed -n 's/^vmaheap: the trace is truncated or damaged: \([0-9]*\) bytes 
 is "$(wc -l <cut.report.err) $((${short:-0} < 65536))" "$([ -z "$short" ]; echo $?) 1" "and at most one packet is in part, which is said"
 
 # --- no room
-(
-	ulimit -f 2048 # which a ring fits into
-	"${record[@]}" --max-size=64M -o full -- churn 1 5 >full.out 2>full.err
-	echo $? >full.status
-	"${record[@]}" --flight-recorder=64M -o full2 -- churn 1 5 >full2.out 2>full2.err
-	echo $? >full2.status
-)
-is "$(cat full.status full2.status)" $'125\n125' "files cannot grow: the status says so"
-like "$(cat full.err)" 'events are not in the trace: File too large' "and the text, how much is missing"
-like "$(cat full2.err)" 'not whole.*File too large' "and that a dump is not whole"
-ok "what was written is read" vmaheap report full
-ok "that of a dump, too" vmaheap report full2
+mkdir full full2
+mount -t tmpfs -o size=2M none full && mount -t tmpfs -o size=2M none full2 || bail "no tmpfs"
+"${record[@]}" --max-size=64M -o full/trace -- churn 1 5 >full.out 2>full.err
+status=$?
+"${record[@]}" --flight-recorder=64M -o full2/trace -- churn 1 5 >full2.out 2>full2.err
+is "$status $?" "125 125" "a full disk: the status says so"
+like "$(cat full.err)" 'events are not in the trace: No space left' "and the text, how much is missing"
+like "$(cat full2.err)" 'not whole.*No space left' "and that a dump is not whole"
+ok "what was written is read" vmaheap report full/trace
+ok "that of a dump, too" vmaheap report full2/trace
+umount full full2
 
 # --- many short threads
 "${record[@]}" -o threads -- alloc_churn 5000 >threads.out 2>threads.err

@@ -60,7 +60,6 @@ struct exit_key exit_key;
 bool shim_guarded; /* forked copies are as well */
 static struct process *process;
 static char sock_path[108];
-static uint32_t started_pid; /* the process that has loaded us; 0: not known */
 static int
 	missing; /* -errno: as slot_missing() was told, here or before a fork */
 static int no_ring; /* -errno: why the last one that was asked for was not had */
@@ -208,16 +207,15 @@ static int slot_link(struct slot *s)
 
 /*
  * In a vfork child this is the parent's memory, but a ring that the child asked
- * for would be the child's, and vanish with it. (Of a
- * forked copy the first one that asks is taken for the process.)
+ * for would be the child's, and vanish with it. (Of a forked copy, whose memory is
+ * wiped, the first one that asks is taken for the process.)
  */
 static bool is_own_process(void)
 {
 	uint32_t pid = sys_getpid();
 
 	if (!process->pid)
-		process->pid = process->flags && started_pid ? started_pid :
-							       pid;
+		process->pid = pid;
 	return process->pid == pid;
 }
 
@@ -507,6 +505,13 @@ static void thread_exit(void *round)
 		slot_release(s);
 }
 
+static void get_process(void)
+{
+	if (!process)
+		process = link_wiped_memory(sizeof(*process) +
+					    MAX_SLOTS * sizeof(struct slot));
+}
+
 /* Gets what a process needs once. An injected shim keeps its key for the next time. */
 static void start(void)
 {
@@ -521,8 +526,7 @@ static void start(void)
 	walk_init();
 	if (path && *path && strlen(path) < sizeof(sock_path)) {
 		strcpy(sock_path, path);
-		process = link_wiped_memory(sizeof(*process) +
-					    MAX_SLOTS * sizeof(struct slot));
+		get_process();
 		if (!exit_key.made && pthread_key_create)
 			exit_key.made =
 				!pthread_key_create(&exit_key.key, thread_exit);
@@ -626,10 +630,18 @@ void slot_guard(void)
 		shim_guarded = true;
 }
 
-/* The injected shim has no constructors. */
+/*
+ * Who loads us is the process: the first one that calls may be its vfork child. (What is
+ * injected has no constructors.)
+ */
 __attribute__((constructor)) static void process_start(void)
 {
-	started_pid = sys_getpid();
+	const char *path = getenv(SHIM_SOCK_ENV);
+
+	if (path && *path)
+		get_process();
+	if (process && !process->pid)
+		process->pid = sys_getpid();
 }
 
 /*
