@@ -83,6 +83,9 @@ build/vmaheap-rehearse: build/user/rehearse.o
 # A loop over each word that a ring brings: vector operations halve its cost.
 build/user/intake/words.o: CFLAGS += -O3
 
+build/user/vmaheap.o: kmod/vh.h
+build/user/vmaheap.o: CPPFLAGS += -DVERSION='"$(VERSION)"'
+
 build/user/%.o: user/%.c | $(generated)
 	@mkdir -p $(@D)
 	$(CC) $(CPPFLAGS) $(CFLAGS) $(DEPS) -c -o $@ $<

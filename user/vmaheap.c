@@ -451,6 +451,7 @@ static int usage(FILE *f)
 	size_t i;
 
 	fputs("usage: vmaheap [--no-pager] COMMAND [OPTION]...\n"
+	      "       vmaheap --version\n"
 	      "What memory the kernel gave a process, and what its heap does with it.\n\n",
 	      f);
 	for (i = 0; i < NR_COMMANDS; i++)
@@ -634,9 +635,11 @@ static int run_command(const struct command *c, int argc, char **argv,
 		       bool no_pager)
 {
 	struct args a = { 0 };
-	char letters[16];
+	char letters[16], name[32];
 	int opt, status, at = -1;
 
+	snprintf(name, sizeof(name), "vmaheap %s", c->name);
+	argv[0] = name; /* getopt_long() begins its complaints with it */
 	snprintf(letters, sizeof(letters), "%sh", c->options);
 	while ((opt = getopt_long(argc, argv, letters, longopts, &at)) != -1) {
 		if (at >= 0 && opt != '?' &&
@@ -669,6 +672,8 @@ int main(int argc, char **argv)
 	if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") ||
 	    !strcmp(argv[1], "help"))
 		return usage(stdout);
+	if (!strcmp(argv[1], "--version"))
+		return puts("vmaheap " VERSION), 0;
 	for (i = 0; i < NR_COMMANDS; i++)
 		if (!strcmp(argv[1], commands[i].name))
 			return run_command(&commands[i], argc - 1, argv + 1,
