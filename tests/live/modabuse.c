@@ -538,21 +538,34 @@ static unsigned int count_ends(int fd, unsigned int *gaps)
 	return ends;
 }
 
+/* The second one for what is told, of which it says nothing when some is lost. */
+static void need_both(struct sock *control, struct sock *events)
+{
+	int keep = 1;
+
+	need_sock(control);
+	need_sock(events);
+	setsockopt(events->fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
+		   sizeof(keep));
+}
+
+/* So that the session, and its hooks, have a life of their own. */
+static void watch_myself(struct sock *control, struct sock *events)
+{
+	if (ask(control, VMAHEAP_CMD_WATCH, events->port, getpid(), 0, NULL))
+		die("watch of myself");
+}
+
 static int race(unsigned long n, uint64_t seed)
 {
 	unsigned long started = 0, caught = 0;
 	unsigned int ends = 0, gaps = 0;
 	struct vmaheap_stats stats = { 0 };
 	struct sock control, events;
-	int keep = 1, err;
+	int err;
 
-	need_sock(&control);
-	need_sock(&events);
-	setsockopt(events.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
-		   sizeof(keep));
-	/* So that the session has a life of its own. */
-	if (ask(&control, VMAHEAP_CMD_WATCH, events.port, getpid(), 0, NULL))
-		die("watch of myself");
+	need_both(&control, &events);
+	watch_myself(&control, &events);
 	for (; started < n; started++) {
 		int how = pick(&seed, 8), go[2];
 		uint32_t wait = pick(&seed, 3000);
@@ -659,16 +672,11 @@ static int slow(unsigned int seconds)
 	unsigned long spoilt = 0, watched = 0;
 	struct sock control, events;
 	pid_t others[66], pid = 0;
-	int keep = 1, n = 0, err;
+	int n = 0, err;
 	time_t end = time(NULL) + seconds;
 
-	need_sock(&control);
-	need_sock(&events);
-	setsockopt(events.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
-		   sizeof(keep));
-	/* So that the session, and its hooks, have a life of their own. */
-	if (ask(&control, VMAHEAP_CMD_WATCH, events.port, getpid(), 0, NULL))
-		die("watch of myself");
+	need_both(&control, &events);
+	watch_myself(&control, &events);
 	target = mmap(NULL, sizeof(*target), PROT_READ | PROT_WRITE,
 		      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	others[n++] = child(spoil);
@@ -745,12 +753,8 @@ static int born(unsigned long n)
 	struct sock control, events;
 	pid_t parent, pid, next;
 	unsigned int gaps = 0;
-	int keep = 1;
 
-	need_sock(&control);
-	need_sock(&events);
-	setsockopt(events.fd, SOL_NETLINK, NETLINK_NO_ENOBUFS, &keep,
-		   sizeof(keep));
+	need_both(&control, &events);
 	if (pipe(orders) || pipe(reports))
 		die("pipe");
 	parent = child(bear);

@@ -64,15 +64,6 @@ struct uprobes {
 
 /* ---- words ---- */
 
-static unsigned int log2_up(uint64_t align)
-{
-	if (align <= 1)
-		return 0;
-	if (align > 1ull << 63)
-		return 63;
-	return 64 - (unsigned int)__builtin_clzll(align - 1);
-}
-
 static bool is_realloc(const struct alloc_record *r)
 {
 	return r->op == OP_REALLOC || r->op == OP_REALLOCARRAY;
@@ -98,7 +89,8 @@ static size_t put_body(const struct alloc_record *r, uint64_t *w)
 		w[0] = word_body(id, r->size, r->addr);
 		return 1;
 	}
-	w[0] = word_alloc((enum alloc_op)r->op, log2_up(r->align), r->addr);
+	w[0] = word_alloc((enum alloc_op)r->op, word_align_log2(r->align),
+			  r->addr);
 	w[1] = r->size;
 	return 2;
 }

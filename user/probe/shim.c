@@ -154,17 +154,6 @@ INLINE uint64_t total(size_t nmemb, size_t size)
 	return __builtin_mul_overflow(nmemb, size, &bytes) ? UINT64_MAX : bytes;
 }
 
-/*
- * Of what is no power of two the next one, as glibc takes it (malloc/malloc.c). What
- * none follows fails, and a word can say no more.
- */
-static unsigned int log2_up(size_t align)
-{
-	if (align > 1ull << 63)
-		return 63;
-	return align > 1 ? 64 - (unsigned int)__builtin_clzll(align - 1) : 0;
-}
-
 INLINE void *tell_malloc(struct slot *s, uint64_t caller, size_t size)
 {
 	uint64_t begin = slot_stamp(s);
@@ -236,7 +225,8 @@ INLINE void *tell_memalign(struct slot *s, uint64_t caller, size_t align,
 	quiet_begin(s);
 	p = next.memalign(align, size);
 	quiet_end(s);
-	tell_long(s, OP_MEMALIGN, log2_up(align), begin, caller, p, size);
+	tell_long(s, OP_MEMALIGN, word_align_log2(align), begin, caller, p,
+		  size);
 	return p;
 }
 
@@ -249,7 +239,8 @@ INLINE void *tell_aligned_alloc(struct slot *s, uint64_t caller, size_t align,
 	quiet_begin(s);
 	p = next.aligned_alloc(align, size);
 	quiet_end(s);
-	tell_long(s, OP_ALIGNED_ALLOC, log2_up(align), begin, caller, p, size);
+	tell_long(s, OP_ALIGNED_ALLOC, word_align_log2(align), begin, caller, p,
+		  size);
 	return p;
 }
 
@@ -262,7 +253,7 @@ INLINE int tell_posix_memalign(struct slot *s, uint64_t caller, void **out,
 	quiet_begin(s);
 	err = next.posix_memalign(out, align, size);
 	quiet_end(s);
-	tell_long(s, OP_POSIX_MEMALIGN, log2_up(align), begin, caller,
+	tell_long(s, OP_POSIX_MEMALIGN, word_align_log2(align), begin, caller,
 		  err ? NULL : *out, size);
 	return err;
 }
@@ -526,7 +517,8 @@ void told_alloc(struct slot *s, enum alloc_op op, size_t align, uint64_t begin,
 	else if (op == OP_CALLOC)
 		tell_alloc(s, WORD_CALLOC, op, begin, caller, p, size);
 	else
-		tell_long(s, op, log2_up(align), begin, caller, p, size);
+		tell_long(s, op, word_align_log2(align), begin, caller, p,
+			  size);
 }
 
 void told_move(struct slot *s, uint64_t caller, const void *p)

@@ -126,6 +126,17 @@ static inline uint64_t word_body(enum word_id id, uint64_t size, uint64_t addr)
 	       addr << (WORD_ID_BITS + WORD_SIZE_BITS);
 }
 
+/*
+ * Of an alignment that is no power of two the next one, as glibc takes it
+ * (malloc/malloc.c). What none follows fails, and a word can say no more.
+ */
+static inline unsigned int word_align_log2(uint64_t align)
+{
+	if (align > 1ull << 63)
+		return 63;
+	return align > 1 ? 64 - (unsigned int)__builtin_clzll(align - 1) : 0;
+}
+
 static inline uint64_t word_alloc(enum alloc_op op, unsigned int align_log2,
 				  uint64_t addr)
 {

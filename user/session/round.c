@@ -254,10 +254,10 @@ static void look_at_new(struct session *s)
 		struct process *p = s->processes[i];
 		const struct space *sp = session_living_space(s, p->tgid);
 
-		if (sp && p->alive)
-			look_beside(s, p, sp->mm);
-		if (sp && p->alive && !sp->allocator.known &&
-		    (born || sp->has_calls))
+		if (!sp || !p->alive)
+			continue;
+		look_beside(s, p, sp->mm);
+		if (!sp->allocator.known && (born || sp->has_calls))
 			session_note_allocator(s, sp);
 	}
 }
